@@ -1,0 +1,75 @@
+/* Reproducible fills. The generator is Philox4x32-10 (Salmon et al. 2011) as the Random123 library has it: a bijection of
+ * (seed, tensor, index), so elements need no order and no state. */
+#include <convbn/fill.h>
+
+#include <Random123/philox.h>
+#include <math.h>
+#include <string.h>
+
+static const char *const names[] = {
+#define FILL_NAME(NAME, name) #name,
+    CBN_FILLS(FILL_NAME)
+#undef FILL_NAME
+};
+
+const char *cbn_fill_name(int kind) { return kind >= 0 && kind < CBN_FILL_COUNT ? names[kind] : NULL; }
+
+int cbn_fill_by_name(const char *name) {
+  for (int kind = 0; kind < CBN_FILL_COUNT; kind++)
+    if (strcmp(names[kind], name) == 0) return kind;
+  return -1;
+}
+
+cbn_fill cbn_fill_make(enum cbn_fill_kind kind) {
+  return (cbn_fill){.kind = (int32_t)kind, .low = -4, .high = 4, .bits = 3, .density = 1, .scale = 1, .step = 1,
+                    .value = 1};
+}
+
+static philox4x32_ctr_t draw(uint64_t seed, int role, int64_t index) {
+  const philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
+  const uint64_t i = (uint64_t)index;
+  const philox4x32_ctr_t counter = {{(uint32_t)i, (uint32_t)(i >> 32), (uint32_t)role, 0}};
+  return philox4x32(counter, key);
+}
+
+/* floor(word * span / 2^32) for 1 <= span <= 2^32: uniform in 0 to span - 1. */
+static int64_t below(uint32_t word, uint64_t span) { return (int64_t)((word * span) >> 32); }
+
+static double integer_between(uint32_t word, int64_t low, int64_t high) {
+  return (double)(low + below(word, (uint64_t)(high - low) + 1));
+}
+
+static double normal(const cbn_fill *fill, philox4x32_ctr_t r) {
+  const uint32_t sum = (r.v[0] & 0xffff) + (r.v[0] >> 16) + (r.v[1] & 0xffff) + (r.v[1] >> 16);
+  /* The sum of four has mean 131070 and standard deviation 2^16/sqrt(3); the factor is sqrt(3)/2 in units of 2^-15. */
+  return fill->mean + fill->scale * (((double)sum - 131070) * (0.8660254037844386 / 32768));
+}
+
+static double special(uint32_t word) {
+  static const double values[] = {0,          -0.0,       1,           -1,          0x1p-149, -0x1p-149,
+                                  0x1p-126 - 0x1p-149,    0x1p-126,    -0x1p-126,   1 + 0x1p-23,
+                                  0x1p24,     0x1p127,    -0x1p127,    INFINITY,    -INFINITY, NAN};
+  return values[below(word, sizeof values / sizeof values[0])];
+}
+
+double cbn_fill_element(const cbn_fill *fill, int role, int64_t index) {
+  switch (fill->kind) {
+  case CBN_FILL_INTEGERS: return integer_between(draw(fill->seed, role, index).v[0], fill->low, fill->high);
+  case CBN_FILL_EXACT: {
+    const philox4x32_ctr_t r = draw(fill->seed, role, index);
+    const int64_t most = ((int64_t)1 << fill->bits) - 1;
+    if ((double)r.v[1] >= fill->density * 0x1p32) return 0;
+    return ldexp(integer_between(r.v[0], -most, most), fill->shift);
+  }
+  case CBN_FILL_NORMAL: return normal(fill, draw(fill->seed, role, index));
+  case CBN_FILL_IMPULSE: return index == fill->position ? fill->value : 0;
+  case CBN_FILL_RAMP: return fill->start + fill->step * (double)index;
+  case CBN_FILL_SPECIAL: return special(draw(fill->seed, role, index).v[0]);
+  default: return 1;
+  }
+}
+
+void cbn_fill_tensor(const cbn_fill *fill, int role, const cbn_tensor *tensor) {
+  const int64_t count = cbn_tensor_count(tensor);
+  for (int64_t i = 0; i < count; i++) cbn_tensor_set(tensor, i, cbn_fill_element(fill, role, i));
+}

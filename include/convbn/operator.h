@@ -1,0 +1,63 @@
+/* convbn/operator.h - the canonical operators: validation, output extents, work. The structs are in convbn/engine.h. */
+#ifndef CONVBN_OPERATOR_H
+#define CONVBN_OPERATOR_H
+
+#include <convbn/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A broken rule: its number and name in the list of rules, and a sentence that names the value
+ * (`stride must be >= 1, got 0 on axis H`). */
+typedef struct cbn_violation {
+  int rule;         /* index into the list of rules */
+  char message[256];
+} cbn_violation;
+
+/* The list of rules (core/rules.h): how many, their names and what they say; the number of a name or -1. */
+int cbn_rule_count(void);
+const char *cbn_rule_name(int rule);
+const char *cbn_rule_text(int rule);
+int cbn_rule_by_name(const char *name);
+
+/* A convolution with every parameter at its neutral value: stride, dilation, input dilation, groups 1, no padding. */
+cbn_conv cbn_conv_make(int32_t spatial_rank);
+
+/* True if the problem is one that the definition in convbn/engine.h gives a meaning; else says which rule it breaks.
+ * Zero batch, channels and extents are valid (an empty sum is 0), and so is a kernel that exceeds the input (an empty
+ * output). Checks in this order: rank, modes, extents, groups, kernel and strides, padding, output padding, overflow of
+ * every tensor's size and of the number of multiply-adds. */
+bool cbn_conv_validate(const cbn_conv *conv, cbn_violation *violation);
+
+/* The output's extent along spatial axis `axis` of a convolution that has passed cbn_conv_validate. */
+int64_t cbn_conv_output_extent(const cbn_conv *conv, int axis);
+
+/* The extents of the tensor with that role (INPUT, WEIGHT, BIAS, OUTPUT and the gradients, which have the extents of
+ * what they are gradients of); returns its rank, 0 where the problem has no such tensor. Valid problems only. */
+int32_t cbn_conv_extents(const cbn_conv *conv, int role, int64_t extent[CBN_MAX_RANK]);
+
+/* Multiply-adds of a valid problem, padding included: batch * output elements * in_channels/groups * kernel elements. */
+int64_t cbn_conv_work(const cbn_conv *conv);
+
+/* A batch normalization in evaluation with the running statistics, affine, epsilon 1e-5, new_weight 0.1. */
+cbn_batchnorm cbn_batchnorm_make(int32_t spatial_rank);
+
+/* True if the problem has a meaning; else says which rule it breaks. An empty batch is valid; epsilon and
+ * new_weight may be any number (where v + epsilon is not positive the result is what IEEE arithmetic says). */
+bool cbn_batchnorm_validate(const cbn_batchnorm *batchnorm, cbn_violation *violation);
+
+/* As cbn_conv_extents. */
+int32_t cbn_batchnorm_extents(const cbn_batchnorm *batchnorm, int role, int64_t extent[CBN_MAX_RANK]);
+
+/* Elements of a valid problem's input. */
+int64_t cbn_batchnorm_work(const cbn_batchnorm *batchnorm);
+
+/* True if every tensor that the problem has is in `call` with the right extents, memory, and type f32 to bf16, and no
+ * other one is; else the broken rule. For engines' edges. */
+bool cbn_call_validate(const cbn_call *call, cbn_violation *violation);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
