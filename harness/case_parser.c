@@ -1,0 +1,326 @@
+#include "harness/case_parser.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/tensor_parser.h"
+#include "harness/yaml.h"
+
+#define REFUSE(parser, at, rule, ...) return cbn_yaml_refuse(error, (parser)->file, (at), (rule), __VA_ARGS__)
+
+/* -------------------------------------------------------------------------------------------- keys and texts */
+
+static bool is_among(const char *name, const char *const *names) {
+  for (; *names != NULL; names++)
+    if (strcmp(name, *names) == 0) return true;
+  return false;
+}
+
+/* A map with no other keys than `names`. */
+static bool check_map(const cbn_case_parser *p, const cbn_value *map, const cbn_value *at, const char *what,
+                      const char *const *names, cbn_error *error) {
+  if (map == NULL || map->kind != CBN_MAP)
+    REFUSE(p, at, "type", "%s must be a map, got a %s", what, map == NULL ? "null" : cbn_value_kind_name(map->kind));
+  for (size_t i = 0; i < map->as.map.count; i++)
+    if (!is_among(map->as.map.keys[i]->as.string.text, names))
+      REFUSE(p, map->as.map.keys[i], "unknown-key", "%s has no key '%.60s'", what, map->as.map.keys[i]->as.string.text);
+  return true;
+}
+
+/* The string under `key`; NULL where it is left out, which `required` forbids. */
+static bool read_string(const cbn_case_parser *p, const cbn_value *map, const char *key, bool required,
+                        const char **text, cbn_error *error) {
+  const cbn_value *value = cbn_value_get(map, key);
+  *text = NULL;
+  if (value == NULL && !required) return true;
+  if (value == NULL) REFUSE(p, map, "missing-key", "'%s' is missing", key);
+  if (value->kind != CBN_STRING) REFUSE(p, value, "type", "'%s' must be a string, got a %s", key, cbn_value_kind_name(value->kind));
+  if (strlen(value->as.string.text) != value->as.string.length || value->as.string.length == 0)
+    REFUSE(p, value, "type", "'%s' must not be empty or hold a NUL character", key);
+  *text = value->as.string.text;
+  return true;
+}
+
+/* A string or a list of strings. */
+static bool read_strings(const cbn_case_parser *p, const cbn_value *map, const char *key, const char *const **texts,
+                         size_t *count, cbn_error *error) {
+  const cbn_value *value = cbn_value_get(map, key);
+  *count = 0;
+  if (value == NULL) return true;
+  const bool list = value->kind == CBN_LIST;
+  const size_t length = list ? value->as.list.count : 1;
+  const char **array = cbn_arena_allocate(p->arena, (length + 1) * sizeof *array);
+  if (array == NULL) REFUSE(p, value, "memory", "the file needs more than it may");
+  for (size_t i = 0; i < length; i++) {
+    const cbn_value *item = list ? value->as.list.items[i] : value;
+    if (item->kind != CBN_STRING) REFUSE(p, item, "type", "'%s' must be strings, got a %s", key, cbn_value_kind_name(item->kind));
+    array[i] = item->as.string.text;
+  }
+  *texts = array;
+  *count = length;
+  return true;
+}
+
+/* A list of maps under `key`, empty where it is left out. */
+static bool read_list(const cbn_case_parser *p, const cbn_value *map, const char *key, const cbn_value *const **items,
+                      size_t *count, cbn_error *error) {
+  const cbn_value *value = cbn_value_get(map, key);
+  *count = 0;
+  if (value == NULL) return true;
+  if (value->kind != CBN_LIST) REFUSE(p, value, "type", "'%s' must be a list, got a %s", key, cbn_value_kind_name(value->kind));
+  *items = value->as.list.items;
+  *count = value->as.list.count;
+  return true;
+}
+
+/* ----------------------------------------------------------------------------------------------- expectations */
+
+static bool read_tensor(const cbn_case_parser *p, const cbn_value *map, int role, const cbn_tensor_source **source,
+                        cbn_error *error) {
+  const cbn_value *node = cbn_value_get(map, cbn_role_name(role));
+  if (node == NULL) return true;
+  cbn_tensor_source *parsed = cbn_arena_allocate(p->arena, sizeof *parsed);
+  if (parsed == NULL) REFUSE(p, node, "memory", "the file needs more than it may");
+  *source = parsed;
+  return cbn_parse_tensor(p->file, node, cbn_role_name(role), parsed, error);
+}
+
+static bool read_rejection(const cbn_case_parser *p, const cbn_value *map, cbn_expectation *expect, cbn_error *error) {
+  static const char *const keys[] = {"rule", "exception", "message", NULL};
+  const cbn_value *node = cbn_value_get(map, "rejected");
+  const char *rule;
+  expect->rule = -1;
+  if (node == NULL) return true;
+  expect->rejected = true;
+  if (!check_map(p, node, node, "rejected", keys, error) || !read_string(p, node, "rule", false, &rule, error) ||
+      !read_string(p, node, "exception", false, &expect->exception, error) ||
+      !read_string(p, node, "message", false, &expect->message, error))
+    return false;
+  if (rule != NULL && (expect->rule = cbn_rule_by_name(rule)) < 0)
+    REFUSE(p, cbn_value_get(node, "rule"), "unknown-rule", "there is no rule '%.60s'; `convbn rules` lists them", rule);
+  return true;
+}
+
+/* `both: a|b` as one string or a list: true where both variants are named. */
+static bool names_both(const cbn_value *value, const char *a, const char *b) {
+  char joined[64], swapped[64];
+  if (value->kind == CBN_LIST)
+    return value->as.list.count == 2 && ((cbn_value_is(value->as.list.items[0], a) && cbn_value_is(value->as.list.items[1], b)) ||
+                                         (cbn_value_is(value->as.list.items[0], b) && cbn_value_is(value->as.list.items[1], a)));
+  snprintf(joined, sizeof joined, "%s|%s", a, b);
+  snprintf(swapped, sizeof swapped, "%s|%s", b, a);
+  return cbn_value_is(value, joined) || cbn_value_is(value, swapped);
+}
+
+static bool read_acceptable(const cbn_case_parser *p, const cbn_value *map, cbn_expectation *expect, cbn_error *error) {
+  static const struct {
+    const char *key, *a, *b;
+    enum cbn_acceptable bit;
+  } variants[] = {{"runvar", "biased", "unbiased", CBN_ACCEPT_RUNVAR_EITHER},
+                  {"empty-output", "error", "empty", CBN_ACCEPT_EMPTY_EITHER}};
+  static const char *const keys[] = {"runvar", "empty-output", NULL};
+  const cbn_value *node = cbn_value_get(map, "acceptable");
+  if (node == NULL) return true;
+  if (!check_map(p, node, node, "acceptable", keys, error)) return false;
+  for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
+    const cbn_value *value = cbn_value_get(node, variants[i].key);
+    if (value == NULL) continue;
+    if (!names_both(value, variants[i].a, variants[i].b))
+      REFUSE(p, value, "acceptable", "'%s' must be %s|%s", variants[i].key, variants[i].a, variants[i].b);
+    expect->acceptable |= (unsigned)variants[i].bit;
+  }
+  return true;
+}
+
+static const int expected_roles[] = {CBN_ROLE_OUTPUT,      CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
+                                     CBN_ROLE_GRAD_INPUT,  CBN_ROLE_GRAD_WEIGHT,  CBN_ROLE_GRAD_BIAS};
+enum { EXPECTED_ROLES = sizeof expected_roles / sizeof expected_roles[0] };
+
+static bool read_expectation(const cbn_case_parser *p, const cbn_value *map, const cbn_value *at,
+                             cbn_expectation *expect, cbn_error *error) {
+  static const char *const keys[] = {"output",    "running_mean", "running_var", "grad_input",   "grad_weight",
+                                     "grad_bias", "rejected",     "same_as",     "differs_from", "acceptable", NULL};
+  expect->node = map;
+  if (!check_map(p, map, at, "expect", keys, error)) return false;
+  bool tensors = false;
+  for (int i = 0; i < EXPECTED_ROLES; i++) {
+    if (!read_tensor(p, map, expected_roles[i], &expect->tensor[expected_roles[i]], error)) return false;
+    tensors = tensors || expect->tensor[expected_roles[i]] != NULL;
+  }
+  if (!read_rejection(p, map, expect, error) ||
+      !read_strings(p, map, "same_as", &expect->same_as, &expect->same_count, error) ||
+      !read_strings(p, map, "differs_from", &expect->differs_from, &expect->differs_count, error) ||
+      !read_acceptable(p, map, expect, error))
+    return false;
+  if (expect->rejected && tensors) REFUSE(p, map, "expect", "a call is rejected or has results, not both");
+  if (!expect->rejected && !tensors && expect->same_count == 0 && expect->differs_count == 0 && expect->acceptable == 0)
+    REFUSE(p, at, "expect", "nothing is expected; name an output, a shape or a rejection");
+  return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------ steps */
+
+static bool read_mode(const cbn_case_parser *p, const cbn_value *map, enum cbn_mode *mode, cbn_error *error) {
+  const cbn_value *value = cbn_value_get(map, "mode");
+  if (value == NULL) *mode = CBN_MODE_DEFAULT;
+  else if (cbn_value_is(value, "train")) *mode = CBN_MODE_TRAIN;
+  else if (cbn_value_is(value, "eval")) *mode = CBN_MODE_EVAL;
+  else REFUSE(p, value, "mode", "'mode' must be train or eval");
+  return true;
+}
+
+static bool read_one_step(const cbn_case_parser *p, const cbn_value *map, const cbn_value *expect,
+                          const cbn_value *tensors, cbn_step *step, cbn_error *error) {
+  if (!read_mode(p, map, &step->mode, error)) return false;
+  if (expect == NULL) REFUSE(p, map, "missing-key", "'expect' is missing");
+  if (!read_tensor(p, tensors, CBN_ROLE_INPUT, &step->input, error)) return false;
+  if (step->input == NULL) REFUSE(p, map, "missing-tensor", "the tensor 'input' is missing");
+  return read_expectation(p, expect, expect, &step->expect, error);
+}
+
+static bool read_steps(const cbn_case_parser *p, const cbn_value *map, cbn_case *golden, cbn_error *error) {
+  static const char *const keys[] = {"mode", "input", "grad_output", "expect", NULL};
+  const cbn_value *tensors = cbn_value_get(map, "tensors"), *const *items;
+  golden->has_steps = cbn_value_get(map, "steps") != NULL;
+  golden->step_count = 1;
+  if (golden->has_steps && !read_list(p, map, "steps", &items, &golden->step_count, error)) return false;
+  if (golden->step_count == 0) REFUSE(p, cbn_value_get(map, "steps"), "steps", "there must be a step");
+  cbn_step *steps = cbn_arena_allocate(p->arena, golden->step_count * sizeof *steps);
+  if (steps == NULL) REFUSE(p, map, "memory", "the file needs more than it may");
+  golden->steps = steps;
+  if (!golden->has_steps) return read_one_step(p, map, cbn_value_get(map, "expect"), tensors, steps, error);
+  if (cbn_value_get(map, "expect") != NULL || cbn_value_get(map, "mode") != NULL || cbn_value_get(tensors, "input") != NULL)
+    REFUSE(p, cbn_value_get(map, "steps"), "steps", "with 'steps', mode, input and expect stand in the steps");
+  for (size_t i = 0; i < golden->step_count; i++) {
+    if (!check_map(p, items[i], items[i], "a step", keys, error) ||
+        !read_one_step(p, items[i], cbn_value_get(items[i], "expect"), items[i], &steps[i], error))
+      return false;
+  }
+  return true;
+}
+
+/* --------------------------------------------------------------------------------------- documents and engines */
+
+static bool read_claims(const cbn_case_parser *p, const cbn_value *map, cbn_case *golden, cbn_error *error) {
+  static const char *const keys[] = {"document", "claim", "status", "by", "expect", NULL};
+  const cbn_value *const *items;
+  if (!read_list(p, map, "documented", &items, &golden->claim_count, error)) return false;
+  cbn_claim *claims = cbn_arena_allocate(p->arena, (golden->claim_count + 1) * sizeof *claims);
+  if (claims == NULL) REFUSE(p, map, "memory", "the file needs more than it may");
+  golden->claims = claims;
+  for (size_t i = 0; i < golden->claim_count; i++) {
+    const char *status;
+    if (!check_map(p, items[i], items[i], "a document's claim", keys, error) ||
+        !read_string(p, items[i], "document", true, &claims[i].document, error) ||
+        !read_string(p, items[i], "claim", true, &claims[i].text, error) ||
+        !read_string(p, items[i], "status", true, &status, error) ||
+        !read_string(p, items[i], "by", true, &claims[i].by, error))
+      return false;
+    claims[i].refuted = strcmp(status, "refuted") == 0;
+    claims[i].expect.rule = -1;
+    if (!claims[i].refuted && strcmp(status, "confirmed") != 0)
+      REFUSE(p, cbn_value_get(items[i], "status"), "status", "'status' must be confirmed or refuted");
+    const cbn_value *expect = cbn_value_get(items[i], "expect");
+    claims[i].has_expect = expect != NULL;
+    if (expect == NULL && claims[i].refuted)
+      REFUSE(p, items[i], "missing-key", "a refuted claim says in 'expect' what would come out if it were true");
+    if (expect != NULL && !read_expectation(p, expect, expect, &claims[i].expect, error)) return false;
+  }
+  return true;
+}
+
+static bool read_upstream(const cbn_case_parser *p, const cbn_value *map, cbn_case *golden, cbn_error *error) {
+  static const char *const keys[] = {"engine", "note", "observed", NULL};
+  const cbn_value *const *items;
+  if (!read_list(p, map, "upstream", &items, &golden->upstream_count, error)) return false;
+  cbn_upstream *upstream = cbn_arena_allocate(p->arena, (golden->upstream_count + 1) * sizeof *upstream);
+  if (upstream == NULL) REFUSE(p, map, "memory", "the file needs more than it may");
+  golden->upstream = upstream;
+  for (size_t i = 0; i < golden->upstream_count; i++) {
+    const cbn_value *observed = cbn_value_get(items[i], "observed");
+    if (!check_map(p, items[i], items[i], "an upstream note", keys, error) ||
+        !read_string(p, items[i], "engine", true, &upstream[i].engine, error) ||
+        !read_string(p, items[i], "note", true, &upstream[i].note, error))
+      return false;
+    if (observed == NULL) REFUSE(p, items[i], "missing-key", "'observed' is missing");
+    if (!read_expectation(p, observed, observed, &upstream[i].observed, error)) return false;
+  }
+  return true;
+}
+
+/* -------------------------------------------------------------------------------------------------- file, case */
+
+static bool is_by_hand(const char *source) { return strncmp(source, "by hand", strlen("by hand")) == 0; }
+
+static bool read_case_tensors(const cbn_case_parser *p, const cbn_value *map, cbn_case *golden, cbn_error *error) {
+  static const char *const keys[] = {"input", "weight", "bias", "running_mean", "running_var", "grad_output", NULL};
+  static const int roles[] = {CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
+                              CBN_ROLE_GRAD_OUTPUT};
+  const cbn_value *tensors = cbn_value_get(map, "tensors");
+  if (tensors == NULL) return true;
+  if (!check_map(p, tensors, tensors, "tensors", keys, error)) return false;
+  for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+    if (!read_tensor(p, tensors, roles[i], &golden->tensor[roles[i]], error)) return false;
+  return true;
+}
+
+static bool read_layout(const cbn_case_parser *p, const cbn_value *map, cbn_case *golden, cbn_error *error) {
+  const cbn_value *value = cbn_value_get(map, "layout");
+  golden->layout = cbn_value_is(value, "channels_last") ? CBN_CHANNELS_LAST : CBN_CONTIGUOUS;
+  if (value != NULL && golden->layout == CBN_CONTIGUOUS && !cbn_value_is(value, "contiguous"))
+    REFUSE(p, value, "layout", "'layout' must be contiguous or channels_last");
+  return true;
+}
+
+static bool check_id(const cbn_case_parser *p, const cbn_value *map, const char *id, cbn_error *error) {
+  for (const char *c = id; *c != '\0'; c++)
+    if (!(('a' <= *c && *c <= 'z') || ('A' <= *c && *c <= 'Z') || ('0' <= *c && *c <= '9') || strchr("/-_.+", *c) != NULL) ||
+        c - id >= 200)
+      REFUSE(p, cbn_value_get(map, "id"), "id", "an id has at most 200 letters, digits and the characters / - _ . +");
+  return true;
+}
+
+bool cbn_parse_case(const cbn_case_parser *p, size_t i, cbn_case *golden, cbn_error *error) {
+  static const char *const keys[] = {"id",     "comment", "flags",  "source", "params",     "tensors", "layout",
+                                     "mode",   "expect",  "steps",  "documented", "upstream", NULL};
+  const cbn_value *map = p->cases[i], *params;
+  if (!check_map(p, map, map, "a case", keys, error)) return false;
+  *golden = (cbn_case){.file = p->file, .line = map->line, .dialect = p->dialect, .operator = p->operator};
+  if (!read_string(p, map, "id", true, &golden->id, error) || !check_id(p, map, golden->id, error) ||
+      !read_string(p, map, "comment", false, &golden->comment, error) ||
+      !read_string(p, map, "source", false, &golden->source, error) ||
+      !read_strings(p, map, "flags", &golden->flags, &golden->flag_count, error))
+    return false;
+  if (golden->source == NULL) golden->source = p->source;
+  golden->by_hand = is_by_hand(golden->source);
+  params = cbn_value_get(map, "params");
+  if (params != NULL && params->kind != CBN_MAP)
+    REFUSE(p, params, "type", "params must be a map, got a %s", cbn_value_kind_name(params->kind));
+  golden->params = params;
+  return read_case_tensors(p, map, golden, error) && read_layout(p, map, golden, error) &&
+         read_steps(p, map, golden, error) && read_claims(p, map, golden, error) &&
+         read_upstream(p, map, golden, error);
+}
+
+bool cbn_parse_header(cbn_case_parser *p, const cbn_value *root, cbn_error *error) {
+  static const char *const keys[] = {"format", "dialect", "operator", "source", "recorded", "cases", NULL};
+  const char *dialect, *operator;
+  if (!check_map(p, root, root, "a case file", keys, error)) return false;
+  const cbn_value *format = cbn_value_get(root, "format");
+  if (format == NULL) REFUSE(p, root, "missing-key", "'format' is missing; write `format: 1`");
+  if (format->kind != CBN_INTEGER || format->as.integer != 1)
+    REFUSE(p, format, "format", "this program reads format 1");
+  if (!read_string(p, root, "dialect", true, &dialect, error) || !read_string(p, root, "operator", true, &operator, error) ||
+      !read_string(p, root, "source", true, &p->source, error) ||
+      !read_list(p, root, "cases", &p->cases, &p->case_count, error))
+    return false;
+  p->dialect = cbn_dialect_by_name(dialect);
+  if (p->dialect == NULL)
+    REFUSE(p, cbn_value_get(root, "dialect"), "dialect", "there is no dialect '%.60s'; `convbn dialects` lists them", dialect);
+  p->operator = cbn_dialect_find(p->dialect, operator);
+  if (p->operator == NULL)
+    REFUSE(p, cbn_value_get(root, "operator"), "operator", "%s has no operator '%.60s' here; `convbn dialects` lists them",
+           dialect, operator);
+  if (p->case_count == 0) REFUSE(p, root, "no-cases", "the file has no cases");
+  return true;
+}

@@ -1,0 +1,18 @@
+/* The subcommands of the program `convbn`. Each takes its own arguments (argv[0] is "convbn run" and so on) and returns an exit code. */
+#ifndef CBN_HARNESS_COMMANDS_H
+#define CBN_HARNESS_COMMANDS_H
+
+/* Name, function, what it does. */
+#define CBN_COMMANDS(X)                                                                                                \
+  X(run, "run cases against an engine")                                                                                \
+  X(lint, "check case files")                                                                                          \
+  X(dialects, "list the dialects, their operators and defaults")                                                       \
+  X(engines, "list the engines that come with the program")                                                            \
+  X(rules, "list the rules by which problems are refused")                                                             \
+  X(verdicts, "list the verdicts and the exit codes")
+
+#define CBN_DECLARE_COMMAND(name, text) int cbn_command_##name(int argc, char **argv);
+CBN_COMMANDS(CBN_DECLARE_COMMAND)
+#undef CBN_DECLARE_COMMAND
+
+#endif

@@ -1,0 +1,416 @@
+#include "harness/evaluation.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "harness/judge.h"
+
+/* What one evaluation works with. */
+typedef struct evaluation {
+  const cbn_case *golden;
+  const cbn_case_set *set;
+  cbn_engine_process *engine;
+  const cbn_evaluate_options *options;
+  uint32_t arithmetic;
+  cbn_solution solution;
+  cbn_tensor running[2]; /* mean and variance as the engine has them */
+  cbn_case_result *result;
+} evaluation;
+
+static double now_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The verdict of the case, unless it has one already. */
+static void decide(cbn_case_result *r, enum cbn_verdict verdict, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void decide(cbn_case_result *r, enum cbn_verdict verdict, const char *format, ...) {
+  if (r->verdict != CBN_VERDICT_COUNT) return;
+  va_list arguments;
+  va_start(arguments, format);
+  r->verdict = verdict;
+  vsnprintf(r->sentence, sizeof r->sentence, format, arguments);
+  va_end(arguments);
+}
+
+static void fail_case(cbn_case_result *r, const cbn_error *error) {
+  r->bad_case = true;
+  r->verdict = CBN_VERDICT_GOLDEN_REFUTED;
+  snprintf(r->sentence, sizeof r->sentence, "%s", error->text);
+}
+
+/* ------------------------------------------------------------------------------------------ the case's own words */
+
+static cbn_solve_options solve_options(const evaluation *e) {
+  return (cbn_solve_options){.arithmetic = e->arithmetic, .seed = e->options->seed, .memory_bytes = e->options->memory_bytes};
+}
+
+static bool has_fill(const cbn_case *golden) {
+  bool fill = false;
+  for (int role = 0; role < CBN_ROLE_COUNT; role++)
+    fill = fill || (golden->tensor[role] != NULL && golden->tensor[role]->content == CBN_CONTENT_FILL);
+  for (size_t i = 0; i < golden->step_count; i++) fill = fill || golden->steps[i].input->content == CBN_CONTENT_FILL;
+  return fill;
+}
+
+/* With other fills than the case was written for, only its shapes and rejections can be checked. */
+static bool values_apply(const evaluation *e) { return e->options->seed == 0 || !has_fill(e->golden); }
+
+static bool all_steps_hold(const evaluation *e, const cbn_solution *solution, cbn_error *why) {
+  for (size_t i = 0; i < solution->count; i++)
+    if (!cbn_expectation_holds(e->golden, &e->golden->steps[i].expect, solution, i, e->golden->by_hand, values_apply(e), why))
+      return false;
+  return true;
+}
+
+static bool accepts_either_variance(const cbn_case *golden) {
+  for (size_t i = 0; i < golden->step_count; i++)
+    if (golden->steps[i].expect.acceptable & CBN_ACCEPT_RUNVAR_EITHER) return true;
+  return false;
+}
+
+/* Do the steps hold with the running variance of the other convention? */
+static bool other_variance_holds(const evaluation *e, cbn_error *why) {
+  cbn_solve_options options = solve_options(e);
+  cbn_solution other;
+  options.other_variance = true;
+  const bool holds = cbn_solve(e->golden, &options, &other, why) && all_steps_hold(e, &other, why);
+  cbn_solution_release(&other);
+  return holds;
+}
+
+/* Does the case agree, or disagree, with each of the cases it names? */
+static bool relations_hold(const evaluation *e, const char *const *ids, size_t count, bool same, cbn_error *why) {
+  for (size_t i = 0; i < count; i++) {
+    const cbn_case *other = cbn_cases_find(e->set, ids[i]);
+    CBN_CHECK(other != NULL, why, "%s names %.200s, which is not among the cases loaded", same ? "same_as" : "differs_from", ids[i]);
+    const cbn_solve_options options = solve_options(e);
+    cbn_solution solution;
+    cbn_error error;
+    const bool solved = cbn_solve(other, &options, &solution, why);
+    const bool agree = solved && cbn_solutions_agree(&e->solution, &solution, &error);
+    cbn_solution_release(&solution);
+    CBN_FORWARD(solved);
+    if (same && !agree) CBN_FAIL(why, "the case must be the same as %.200s, but %.500s", ids[i], error.text);
+    if (!same && agree) CBN_FAIL(why, "the case must differ from %.200s, but is the same everywhere", ids[i]);
+  }
+  return true;
+}
+
+static void check_expectations(evaluation *e) {
+  cbn_error why;
+  if (!all_steps_hold(e, &e->solution, &why) && !(accepts_either_variance(e->golden) && other_variance_holds(e, &why)))
+    decide(e->result, CBN_VERDICT_GOLDEN_REFUTED, "the case contradicts the reference: %s", why.text);
+  for (size_t i = 0; i < e->golden->step_count && values_apply(e); i++) {
+    const cbn_expectation *expect = &e->golden->steps[i].expect;
+    if (!relations_hold(e, expect->same_as, expect->same_count, true, &why) ||
+        !relations_hold(e, expect->differs_from, expect->differs_count, false, &why))
+      decide(e->result, CBN_VERDICT_GOLDEN_REFUTED, "%s", why.text);
+  }
+}
+
+/* A line that says what the oracle has for the last step. */
+static void describe_observed(const evaluation *e, char *text, size_t size) {
+  const cbn_solved_step *last = &e->solution.steps[e->solution.count - 1];
+  if (last->rejected) {
+    snprintf(text, size, "%s: %s", last->rejection.exception, last->rejection.message);
+    return;
+  }
+  const cbn_shape shape = cbn_native_shape(last, CBN_ROLE_OUTPUT);
+  const cbn_expected *output = &last->expected[CBN_ROLE_OUTPUT];
+  size_t length = (size_t)snprintf(text, size, "shape [");
+  for (int32_t a = 0; a < shape.rank && length < size; a++)
+    length += (size_t)snprintf(text + length, size - length, "%s%" PRId64, a == 0 ? "" : ", ", shape.extent[a]);
+  if (length < size) length += (size_t)snprintf(text + length, size - length, "]%s", output->count > 0 ? ", values" : "");
+  for (int64_t i = 0; i < output->count && i < 12 && length < size; i++)
+    length += (size_t)snprintf(text + length, size - length, " %.7g", output->value[i]);
+  if (output->count > 12 && length < size) snprintf(text + length, size - length, " ...");
+}
+
+/* A confirmed claim must hold, a refuted one must not, an engine known to be wrong must be. */
+static void check_claims(evaluation *e) {
+  const cbn_case *golden = e->golden;
+  cbn_error why;
+  const size_t last = e->solution.count - 1;
+  for (size_t i = 0; i < golden->claim_count; i++) {
+    const cbn_claim *claim = &golden->claims[i];
+    cbn_claim_result *r = &e->result->claims[i];
+    const bool holds = !claim->has_expect ||
+                       (cbn_expectation_holds(golden, &claim->expect, &e->solution, last, false, values_apply(e), &why) &&
+                        relations_hold(e, claim->expect.same_as, claim->expect.same_count, true, &why) &&
+                        relations_hold(e, claim->expect.differs_from, claim->expect.differs_count, false, &why));
+    r->holds = holds != claim->refuted;
+    if (claim->has_expect) cbn_value_print(claim->expect.node, r->expected, sizeof r->expected);
+    describe_observed(e, r->observed, sizeof r->observed);
+    if (!r->holds)
+      decide(e->result, CBN_VERDICT_GOLDEN_REFUTED, "the document's claim is marked %s, but %s", claim->refuted ? "refuted" : "confirmed",
+             claim->refuted ? "the reference bears it out" : why.text);
+  }
+  for (size_t i = 0; i < golden->upstream_count; i++) {
+    e->result->upstream_holds[i] =
+        !cbn_expectation_holds(golden, &golden->upstream[i].observed, &e->solution, last, false, values_apply(e), &why);
+    if (!e->result->upstream_holds[i])
+      decide(e->result, CBN_VERDICT_GOLDEN_REFUTED, "the answer of %s is marked as wrong, but the reference agrees with it",
+             golden->upstream[i].engine);
+  }
+}
+
+/* ------------------------------------------------------------------------------------------------- the engine */
+
+/* Describes and allocates a tensor in the case's layout; a copy of `from` where that is not NULL. */
+static bool make_laid_out(cbn_tensor *tensor, int32_t rank, const int64_t *extent, enum cbn_layout layout,
+                          const cbn_tensor *from) {
+  if (!cbn_tensor_describe(tensor, CBN_F32, rank, extent, layout) || !cbn_tensor_allocate(tensor)) return false;
+  if (from != NULL) cbn_tensor_copy(tensor, from);
+  return true;
+}
+
+/* One step's call: the tensors that the engine sees. */
+typedef struct engine_call {
+  cbn_call call;
+  cbn_tensor input, output; /* in the case's layout */
+  bool owns_input;
+} engine_call;
+
+static void engine_call_release(engine_call *c) {
+  if (c->owns_input) cbn_tensor_release(&c->input);
+  cbn_tensor_release(&c->output);
+}
+
+static bool prepare_call(evaluation *e, cbn_solved_step *solved, engine_call *c) {
+  cbn_plan *plan = &solved->plan;
+  const bool conv = plan->kind == CBN_OPERATOR_CONV;
+  int64_t extent[CBN_MAX_RANK];
+  *c = (engine_call){.call = {.struct_size = sizeof c->call,
+                              .operator_kind = (int32_t)plan->kind,
+                              .conv = conv ? &plan->conv : NULL,
+                              .batchnorm = conv ? NULL : &plan->batchnorm,
+                              .threads = e->options->threads},
+                     .input = solved->input};
+  c->owns_input = e->golden->layout != CBN_CONTIGUOUS;
+  if (c->owns_input) {
+    c->input.data = NULL;
+    if (!make_laid_out(&c->input, solved->input.rank, solved->input.extent, e->golden->layout, &solved->input)) return false;
+  }
+  const int32_t rank = conv ? cbn_conv_extents(&plan->conv, CBN_ROLE_OUTPUT, extent)
+                            : cbn_batchnorm_extents(&plan->batchnorm, CBN_ROLE_OUTPUT, extent);
+  if (!make_laid_out(&c->output, rank, extent, e->golden->layout, NULL)) return false;
+  const cbn_tensor *tensors[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &c->input,
+                                               [CBN_ROLE_WEIGHT] = &e->solution.tensor[CBN_ROLE_WEIGHT],
+                                               [CBN_ROLE_BIAS] = &e->solution.tensor[CBN_ROLE_BIAS],
+                                               [CBN_ROLE_RUNNING_MEAN] = &e->running[0],
+                                               [CBN_ROLE_RUNNING_VAR] = &e->running[1],
+                                               [CBN_ROLE_OUTPUT] = &c->output};
+  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
+    const int32_t has = conv ? cbn_conv_extents(&plan->conv, role, extent) : cbn_batchnorm_extents(&plan->batchnorm, role, extent);
+    c->call.tensor[role] = has > 0 ? tensors[role] : NULL;
+  }
+  return true;
+}
+
+/* The engine answered; was it right? */
+static bool judge_step(evaluation *e, const cbn_solved_step *solved, const engine_call *c, cbn_step_result *step) {
+  const cbn_plan *plan = &solved->plan;
+  const cbn_tensor *const actual[] = {&c->output, &e->running[0], &e->running[1]};
+  static const int roles[] = {CBN_ROLE_OUTPUT, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
+  for (int i = 0; i < 3; i++) {
+    const cbn_shape native = cbn_native_shape(solved, roles[i]);
+    const cbn_expected *expected = &solved->expected[roles[i]];
+    if (expected->rank > 0) {
+      cbn_judge_tensor(roles[i], &native, expected, actual[i], e->options->maps, &step->tensor[step->tensor_count++]);
+    } else if (e->solution.large && roles[i] == CBN_ROLE_OUTPUT &&
+               !cbn_judge_large(&plan->conv, &solved->input, &e->solution.tensor[CBN_ROLE_WEIGHT],
+                                plan->conv.has_bias ? &e->solution.tensor[CBN_ROLE_BIAS] : NULL, e->arithmetic,
+                                e->options->seed, &native, &c->output, &step->tensor[step->tensor_count++], &e->result->exact)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static void print_place(const cbn_tensor_result *t, char *text, size_t size) {
+  size_t length = (size_t)snprintf(text, size, "%s[", cbn_role_name(t->role));
+  for (int32_t a = 0; a < t->shape.rank && length < size; a++)
+    length += (size_t)snprintf(text + length, size - length, "%s%" PRId64, a == 0 ? "" : ",", t->worst[a]);
+  if (length < size) snprintf(text + length, size - length, "]");
+}
+
+static void report_mismatches(evaluation *e, size_t i) {
+  const cbn_step_result *step = &e->result->steps[i];
+  char place[160], which[32] = "";
+  if (e->golden->has_steps) snprintf(which, sizeof which, "step %zu: ", i + 1);
+  for (int k = 0; k < step->tensor_count; k++) {
+    const cbn_tensor_result *t = &step->tensor[k];
+    if (t->elements > 0) e->result->share = isnan(e->result->share) ? t->share : fmax(e->result->share, t->share);
+    if (t->outside == 0) continue;
+    print_place(t, place, sizeof place);
+    decide(e->result, CBN_VERDICT_MISMATCH,
+           "%s%" PRId64 " of %" PRId64 " elements are outside their bounds%s; the worst, %s, is %.9g where %.9g +- %.3g is right",
+           which, t->outside, t->elements, t->sampled ? " (channel sums and samples)" : "", place, t->actual, t->expected, t->bound);
+  }
+}
+
+/* An engine's refusal, error or misbehaviour. Returns false if the results are of no use. */
+static bool accept_answer(evaluation *e, const cbn_engine_answer *answer) {
+  cbn_case_result *r = e->result;
+  r->engine_seconds += answer->seconds;
+  if (answer->verdict != CBN_VERDICT_PASS) {
+    decide(r, answer->verdict, "%s%s%s", cbn_verdict_sentence(answer->verdict), answer->message[0] != '\0' ? ": " : "", answer->message);
+    return false;
+  }
+  switch (answer->status) {
+  case CBN_OK: return true;
+  case CBN_UNSUPPORTED: decide(r, CBN_VERDICT_UNSUPPORTED, "the engine is not made for this: %s", answer->message); return false;
+  case CBN_REJECTED: decide(r, CBN_VERDICT_REJECTED_VALID, "the engine refuses a valid problem: %s", answer->message); return false;
+  default: decide(r, CBN_VERDICT_CRASH, "the engine failed: %s", answer->message); return false;
+  }
+}
+
+static bool run_step(evaluation *e, size_t i) {
+  cbn_solved_step *solved = &e->solution.steps[i];
+  cbn_step_result *step = &e->result->steps[i];
+  engine_call c;
+  cbn_engine_answer answer;
+  const cbn_error none_left = {"memory: there is none left for the engine's tensors"};
+  bool memory = prepare_call(e, solved, &c), usable = false;
+  if (memory) {
+    cbn_engine_run(e->engine, &c.call, e->options->timeout_seconds, !e->solution.large, &answer);
+    usable = accept_answer(e, &answer);
+    if (usable) memory = judge_step(e, solved, &c, step);
+    if (usable && memory) report_mismatches(e, i);
+  }
+  engine_call_release(&c);
+  if (!memory) fail_case(e->result, &none_left);
+  return memory && usable;
+}
+
+static bool begin_running(evaluation *e) {
+  static const int roles[] = {CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
+  for (int i = 0; i < 2; i++) {
+    const cbn_tensor *given = &e->solution.tensor[roles[i]];
+    if (given->data != NULL && !make_laid_out(&e->running[i], given->rank, given->extent, CBN_CONTIGUOUS, given)) return false;
+  }
+  return true;
+}
+
+/* ------------------------------------------------------------------------------------------------- the verdict */
+
+static bool is_vacuous(const cbn_solution *solution) {
+  bool results = false, telling = false;
+  for (size_t i = 0; i < solution->count; i++) {
+    const cbn_solved_step *step = &solution->steps[i];
+    if (step->rejected || solution->large) return false;
+    for (int role = 0; role < CBN_ROLE_COUNT; role++)
+      for (int64_t k = 0; k < step->expected[role].count && !telling; k++)
+        telling = step->expected[role].value[k] != 0 && !(step->expected[role].flags[k] & CBN_INCONCLUSIVE);
+    results = results || step->expected[CBN_ROLE_OUTPUT].count > 0;
+  }
+  return results && !telling;
+}
+
+static bool is_exact(const cbn_solution *solution) {
+  for (size_t i = 0; i < solution->count; i++)
+    for (int role = 0; role < CBN_ROLE_COUNT; role++)
+      for (int64_t k = 0; k < solution->steps[i].expected[role].count; k++)
+        if (solution->steps[i].expected[role].bound[k] > 0) return false;
+  return !solution->large;
+}
+
+static void conclude(evaluation *e) {
+  cbn_case_result *r = e->result;
+  int64_t elements = 0, inconclusive = 0;
+  bool sampled = false;
+  for (size_t i = 0; i < e->solution.count; i++)
+    for (int k = 0; k < r->steps[i].tensor_count; k++) {
+      elements += r->steps[i].tensor[k].elements;
+      inconclusive += r->steps[i].tensor[k].inconclusive;
+      sampled = sampled || r->steps[i].tensor[k].sampled;
+    }
+  const cbn_solved_step *last = &e->solution.steps[e->solution.count - 1];
+  if (last->rejected) {
+    r->rule = cbn_rule_name((int)last->rejection.rule);
+    decide(r, CBN_VERDICT_PASS, "refused, as it must be: %s: %s (rule %s)", last->rejection.exception, last->rejection.message, r->rule);
+  } else if (elements > 0 && inconclusive == elements) {
+    decide(r, CBN_VERDICT_INCONCLUSIVE, "overflow or a vanishing variance makes all %" PRId64 " elements meaningless", elements);
+  } else if (elements == 0) {
+    decide(r, CBN_VERDICT_PASS, "the output is empty, as it must be");
+  } else if (r->exact) {
+    decide(r, CBN_VERDICT_PASS, "%s%" PRId64 " %s are exactly right", sampled ? "" : "all ", elements,
+           sampled ? "channel sums and samples" : "elements");
+  } else {
+    decide(r, CBN_VERDICT_PASS, "all %" PRId64 " elements are within their bounds; the largest error is %.3g of its bound",
+           elements, r->share);
+  }
+}
+
+static const char *mode_name(const cbn_case *golden, const cbn_step *step) {
+  if (golden->operator->kind != CBN_OPERATOR_BATCHNORM) return NULL;
+  const bool train = step->mode == CBN_MODE_DEFAULT ? golden->dialect->trains_by_default : step->mode == CBN_MODE_TRAIN;
+  return train ? "train" : "eval";
+}
+
+/* Gradients are described by the format, not computed by this version: such a case must not pass unseen. */
+static bool expects_gradients(const cbn_case *golden) {
+  for (size_t i = 0; i < golden->step_count; i++)
+    for (int role = CBN_ROLE_GRAD_INPUT; role <= CBN_ROLE_GRAD_BIAS; role++)
+      if (golden->steps[i].expect.tensor[role] != NULL) return true;
+  return golden->tensor[CBN_ROLE_GRAD_OUTPUT] != NULL;
+}
+
+static void evaluate_solved(evaluation *e) {
+  const cbn_error none_left = {"memory: there is none left for the running statistics"};
+  e->result->work = e->solution.work;
+  e->result->exact = is_exact(&e->solution);
+  e->result->vacuous = is_vacuous(&e->solution);
+  if (!begin_running(e)) {
+    fail_case(e->result, &none_left);
+    return;
+  }
+  for (size_t i = 0; i < e->solution.count; i++)
+    if (!e->solution.steps[i].rejected && !run_step(e, i)) break;
+  if (e->result->bad_case) return;
+  check_expectations(e);
+  check_claims(e);
+  conclude(e);
+}
+
+void cbn_evaluate(const cbn_case *golden, const cbn_case_set *set, cbn_engine_process *engine,
+                  const cbn_evaluate_options *options, cbn_case_result *result) {
+  const double start = now_seconds();
+  evaluation e = {.golden = golden, .set = set, .engine = engine, .options = options, .result = result,
+                  .arithmetic = cbn_engine_identify(engine)->arithmetic};
+  cbn_error error = {"memory: there is none left"};
+  *result = (cbn_case_result){.golden = golden, .verdict = CBN_VERDICT_COUNT, .share = NAN};
+  result->steps = calloc(golden->step_count, sizeof *result->steps);
+  result->claims = calloc(golden->claim_count + 1, sizeof *result->claims);
+  result->upstream_holds = calloc(golden->upstream_count + 1, sizeof *result->upstream_holds);
+  const cbn_solve_options solve = solve_options(&e);
+  if (result->steps == NULL || result->claims == NULL || result->upstream_holds == NULL) {
+    fail_case(result, &error);
+  } else if (expects_gradients(golden)) {
+    decide(result, CBN_VERDICT_UNSUPPORTED, "gradients are not computed by this version");
+  } else {
+    for (size_t i = 0; i < golden->step_count; i++) result->steps[i].mode = mode_name(golden, &golden->steps[i]);
+    if (cbn_solve(golden, &solve, &e.solution, &error)) evaluate_solved(&e);
+    else fail_case(result, &error);
+  }
+  cbn_solution_release(&e.solution);
+  for (int i = 0; i < 2; i++) cbn_tensor_release(&e.running[i]);
+  result->seconds = now_seconds() - start;
+}
+
+void cbn_case_result_release(cbn_case_result *result) {
+  for (size_t i = 0; result->steps != NULL && i < result->golden->step_count; i++)
+    for (int k = 0; k < result->steps[i].tensor_count; k++) free(result->steps[i].tensor[k].map);
+  free(result->steps);
+  free(result->claims);
+  free(result->upstream_holds);
+  *result = (cbn_case_result){0};
+}

@@ -1,0 +1,226 @@
+#include "harness/judge.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The row-major indices of element `i`, without the batch axis where the dialect has none. */
+static void native_indices(const cbn_tensor *actual, const cbn_shape *native, int64_t i, int64_t *index) {
+  int64_t whole[CBN_MAX_RANK] = {0};
+  cbn_unravel(actual->rank, actual->extent, i, whole);
+  const int32_t drop = actual->rank - native->rank;
+  for (int32_t a = 0; a < native->rank; a++) index[a] = whole[a + drop];
+}
+
+/* Keeps the element as the worst so far if it is. */
+static void note(cbn_tensor_result *r, const cbn_interval *interval, double actual, const cbn_tensor *tensor, int64_t i) {
+  const double share = cbn_interval_share(interval, actual);
+  r->elements++;
+  if (interval->flags & CBN_INCONCLUSIVE) r->inconclusive++;
+  if (share > 1) r->outside++;
+  if (r->elements > 1 && !(share > r->share)) return;
+  r->share = share;
+  r->expected = interval->value;
+  r->actual = actual;
+  r->bound = interval->bound;
+  native_indices(tensor, &r->shape, i, r->worst);
+}
+
+/* ------------------------------------------------------------------------------------------------------- maps */
+
+static int64_t window_start(int64_t centre, int64_t extent) {
+  const int64_t last = extent > CBN_MAP_EXTENT ? extent - CBN_MAP_EXTENT : 0, start = centre - CBN_MAP_EXTENT / 2;
+  return start < 0 ? 0 : start > last ? last : start;
+}
+
+static void describe_plane(const cbn_shape *native, const int64_t *worst, cbn_map *map) {
+  static const char *const names[2][5] = {{"c"}, {"n", "c", "d", "h", "w"}};
+  if (native->rank < 3) {
+    snprintf(map->axes, sizeof map->axes, native->rank == 1 ? "channels" : "N x C");
+    return;
+  }
+  size_t length = (size_t)snprintf(map->axes, sizeof map->axes, "H x W at");
+  const int32_t missing = native->rank == 3; /* an unbatched image */
+  for (int32_t a = 0; a < native->rank - 2; a++)
+    length += (size_t)snprintf(map->axes + length, sizeof map->axes - length, "%s %s=%" PRId64, a == 0 ? "" : ",",
+                               names[1][a + missing], worst[a]);
+}
+
+/* The window of the last two axes (the last one of a vector) around the worst element. */
+static void keep_map(const cbn_expected *expected, const cbn_tensor *actual, cbn_tensor_result *r) {
+  const int32_t rank = r->shape.rank;
+  cbn_map *map = expected->count == 0 ? NULL : calloc(1, sizeof *map);
+  if (map == NULL) return;
+  const int64_t rows = rank > 1 ? r->shape.extent[rank - 2] : 1, columns = r->shape.extent[rank - 1];
+  map->rows = (int)(rows < CBN_MAP_EXTENT ? rows : CBN_MAP_EXTENT);
+  map->columns = (int)(columns < CBN_MAP_EXTENT ? columns : CBN_MAP_EXTENT);
+  map->origin[0] = rank > 1 ? window_start(r->worst[rank - 2], rows) : 0;
+  map->origin[1] = window_start(r->worst[rank - 1], columns);
+  int64_t plane = 0;
+  for (int32_t a = 0; a < rank - 2; a++) plane = plane * r->shape.extent[a] + r->worst[a];
+  for (int i = 0; i < map->rows; i++)
+    for (int j = 0; j < map->columns; j++) {
+      const int64_t element = (plane * rows + map->origin[0] + i) * columns + map->origin[1] + j;
+      const cbn_interval interval = cbn_expected_at(expected, element);
+      const int cell = i * map->columns + j;
+      map->expected[cell] = interval.value;
+      map->actual[cell] = cbn_tensor_get(actual, element);
+      map->share[cell] = cbn_interval_share(&interval, map->actual[cell]);
+    }
+  describe_plane(&r->shape, r->worst, map);
+  r->map = map;
+}
+
+void cbn_judge_tensor(int role, const cbn_shape *native, const cbn_expected *expected, const cbn_tensor *actual, bool maps,
+                      cbn_tensor_result *result) {
+  *result = (cbn_tensor_result){.role = role, .shape = *native};
+  for (int64_t i = 0; i < expected->count; i++) {
+    const cbn_interval interval = cbn_expected_at(expected, i);
+    note(result, &interval, cbn_tensor_get(actual, i), actual, i);
+  }
+  if (maps) keep_map(expected, actual, result);
+}
+
+/* ------------------------------------------------------------------------------------------------ large outputs */
+
+enum { SUMS = 2, SAMPLES = 48 };
+
+/* The weight of output channel o (of those of one group) in the two sums: 1, and a number different for near channels. */
+static double channel_weight(int sum, int64_t o) { return sum == 0 ? 1 : (double)(1 + o * 37 % 61); }
+
+/* The largest magnitude of a tensor of integers; infinity where an element is none. */
+static double largest_integer(const cbn_tensor *tensor) {
+  const int64_t count = tensor == NULL ? 0 : cbn_tensor_count(tensor);
+  double most = 0;
+  for (int64_t i = 0; i < count; i++) {
+    const double x = cbn_tensor_get(tensor, i);
+    if (x != rint(x) || !isfinite(x)) return INFINITY;
+    most = fmax(most, fabs(x));
+  }
+  return most;
+}
+
+/* Every f32 sum of an engine exact, and every summed filter exact in f32? Then all sums below are exact in f64. */
+static bool sums_are_exact(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight, const cbn_tensor *bias) {
+  const double x = largest_integer(input), w = largest_integer(weight), b = largest_integer(bias);
+  const double products = (double)(conv->in_channels / conv->groups * cbn_extent_product(conv->spatial_rank, conv->kernel));
+  const double channels = (double)(conv->out_channels / conv->groups) * 61;
+  return products * x * w + b <= 0x1p24 && channels * fmax(w, b) <= 0x1p24 && channels * (products * x * w + b) <= 0x1p53;
+}
+
+/* The problem whose output channels are the SUMS sums of each group. */
+typedef struct summed {
+  cbn_conv conv;
+  cbn_tensor weight, bias;
+  cbn_expected output;
+} summed;
+
+static void summed_release(summed *s) {
+  cbn_tensor_release(&s->weight);
+  cbn_tensor_release(&s->bias);
+  cbn_expected_release(&s->output);
+}
+
+static bool summed_allocate(const cbn_conv *conv, summed *s) {
+  int64_t extent[CBN_MAX_RANK];
+  *s = (summed){.conv = *conv};
+  s->conv.out_channels = SUMS * conv->groups;
+  int32_t rank = cbn_conv_extents(&s->conv, CBN_ROLE_WEIGHT, extent);
+  if (!cbn_tensor_describe(&s->weight, CBN_F32, rank, extent, CBN_CONTIGUOUS) || !cbn_tensor_allocate(&s->weight)) return false;
+  if (conv->has_bias && (!cbn_tensor_describe(&s->bias, CBN_F32, 1, &s->conv.out_channels, CBN_CONTIGUOUS) ||
+                         !cbn_tensor_allocate(&s->bias)))
+    return false;
+  rank = cbn_conv_extents(&s->conv, CBN_ROLE_OUTPUT, extent);
+  return cbn_expected_allocate(&s->output, rank, extent);
+}
+
+/* Adds each output channel's filter and bias, weighted, to the sums of its group. */
+static void sum_filters(const cbn_conv *conv, const cbn_tensor *weight, const cbn_tensor *bias, const summed *s) {
+  const int64_t filter = cbn_tensor_count(weight) / conv->out_channels, share = conv->out_channels / conv->groups;
+  for (int64_t o = 0; o < conv->out_channels; o++)
+    for (int k = 0; k < SUMS; k++) {
+      const int64_t target = o / share * SUMS + k;
+      const double c = channel_weight(k, o % share);
+      for (int64_t i = 0; i < filter; i++)
+        cbn_tensor_set(&s->weight, target * filter + i,
+                       cbn_tensor_get(&s->weight, target * filter + i) + c * cbn_tensor_get(weight, o * filter + i));
+      if (bias != NULL)
+        cbn_tensor_set(&s->bias, target, cbn_tensor_get(&s->bias, target) + c * cbn_tensor_get(bias, o));
+    }
+}
+
+/* Adds up the engine's output channels in the same way and compares, position by position. */
+static void compare_sums(const cbn_conv *conv, const cbn_tensor *actual, const summed *s, cbn_tensor_result *r) {
+  const int64_t positions = cbn_extent_product(conv->spatial_rank, actual->extent + 2);
+  const int64_t share = conv->out_channels / conv->groups;
+  for (int64_t n = 0; n < conv->batch; n++)
+    for (int64_t group = 0; group < conv->groups; group++)
+      for (int64_t p = 0; p < positions; p++) {
+        double sums[SUMS] = {0};
+        for (int64_t o = 0; o < share; o++) {
+          const double y = cbn_tensor_get(actual, (n * conv->out_channels + group * share + o) * positions + p);
+          for (int k = 0; k < SUMS; k++) sums[k] += channel_weight(k, o) * y;
+        }
+        for (int k = 0; k < SUMS; k++) {
+          const int64_t sum = (n * conv->groups + group) * SUMS + k;
+          const cbn_interval exact = {.value = s->output.value[sum * positions + p], .flags = CBN_EXACT};
+          note(r, &exact, sums[k], actual, (n * conv->out_channels + group * share) * positions + p);
+        }
+      }
+}
+
+static uint64_t mix(uint64_t x) { /* splitmix64 */
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+/* Sample i's index along an axis: the first, the last, next to them, in turn; then drawn. */
+static int64_t sample_index(int i, int axis, int64_t extent, uint64_t seed) {
+  const int64_t edges[] = {0, extent - 1, extent / 2, extent > 1 ? 1 : 0, extent > 1 ? extent - 2 : 0};
+  const int choice = axis == 0 ? i % 5 : i / 5 % 5;
+  return i < 25 ? edges[choice] : (int64_t)(mix(seed + (uint64_t)(i * CBN_MAX_SPATIAL + axis)) % (uint64_t)extent);
+}
+
+static bool judge_samples(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight, const cbn_tensor *bias,
+                          uint32_t arithmetic, uint64_t seed, const cbn_tensor *actual, cbn_tensor_result *r) {
+  const int64_t column = conv->batch * conv->out_channels;
+  const int64_t positions = cbn_extent_product(conv->spatial_rank, actual->extent + 2);
+  int64_t position[SAMPLES][CBN_MAX_SPATIAL] = {0};
+  cbn_interval *intervals = calloc((size_t)(SAMPLES * column) + 1, sizeof *intervals);
+  if (intervals == NULL) return false;
+  for (int i = 0; i < SAMPLES; i++)
+    for (int a = 0; a < conv->spatial_rank; a++) position[i][a] = sample_index(i, a, actual->extent[2 + a], seed);
+  const bool memory = cbn_reference_conv_at(conv, input, weight, bias, arithmetic, SAMPLES,
+                                            (const int64_t(*)[CBN_MAX_SPATIAL])position, intervals);
+  for (int64_t i = 0; memory && i < SAMPLES * column; i++) {
+    int64_t p = 0;
+    for (int a = 0; a < conv->spatial_rank; a++) p = p * actual->extent[2 + a] + position[i / column][a];
+    const int64_t element = i % column * positions + p;
+    note(r, &intervals[i], cbn_tensor_get(actual, element), actual, element);
+  }
+  free(intervals);
+  return memory;
+}
+
+bool cbn_judge_large(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight, const cbn_tensor *bias,
+                     uint32_t arithmetic, uint64_t seed, const cbn_shape *native, const cbn_tensor *actual,
+                     cbn_tensor_result *result, bool *exact) {
+  *result = (cbn_tensor_result){.role = CBN_ROLE_OUTPUT, .shape = *native, .sampled = true};
+  if (cbn_tensor_count(actual) == 0) return true;
+  *exact = sums_are_exact(conv, input, weight, bias);
+  if (*exact) {
+    summed s;
+    const bool memory = summed_allocate(conv, &s);
+    if (memory) sum_filters(conv, weight, bias, &s);
+    const bool computed = memory && cbn_reference_conv(&s.conv, input, &s.weight, conv->has_bias ? &s.bias : NULL,
+                                                       arithmetic, &s.output);
+    if (computed) compare_sums(conv, actual, &s, result);
+    summed_release(&s);
+    if (!computed) return false;
+  }
+  return judge_samples(conv, input, weight, bias, arithmetic, seed, actual, result);
+}

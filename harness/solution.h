@@ -1,0 +1,55 @@
+/* The oracle's side of a case: what the dialect makes of it and what the reference computes, step by step. */
+#ifndef CBN_HARNESS_SOLUTION_H
+#define CBN_HARNESS_SOLUTION_H
+
+#include <convbn/reference.h>
+
+#include "harness/cases.h"
+
+/* Above either, a case is `large`: run only on request, and judged without its whole reference. */
+#define CBN_LARGE_WORK ((int64_t)1 << 30)
+#define CBN_LARGE_BYTES ((int64_t)1 << 29)
+
+typedef struct cbn_solve_options {
+  uint32_t arithmetic;  /* what the judged engine declares */
+  uint64_t seed;        /* mixed into the fills' seeds; 0: as written */
+  int64_t memory_bytes; /* what one case may need */
+  bool other_variance;  /* the running variance biased for unbiased and the other way round */
+} cbn_solve_options;
+
+typedef struct cbn_solved_step {
+  bool rejected;
+  cbn_rejection rejection; /* where rejected */
+  cbn_plan plan;           /* else */
+  cbn_tensor input;        /* dense, with the batch axis */
+  cbn_expected expected[CBN_ROLE_COUNT]; /* rank 0 where the step has no such result, or the case is large */
+} cbn_solved_step;
+
+typedef struct cbn_solution {
+  cbn_tensor tensor[CBN_ROLE_COUNT]; /* weight, bias, the running statistics before the first step; no data where absent */
+  cbn_solved_step *steps;
+  size_t count;
+  bool large;
+  int64_t work; /* multiply-adds, or elements of a batch normalization, of all steps */
+} cbn_solution;
+
+/* Solves the case. False where the case itself is wrong: a tensor is missing, has another shape than the parameters say, needs more
+ * memory than it may. Released with cbn_solution_release in either event. */
+bool cbn_solve(const cbn_case *golden, const cbn_solve_options *options, cbn_solution *solution, cbn_error *error);
+void cbn_solution_release(cbn_solution *solution);
+
+/* Plans the steps without making a tensor: is the case large? */
+bool cbn_case_is_large(const cbn_case *golden);
+
+/* The shape of a result as the dialect gives it. */
+cbn_shape cbn_native_shape(const cbn_solved_step *step, int role);
+
+/* Does the expectation agree with what the oracle says of that step? Else `why` says where it does not. Values made by hand must be the
+ * exact results rounded once; others must be within their bounds. `values` false compares shapes alone. */
+bool cbn_expectation_holds(const cbn_case *golden, const cbn_expectation *expect, const cbn_solution *solution,
+                           size_t step, bool by_hand, bool values, cbn_error *why);
+
+/* Are the last outputs of two solved cases the same within their bounds? */
+bool cbn_solutions_agree(const cbn_solution *a, const cbn_solution *b, cbn_error *why);
+
+#endif

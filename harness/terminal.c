@@ -1,0 +1,99 @@
+#include "harness/terminal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness/results.h"
+
+enum { PARAMS_SHOWN = 160 };
+
+static double now_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool wants_colour(FILE *out) {
+  const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+  return isatty(fileno(out)) && (no == NULL || no[0] == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
+}
+
+cbn_terminal cbn_terminal_open(enum cbn_verbosity verbosity, const char *engine, uint64_t seed) {
+  return (cbn_terminal){.out = stdout,
+                        .progress = verbosity != CBN_QUIET && isatty(STDERR_FILENO) ? stderr : NULL,
+                        .colour = wants_colour(stdout),
+                        .verbosity = verbosity,
+                        .engine = engine,
+                        .seed = seed};
+}
+
+static const char *colour_of(const cbn_terminal *t, enum cbn_verdict verdict) {
+  static const char *const colours[] = {[CBN_GOOD] = "\033[32m", [CBN_BAD] = "\033[1;31m", [CBN_NEUTRAL] = "\033[33m",
+                                        [CBN_UNDECIDED] = "\033[33m"};
+  return t->colour ? colours[cbn_verdict_weight_of(verdict)] : "";
+}
+
+static const char *plain(const cbn_terminal *t) { return t->colour ? "\033[0m" : ""; }
+
+static void clear_progress(const cbn_terminal *t) {
+  if (t->progress != NULL) fprintf(t->progress, "\r\033[K");
+}
+
+static void show_progress(cbn_terminal *t, const cbn_case_result *r, size_t done, size_t total) {
+  const double now = now_seconds();
+  if (t->progress == NULL || (now - t->last < 0.05 && done < total)) return;
+  t->last = now;
+  fprintf(t->progress, "\r\033[K[%zu/%zu] %.60s", done, total, r->golden->id);
+  if (done == total) clear_progress(t);
+  fflush(t->progress);
+}
+
+static void print_one_line(const cbn_terminal *t, const cbn_case_result *r) {
+  fprintf(t->out, "%s%-16s%s %s", colour_of(t, r->verdict), cbn_verdict_name(r->verdict), plain(t), r->golden->id);
+  if (!isnan(r->share)) fprintf(t->out, "  %.3g of the bound", r->share);
+  fprintf(t->out, "  %.0f ms%s\n", 1e3 * r->seconds, r->vacuous ? "  (vacuous)" : "");
+}
+
+static void print_finding(const cbn_terminal *t, const cbn_case_result *r) {
+  char params[PARAMS_SHOWN] = "{}", replay[1400];
+  if (r->golden->params != NULL) cbn_value_print(r->golden->params, params, sizeof params);
+  cbn_replay_line(r->golden, t->engine, t->seed, replay, sizeof replay);
+  fprintf(t->out, "%s%s%s %s\n", colour_of(t, r->verdict), cbn_verdict_name(r->verdict), plain(t), r->golden->id);
+  fprintf(t->out, "  %s\n", r->sentence);
+  if (r->golden->comment != NULL) fprintf(t->out, "  case:    %s\n", r->golden->comment);
+  fprintf(t->out, "  layer:   %s %s %s\n", r->golden->dialect->name, r->golden->operator->name, params);
+  fprintf(t->out, "  replay:  %s\n", replay);
+}
+
+void cbn_terminal_result(void *context, const cbn_case_result *r, size_t done, size_t total) {
+  cbn_terminal *t = context;
+  const bool finding = r->bad_case || cbn_verdict_weight_of(r->verdict) != CBN_GOOD;
+  if ((finding && t->verbosity != CBN_QUIET) || t->verbosity == CBN_VERBOSE) clear_progress(t);
+  if (r->bad_case) fprintf(stderr, "%s\n", r->sentence);
+  else if (finding && t->verbosity != CBN_QUIET) print_finding(t, r);
+  else if (t->verbosity == CBN_VERBOSE) print_one_line(t, r);
+  show_progress(t, r, done, total);
+}
+
+void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left_out) {
+  size_t counts[CBN_VERDICT_COUNT] = {0}, bad_cases = 0, vacuous = 0, cases = 0;
+  for (size_t i = 0; i < run->count; i++) {
+    const cbn_case_result *r = &run->results[i];
+    if (r->golden == NULL) continue;
+    cases++;
+    bad_cases += r->bad_case;
+    vacuous += r->vacuous;
+    counts[r->verdict] += !r->bad_case;
+  }
+  fprintf(t->out, "%zu cases:", cases);
+  for (int v = 0; v < CBN_VERDICT_COUNT; v++)
+    if (counts[v] > 0 || v == CBN_VERDICT_PASS)
+      fprintf(t->out, " %s%zu %s%s,", colour_of(t, (enum cbn_verdict)v), counts[v], cbn_verdict_name((enum cbn_verdict)v), plain(t));
+  if (bad_cases > 0) fprintf(t->out, " %zu bad,", bad_cases);
+  fprintf(t->out, " in %.1f s; engine %s %s (%s)\n", run->seconds, run->identity.name, run->identity.version, run->identity.description);
+  if (vacuous > 0 && t->verbosity != CBN_QUIET) fprintf(t->out, "%zu vacuous: every right value is 0\n", vacuous);
+  if (left_out > 0 && t->verbosity != CBN_QUIET) fprintf(t->out, "%zu large cases left out; --large runs them\n", left_out);
+}
