@@ -263,7 +263,7 @@ static bool call(const layer *l, const cbn_shape *input, cbn_plan *plan, cbn_rej
   if (!check_positive(c->kernel, "kernel_size", CBN_RULE_KERNEL_POSITIVE, r) ||
       !check_positive(c->dilation, "dilation", CBN_RULE_DILATION_POSITIVE, r) || !check_kernel_fits(c, r))
     return false;
-  c->out_channels = l->in_channels == 0 ? 0 : l->out_channels; /* without input channels the output has none either */
+  c->out_channels = l->out_channels;
   c->groups = l->groups;
   c->padding_mode = l->mode;
   c->has_bias = cbn_as_truth(cbn_parameter(l->params, "bias"), true);
@@ -348,8 +348,8 @@ static bool plan_batchnorm2d(const cbn_request *request, cbn_plan *plan, cbn_rej
   b->statistics = batch_statistics ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
   b->update_running = request->training && tracks && values > 0; /* an empty batch leaves them as they are */
   b->running_variance = CBN_VARIANCE_UNBIASED;
-  b->has_weight = affine;
-  b->has_bias = affine && cbn_as_truth(cbn_parameter(params, "bias"), true);
+  b->has_weight = affine && values > 0; /* an empty input reads nothing, so that its channels need not fit */
+  b->has_bias = affine && values > 0 && cbn_as_truth(cbn_parameter(params, "bias"), true);
   plan->has_initial[CBN_ROLE_WEIGHT] = plan->has_initial[CBN_ROLE_BIAS] = true;
   plan->has_initial[CBN_ROLE_RUNNING_MEAN] = plan->has_initial[CBN_ROLE_RUNNING_VAR] = true;
   plan->initial[CBN_ROLE_WEIGHT] = plan->initial[CBN_ROLE_RUNNING_VAR] = 1;

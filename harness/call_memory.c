@@ -33,9 +33,8 @@ bool cbn_shared_memory_reserve(cbn_shared_memory *memory, size_t size, cbn_error
   while (grown < size && grown < keep_size) grown *= 2;
   if (grown < size) grown = (size + 0xffff) & ~(size_t)0xffff;
   CBN_CHECK(ftruncate(memory->descriptor, (off_t)grown) == 0, error, "no shared memory of %zu bytes: %m", grown);
-  void *base = memory->base == NULL
-                   ? mmap(NULL, grown, PROT_READ | PROT_WRITE, MAP_SHARED, memory->descriptor, 0)
-                   : mremap(memory->base, memory->size, grown, MREMAP_MAYMOVE);
+  void *base = memory->base == NULL ? mmap(NULL, grown, PROT_READ | PROT_WRITE, MAP_SHARED, memory->descriptor, 0)
+                                    : mremap(memory->base, memory->size, grown, MREMAP_MAYMOVE);
   CBN_CHECK(base != MAP_FAILED, error, "%zu bytes of shared memory cannot be mapped: %m", grown);
   memory->base = base;
   memory->size = grown;
@@ -243,8 +242,13 @@ bool cbn_call_memory_plan(cbn_call_memory *plan, const cbn_call *call, cbn_error
     const size_t begin = (cursor + MARGIN + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     CBN_CHECK(begin < most && span < most - begin, error, "the call's tensors exceed every memory");
     cursor = begin + span;
-    plan->place[role] = (cbn_place){.tensor = tensor, .use = use_of(role, call), .dense = is_dense(tensor), .low = low,
-                                    .begin = begin, .end = cursor, .zero = begin + (size_t)-low * size};
+    plan->place[role] = (cbn_place){.tensor = tensor,
+                                    .use = use_of(role, call),
+                                    .dense = is_dense(tensor),
+                                    .low = low,
+                                    .begin = begin,
+                                    .end = cursor,
+                                    .zero = begin + (size_t)-low * size};
     if (plan->place[role].use == CBN_USE_UPDATE) plan->updated_size += span;
   }
   plan->size = cursor + MARGIN;
@@ -304,7 +308,8 @@ static cbn_damage check_input(const cbn_place *place, int role, const unsigned c
   for (runs r = runs_of(place); r.more; runs_next(&r)) {
     const unsigned char *now = base + place->zero + r.offset * (int64_t)size, *before = callers_run(place, &r);
     if (memcmp(now, before, (size_t)r.length * size) == 0) continue;
-    return (cbn_damage){CBN_VERDICT_INPUT_MODIFIED, role, position_of(&r, first_difference(now, before, r.length, size))};
+    return (cbn_damage){CBN_VERDICT_INPUT_MODIFIED, role,
+                        position_of(&r, first_difference(now, before, r.length, size))};
   }
   return no_damage;
 }
@@ -363,7 +368,8 @@ static cbn_damage compare_run(const cbn_place *place, int role, const runs *r, c
                               const unsigned char *second) {
   const size_t size = element_size(place);
   uint64_t poison[2];
-  for (int pass = 0; pass < 2; pass++) fill_elements((unsigned char *)&poison[pass], 1, size, poison_for(place->tensor, pass));
+  for (int pass = 0; pass < 2; pass++)
+    fill_elements((unsigned char *)&poison[pass], 1, size, poison_for(place->tensor, pass));
   cbn_damage damage = no_damage;
   for (int64_t i = 0; i < r->length; i++) {
     const unsigned char *a = first + (size_t)i * size, *b = second + (size_t)i * size;
@@ -371,7 +377,8 @@ static cbn_damage compare_run(const cbn_place *place, int role, const runs *r, c
     if (place->use == CBN_USE_WRITE && memcmp(a, &poison[0], size) == 0 && memcmp(b, &poison[1], size) == 0) {
       return (cbn_damage){CBN_VERDICT_UNWRITTEN_OUTPUT, role, position_of(r, i)};
     }
-    if (damage.verdict == CBN_VERDICT_PASS) damage = (cbn_damage){CBN_VERDICT_NONDETERMINISTIC, role, position_of(r, i)};
+    if (damage.verdict == CBN_VERDICT_PASS)
+      damage = (cbn_damage){CBN_VERDICT_NONDETERMINISTIC, role, position_of(r, i)};
   }
   return damage;
 }
@@ -385,8 +392,8 @@ cbn_damage cbn_call_memory_compare(const cbn_call_memory *plan, const unsigned c
     const size_t size = element_size(place);
     for (runs r = runs_of(place); r.more; runs_next(&r)) {
       const unsigned char *second = base + place->zero + r.offset * (int64_t)size;
-      const unsigned char *first = place->use == CBN_USE_WRITE ? callers_run(place, &r)
-                                                               : updated + (size_t)(r.offset - place->low) * size;
+      const unsigned char *first =
+          place->use == CBN_USE_WRITE ? callers_run(place, &r) : updated + (size_t)(r.offset - place->low) * size;
       if (memcmp(first, second, (size_t)r.length * size) == 0) continue;
       const cbn_damage found = compare_run(place, role, &r, first, second);
       if (found.verdict == CBN_VERDICT_UNWRITTEN_OUTPUT) return found;

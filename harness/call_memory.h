@@ -1,8 +1,8 @@
 /* A call's tensors in memory that two processes share: where they lie, what surrounds them, and what became of them.
  *
- * Each tensor keeps its strides. Inputs are copies; the elements of outputs hold a signalling NaN of a chosen payload
- * ("poison"), which no arithmetic produces, so that an element that still holds it was not written; all else, the margins
- * around the tensors and the gaps between the elements of strided ones, holds a canary. */
+ * Each tensor keeps its strides. Inputs are copies. The elements of outputs hold a signalling NaN of a chosen payload
+ * ("poison"), which no arithmetic produces, so that an element that still holds it was not written. All else, the
+ * margins around the tensors and the gaps between the elements of strided ones, holds a canary. */
 #ifndef CBN_HARNESS_CALL_MEMORY_H
 #define CBN_HARNESS_CALL_MEMORY_H
 
@@ -32,15 +32,15 @@ enum cbn_use { CBN_USE_READ, CBN_USE_WRITE, CBN_USE_UPDATE };
 typedef struct cbn_place {
   const cbn_tensor *tensor; /* the caller's; NULL for a role that the call does not have */
   enum cbn_use use;
-  bool dense;               /* the elements fill their span: no gaps */
-  int64_t low;              /* of the elements' offsets, relative to the one with all indices zero */
-  size_t begin, end;        /* the span's bytes */
-  size_t zero;              /* where the element with all indices zero is */
+  bool dense;        /* the elements fill their span: no gaps */
+  int64_t low;       /* of the elements' offsets, relative to the one with all indices zero */
+  size_t begin, end; /* the span's bytes */
+  size_t zero;       /* where the element with all indices zero is */
 } cbn_place;
 
 typedef struct cbn_call_memory {
   cbn_place place[CBN_ROLE_COUNT];
-  size_t size; /* bytes of shared memory that the call takes */
+  size_t size;         /* bytes of shared memory that the call takes */
   size_t updated_size; /* bytes of all tensors that are updated in place */
 } cbn_call_memory;
 
@@ -67,8 +67,8 @@ cbn_damage cbn_call_memory_collect(const cbn_call_memory *plan, unsigned char *b
 /* After that: an element of an output that still holds its poison. */
 cbn_damage cbn_call_memory_unwritten(const cbn_call_memory *plan);
 
-/* Compares the results of a run filled with pass 1 with the collected ones: an element that holds its poison both times
- * was not written; another difference is nondeterminism. */
+/* Compares the results of a run filled with pass 1 with the collected ones: an element that holds its poison both
+ * times was not written; another difference is nondeterminism. */
 cbn_damage cbn_call_memory_compare(const cbn_call_memory *plan, const unsigned char *base,
                                    const unsigned char *updated);
 

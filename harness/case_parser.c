@@ -169,11 +169,13 @@ static bool read_mode(const cbn_case_parser *p, const cbn_value *map, enum cbn_m
   return true;
 }
 
+/* The input stands with the step, or once with the case's tensors. */
 static bool read_one_step(const cbn_case_parser *p, const cbn_value *map, const cbn_value *expect,
-                          const cbn_value *tensors, cbn_step *step, cbn_error *error) {
+                          const cbn_value *inputs, const cbn_value *otherwise, cbn_step *step, cbn_error *error) {
   if (!read_mode(p, map, &step->mode, error)) return false;
   if (expect == NULL) REFUSE(p, map, "missing-key", "'expect' is missing");
-  if (!read_tensor(p, tensors, CBN_ROLE_INPUT, &step->input, error)) return false;
+  if (cbn_value_get(inputs, "input") == NULL) inputs = otherwise;
+  if (!read_tensor(p, inputs, CBN_ROLE_INPUT, &step->input, error)) return false;
   if (step->input == NULL) REFUSE(p, map, "missing-tensor", "the tensor 'input' is missing");
   return read_expectation(p, expect, expect, &step->expect, error);
 }
@@ -188,12 +190,12 @@ static bool read_steps(const cbn_case_parser *p, const cbn_value *map, cbn_case 
   cbn_step *steps = cbn_arena_allocate(p->arena, golden->step_count * sizeof *steps);
   if (steps == NULL) REFUSE(p, map, "memory", "the file needs more than it may");
   golden->steps = steps;
-  if (!golden->has_steps) return read_one_step(p, map, cbn_value_get(map, "expect"), tensors, steps, error);
-  if (cbn_value_get(map, "expect") != NULL || cbn_value_get(map, "mode") != NULL || cbn_value_get(tensors, "input") != NULL)
-    REFUSE(p, cbn_value_get(map, "steps"), "steps", "with 'steps', mode, input and expect stand in the steps");
+  if (!golden->has_steps) return read_one_step(p, map, cbn_value_get(map, "expect"), tensors, NULL, steps, error);
+  if (cbn_value_get(map, "expect") != NULL || cbn_value_get(map, "mode") != NULL)
+    REFUSE(p, cbn_value_get(map, "steps"), "steps", "with 'steps', mode and expect stand in the steps");
   for (size_t i = 0; i < golden->step_count; i++) {
     if (!check_map(p, items[i], items[i], "a step", keys, error) ||
-        !read_one_step(p, items[i], cbn_value_get(items[i], "expect"), items[i], &steps[i], error))
+        !read_one_step(p, items[i], cbn_value_get(items[i], "expect"), items[i], tensors, &steps[i], error))
       return false;
   }
   return true;
@@ -266,17 +268,18 @@ static bool read_case_tensors(const cbn_case_parser *p, const cbn_value *map, cb
 
 static bool read_layout(const cbn_case_parser *p, const cbn_value *map, cbn_case *golden, cbn_error *error) {
   const cbn_value *value = cbn_value_get(map, "layout");
-  golden->layout = cbn_value_is(value, "channels_last") ? CBN_CHANNELS_LAST : CBN_CONTIGUOUS;
-  if (value != NULL && golden->layout == CBN_CONTIGUOUS && !cbn_value_is(value, "contiguous"))
+  const bool last = cbn_value_is(value, "channels_last") || cbn_value_is(value, "NHWC");
+  golden->layout = last ? CBN_CHANNELS_LAST : CBN_CONTIGUOUS;
+  if (value != NULL && !last && !cbn_value_is(value, "contiguous") && !cbn_value_is(value, "NCHW"))
     REFUSE(p, value, "layout", "'layout' must be contiguous or channels_last");
   return true;
 }
 
 static bool check_id(const cbn_case_parser *p, const cbn_value *map, const char *id, cbn_error *error) {
-  for (const char *c = id; *c != '\0'; c++)
-    if (!(('a' <= *c && *c <= 'z') || ('A' <= *c && *c <= 'Z') || ('0' <= *c && *c <= '9') || strchr("/-_.+", *c) != NULL) ||
-        c - id >= 200)
-      REFUSE(p, cbn_value_get(map, "id"), "id", "an id has at most 200 letters, digits and the characters / - _ . +");
+  if (strlen(id) > 200) REFUSE(p, cbn_value_get(map, "id"), "id", "an id has at most 200 characters");
+  for (const char *c = id; *c != '\0'; c++) /* so that it is one word of a selection and of a shell */
+    if (*c <= ' ' || *c > '~' || strchr("()'\"\\`$", *c) != NULL)
+      REFUSE(p, cbn_value_get(map, "id"), "id", "an id has printable ASCII characters, none of them a space, quote, bracket, \\ or $");
   return true;
 }
 

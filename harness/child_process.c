@@ -57,9 +57,9 @@ static bool connect_child(cbn_child *child, child_ends *ends, cbn_error *error) 
   child->errors = errors[0];
   *ends = (child_ends){above_standard(frames[1]), above_standard(lifeline[0]), above_standard(errors[1])};
   if (!connected) return false;
-  CBN_CHECK(ends->socket >= 0 && ends->lifeline >= 0 && ends->errors >= 0 &&
-                fcntl(child->errors, F_SETFL, O_NONBLOCK) == 0,
-            error, "no connection to a new process: %m");
+  CBN_CHECK(
+      ends->socket >= 0 && ends->lifeline >= 0 && ends->errors >= 0 && fcntl(child->errors, F_SETFL, O_NONBLOCK) == 0,
+      error, "no connection to a new process: %m");
   return true;
 }
 
@@ -80,8 +80,7 @@ static int arrange_signals(posix_spawnattr_t *attributes) {
   posix_spawnattr_setsigmask(attributes, &none);
   posix_spawnattr_setsigdefault(attributes, &all);
   posix_spawnattr_setpgroup(attributes, 0);
-  return posix_spawnattr_setflags(attributes,
-                                  POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  return posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }
 
 static int spawn(cbn_child *child, const char *path, const child_ends *ends) {

@@ -66,7 +66,8 @@ static bool is_engine_name(const char *name) {
 static bool find_engine(const char *host, const char *name, char path[PATH_MAX], cbn_error *error) {
   const char *slash = strrchr(host, '/');
   const int directory = slash != NULL ? (int)(slash - host) : 1;
-  const int length = snprintf(path, PATH_MAX, "%.*s/../lib/convbn/engines/%s.so", directory, slash != NULL ? host : ".", name);
+  const int length =
+      snprintf(path, PATH_MAX, "%.*s/../lib/convbn/engines/%s.so", directory, slash != NULL ? host : ".", name);
   CBN_CHECK(length < PATH_MAX, error, "engine '%.64s...': the name is too long", name);
   if (access(path, R_OK) == 0) return true;
   CBN_CHECK(!is_engine_name(name), error, "engine '%s' is not installed: there is no %s", name, path);
@@ -75,7 +76,8 @@ static bool find_engine(const char *host, const char *name, char path[PATH_MAX],
     const size_t used = strlen(known);
     snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", *each);
   }
-  CBN_FAIL(error, "there is no engine '%s': the program comes with %s; a shared object is named by a path that holds a '/'",
+  CBN_FAIL(error,
+           "there is no engine '%s': the program comes with %s; a shared object is named by a path that holds a '/'",
            name, known);
 }
 
@@ -91,6 +93,7 @@ static bool is_text(const char *spec) {
 static bool resolve(cbn_engine_process *process, const char *spec, cbn_error *error) {
   char host[PATH_MAX], path[PATH_MAX];
   CBN_FORWARD(find_host(host, error));
+  CBN_CHECK(access(host, X_OK) == 0, error, "%.512s cannot be run: %m", host);
   const char *colon = strchrnul(spec, ':');
   const size_t length = (size_t)(colon - spec);
   CBN_CHECK(length > 0, error, "an engine is a name or the path of a shared object, not ''");
@@ -103,7 +106,8 @@ static bool resolve(cbn_engine_process *process, const char *spec, cbn_error *er
     CBN_FORWARD(find_engine(host, name, path, error));
   }
   CBN_CHECK(access(path, R_OK) == 0, error, "engine '%s' cannot be read: %m", path);
-  CBN_CHECK(is_text(spec), error, "the name and the options of an engine are UTF-8 text of at most %d bytes", LONGEST_SPEC);
+  CBN_CHECK(is_text(spec), error, "the name and the options of an engine are UTF-8 text of at most %d bytes",
+            LONGEST_SPEC);
   process->spec = strdup(spec);
   process->host = strdup(host);
   process->path = strdup(path);
@@ -324,8 +328,8 @@ static void run_planned(cbn_engine_process *process, const cbn_call *call, const
   if (!run_once(process, run_request(process, call, plan), timeout, answer)) return;
   if (answer->status == CBN_OK) {
     const cbn_damage check = cbn_call_memory_check(plan, base), gaps = cbn_call_memory_collect(plan, base, updated);
-    const bool clean = answer->verdict == CBN_VERDICT_PASS && check.verdict == CBN_VERDICT_PASS &&
-                       gaps.verdict == CBN_VERDICT_PASS;
+    const bool clean =
+        answer->verdict == CBN_VERDICT_PASS && check.verdict == CBN_VERDICT_PASS && gaps.verdict == CBN_VERDICT_PASS;
     if (clean && repeat) {
       if (!run_again(process, plan, timeout, updated, answer)) return;
     } else {

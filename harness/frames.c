@@ -11,15 +11,11 @@
 
 /* ------------------------------------------------------------------------------------------------------- status */
 
-static const char *const status_names[] = {[CBN_OK] = "ok",
-                                           [CBN_UNSUPPORTED] = "unsupported",
-                                           [CBN_REJECTED] = "rejected",
-                                           [CBN_ERROR] = "error"};
+static const char *const status_names[] = {
+    [CBN_OK] = "ok", [CBN_UNSUPPORTED] = "unsupported", [CBN_REJECTED] = "rejected", [CBN_ERROR] = "error"};
 enum { STATUS_COUNT = sizeof status_names / sizeof *status_names };
 
-const char *cbn_status_name(int status) {
-  return status >= 0 && status < STATUS_COUNT ? status_names[status] : NULL;
-}
+const char *cbn_status_name(int status) { return status >= 0 && status < STATUS_COUNT ? status_names[status] : NULL; }
 
 int cbn_status_by_name(const char *name) {
   for (int status = 0; status < STATUS_COUNT; status++) {
@@ -132,23 +128,25 @@ typedef struct field {
   enum field_kind kind;
 } field;
 
-#define CONV_FIELD(NAME, KIND) {#NAME, offsetof(cbn_conv, NAME), KIND}
+#define CONV_FIELD(NAME, KIND)                                                                                         \
+  { #NAME, offsetof(cbn_conv, NAME), KIND }
 static const field conv_fields[] = {
-    CONV_FIELD(spatial_rank, INT32), CONV_FIELD(direction, INT32),    CONV_FIELD(transposed, INT32),
-    CONV_FIELD(padding_mode, INT32), CONV_FIELD(has_bias, INT32),     CONV_FIELD(batch, INT64),
-    CONV_FIELD(in_channels, INT64),  CONV_FIELD(out_channels, INT64), CONV_FIELD(groups, INT64),
-    CONV_FIELD(input, AXES),         CONV_FIELD(kernel, AXES),        CONV_FIELD(stride, AXES),
+    CONV_FIELD(spatial_rank, INT32), CONV_FIELD(direction, INT32),     CONV_FIELD(transposed, INT32),
+    CONV_FIELD(padding_mode, INT32), CONV_FIELD(has_bias, INT32),      CONV_FIELD(batch, INT64),
+    CONV_FIELD(in_channels, INT64),  CONV_FIELD(out_channels, INT64),  CONV_FIELD(groups, INT64),
+    CONV_FIELD(input, AXES),         CONV_FIELD(kernel, AXES),         CONV_FIELD(stride, AXES),
     CONV_FIELD(dilation, AXES),      CONV_FIELD(input_dilation, AXES), CONV_FIELD(pad_begin, AXES),
     CONV_FIELD(pad_end, AXES),       CONV_FIELD(output_padding, AXES)};
 
-#define BATCHNORM_FIELD(NAME, KIND) {#NAME, offsetof(cbn_batchnorm, NAME), KIND}
+#define BATCHNORM_FIELD(NAME, KIND)                                                                                    \
+  { #NAME, offsetof(cbn_batchnorm, NAME), KIND }
 static const field batchnorm_fields[] = {
-    BATCHNORM_FIELD(spatial_rank, INT32),   BATCHNORM_FIELD(direction, INT32),
-    BATCHNORM_FIELD(statistics, INT32),     BATCHNORM_FIELD(update_running, INT32),
+    BATCHNORM_FIELD(spatial_rank, INT32),     BATCHNORM_FIELD(direction, INT32),
+    BATCHNORM_FIELD(statistics, INT32),       BATCHNORM_FIELD(update_running, INT32),
     BATCHNORM_FIELD(running_variance, INT32), BATCHNORM_FIELD(has_weight, INT32),
-    BATCHNORM_FIELD(has_bias, INT32),       BATCHNORM_FIELD(batch, INT64),
-    BATCHNORM_FIELD(channels, INT64),       BATCHNORM_FIELD(extent, AXES),
-    BATCHNORM_FIELD(epsilon, DOUBLE),       BATCHNORM_FIELD(new_weight, DOUBLE)};
+    BATCHNORM_FIELD(has_bias, INT32),         BATCHNORM_FIELD(batch, INT64),
+    BATCHNORM_FIELD(channels, INT64),         BATCHNORM_FIELD(extent, AXES),
+    BATCHNORM_FIELD(epsilon, DOUBLE),         BATCHNORM_FIELD(new_weight, DOUBLE)};
 
 #define COUNT_OF(ARRAY) (sizeof(ARRAY) / sizeof *(ARRAY))
 
@@ -296,7 +294,8 @@ bool cbn_tensor_reach(const cbn_tensor *tensor, int64_t *low, int64_t *high) {
 /* Reads what the JSON says, without a look at what it means. */
 static bool read_tensor(const json_t *array, cbn_tensor *tensor, int64_t *offset) {
   const char *type = json_string_value(json_array_get(array, 0));
-  const json_t *place = json_array_get(array, 1), *extent = json_array_get(array, 2), *stride = json_array_get(array, 3);
+  const json_t *place = json_array_get(array, 1), *extent = json_array_get(array, 2),
+               *stride = json_array_get(array, 3);
   const size_t rank = json_array_size(extent);
   if (type == NULL || !json_is_integer(place) || rank < 1 || json_array_size(stride) != rank) return false;
   *tensor = (cbn_tensor){.type = cbn_type_by_name(type), .rank = (int32_t)rank};

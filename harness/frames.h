@@ -1,5 +1,5 @@
-/* Frames: what the program and an engine's process say to each other. A frame is a length (32 bits, little-endian) and
- * as many bytes of JSON, one object; docs/engine-protocol.md lists the objects. Both sides use this file. */
+/* Frames: what the program and an engine's process say to each other. A frame is a length (32 bits, little-endian)
+ * and as many bytes of JSON, one object; docs/engine-protocol.md lists the objects. Both sides use this file. */
 #ifndef CBN_HARNESS_FRAMES_H
 #define CBN_HARNESS_FRAMES_H
 
@@ -49,21 +49,21 @@ enum cbn_frame_state { CBN_FRAME_PARTIAL, CBN_FRAME_WHOLE, CBN_FRAME_BROKEN };
 /* Takes the first frame out of the buffer. `header` is a new reference if the frame is whole: a JSON object. */
 enum cbn_frame_state cbn_frame_take(cbn_frame_buffer *buffer, json_t **header);
 
-/* Sends a frame, with a descriptor beside its first byte unless that is -1. False where the header is NULL or too long,
- * or the socket takes less than all of it. Never raises SIGPIPE. */
+/* Sends a frame, with a descriptor beside its first byte unless that is -1. False where the header is NULL or too
+ * long, or the socket takes less than all of it. Never raises SIGPIPE. */
 bool cbn_frame_send(int socket, const json_t *header, int descriptor, int flags);
 
-/* The operators as JSON objects whose keys are the names of the fields. What is zero is left out: fields, and the ends
- * of arrays. Doubles are hexadecimal strings, so that every value passes unchanged. From JSON: false where a field has
- * another type or does not fit. */
+/* The operators as JSON objects whose keys are the names of the fields. What is zero is left out: fields, and the
+ * ends of arrays. Doubles are hexadecimal strings, so that every value passes unchanged. From JSON: false where a
+ * field has another type or does not fit. */
 json_t *cbn_conv_to_json(const cbn_conv *conv);
 bool cbn_conv_from_json(const json_t *object, cbn_conv *conv);
 json_t *cbn_batchnorm_to_json(const cbn_batchnorm *batchnorm);
 bool cbn_batchnorm_from_json(const json_t *object, cbn_batchnorm *batchnorm);
 
-/* A tensor whose element with all indices zero lies `offset` bytes into the shared memory, as an array: type, offset,
- * extents, strides. From JSON: `data` is NULL, type, rank and extents are valid, and the elements lie within `size` bytes
- * of shared memory. */
+/* A tensor whose element with all indices zero lies `offset` bytes into the shared memory, as an array: type,
+ * offset, extents, strides. From JSON: `data` is NULL, type, rank and extents are valid, and the elements lie
+ * within `size` bytes of shared memory. */
 json_t *cbn_tensor_to_json(const cbn_tensor *tensor, int64_t offset);
 bool cbn_tensor_from_json(const json_t *array, int64_t size, cbn_tensor *tensor, int64_t *offset);
 

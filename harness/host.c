@@ -1,5 +1,6 @@
-/* convbn-host: the process that an engine under test lives in. It loads one plug-in and answers one frame at a time until
- * it is told to stop or the program that started it is gone. docs/engine-protocol.md describes the conversation. */
+/* convbn-host: the process that an engine under test lives in. It loads one plug-in and answers one frame at a time
+ * until it is told to stop or the program that started it is gone. docs/engine-protocol.md describes the
+ * conversation. */
 #define _GNU_SOURCE 1
 #include <convbn/engine.h>
 #include <convbn/tensor.h>
@@ -31,7 +32,7 @@ typedef struct host {
   int64_t memory_size;
   cbn_engine *engine;
   char *options; /* the engine may keep a pointer to them */
-  json_t *last; /* the last run frame */
+  json_t *last;  /* the last run frame */
   cbn_frame_buffer buffer;
 } host;
 
@@ -53,8 +54,8 @@ static int make_private(int descriptor) {
   return moved;
 }
 
-/* Lets the kernel kill this process group when the other end of the pipe closes, whatever the engine is doing then. (The
- * parent-death signal would come when the thread ends that started the process.) */
+/* Lets the kernel kill this process group when the other end of the pipe closes, whatever the engine is doing then.
+ * (The parent-death signal would come when the thread ends that started the process.) */
 static void hold_lifeline(void) {
   struct stat status;
   if (fstat(CBN_LIFELINE_DESCRIPTOR, &status) != 0 || !S_ISFIFO(status.st_mode)) return;
@@ -84,7 +85,8 @@ static json_t *text_to_json(const char *text, size_t most) {
   if (string != NULL) return string;
   char ascii[1024];
   size_t kept = 0;
-  for (; kept < length && kept < sizeof ascii; kept++) ascii[kept] = (unsigned char)text[kept] < 0x80 ? text[kept] : '?';
+  for (; kept < length && kept < sizeof ascii; kept++)
+    ascii[kept] = (unsigned char)text[kept] < 0x80 ? text[kept] : '?';
   return json_stringn(ascii, kept);
 }
 
@@ -318,7 +320,7 @@ static void run(host *h, const json_t *request, const json_t *described) {
 
 /* A function beyond the size that the engine states is none. */
 #define HAS(ENGINE, FUNCTION)                                                                                          \
-  ((ENGINE) != NULL && (ENGINE)->struct_size >= offsetof(cbn_engine, FUNCTION) + sizeof (ENGINE)->FUNCTION &&          \
+  ((ENGINE) != NULL && (ENGINE)->struct_size >= offsetof(cbn_engine, FUNCTION) + sizeof(ENGINE)->FUNCTION &&           \
    (ENGINE)->FUNCTION != NULL)
 
 static void reset(host *h, const json_t *request) {
@@ -336,8 +338,7 @@ static bool answer_frame(host *h, json_t *request) {
     json_decref(h->last);
     h->last = json_incref(request);
     run(h, request, request);
-  }
-  else if (strcmp(verb, CBN_VERB_RESET) == 0) reset(h, request);
+  } else if (strcmp(verb, CBN_VERB_RESET) == 0) reset(h, request);
   else return false;
   return true;
 }

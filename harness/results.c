@@ -27,10 +27,11 @@ void cbn_shell_quote(const char *word, char *text, size_t size) {
 }
 
 void cbn_replay_line(const cbn_case *golden, const char *engine, uint64_t seed, char *text, size_t size) {
-  char file[512], name[512];
+  char file[512], name[512], id[512];
   cbn_shell_quote(golden->file, file, sizeof file);
+  cbn_shell_quote(golden->id, id, sizeof id);
   cbn_shell_quote(engine, name, sizeof name);
-  const int length = snprintf(text, size, "convbn run %s -k %s --engine %s%s", file, golden->id, name,
+  const int length = snprintf(text, size, "convbn run %s -k %s --engine %s%s", file, id, name,
                               cbn_case_is_large(golden) ? " --large" : "");
   if (seed != 0 && length > 0 && (size_t)length < size) snprintf(text + length, size - (size_t)length, " --seed %llu", (unsigned long long)seed);
 }

@@ -1,8 +1,9 @@
 /* Selections as pytest's -k: words joined by `and`, `or`, `not` and parentheses.
  *
- * A word is a run of characters other than white space and parentheses; it stands for itself anywhere in one of a case's
- * texts, without regard to ASCII case: `-k "conv2d and not (groups or dilat)"`. `not` binds closest, then `and`, then
- * `or`. The three are lower case: `AND` is a word. A blank expression selects everything. */
+ * A word is a run of characters other than white space and parentheses; it stands for itself anywhere in one of a
+ * case's texts, without regard to ASCII case: `-k "conv2d and not (groups or dilat)"`. `not` binds closest, then `and`,
+ * then `or`. The three are lower case: `AND` is a word. A blank expression selects everything.
+ */
 #ifndef CBN_HARNESS_SELECT_H
 #define CBN_HARNESS_SELECT_H
 

@@ -345,19 +345,26 @@ bool cbn_expectation_holds(const cbn_case *golden, const cbn_expectation *expect
   return true;
 }
 
+static bool results_agree(const cbn_expected *a, const cbn_expected *b, const char *name, cbn_error *why) {
+  for (int64_t i = 0; i < a->count; i++)
+    if (a->value[i] != b->value[i] && !(isnan(a->value[i]) && isnan(b->value[i])) &&
+        !(fabs(a->value[i] - b->value[i]) <= a->bound[i] + b->bound[i]))
+      CBN_FAIL(why, "they differ at element %" PRId64 " of %s: %.9g and %.9g", i, name, a->value[i], b->value[i]);
+  return true;
+}
+
 bool cbn_solutions_agree(const cbn_solution *a, const cbn_solution *b, cbn_error *why) {
+  static const int roles[] = {CBN_ROLE_OUTPUT, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
   const cbn_solved_step *x = &a->steps[a->count - 1], *y = &b->steps[b->count - 1];
   if (x->rejected || y->rejected) {
     CBN_CHECK(x->rejected == y->rejected, why, "one of them is refused");
     return true;
   }
-  const cbn_shape s = cbn_native_shape(x, CBN_ROLE_OUTPUT), t = cbn_native_shape(y, CBN_ROLE_OUTPUT);
-  CBN_CHECK(same_shape(&s, t.rank, t.extent), why, "their shapes differ");
-  const cbn_expected *p = &x->expected[CBN_ROLE_OUTPUT], *q = &y->expected[CBN_ROLE_OUTPUT];
-  CBN_CHECK(p->rank > 0 && q->rank > 0, why, "they are too large to be compared element by element");
-  for (int64_t i = 0; i < p->count; i++)
-    if (p->value[i] != q->value[i] && !(isnan(p->value[i]) && isnan(q->value[i])) &&
-        !(fabs(p->value[i] - q->value[i]) <= p->bound[i] + q->bound[i]))
-      CBN_FAIL(why, "they differ at element %" PRId64 ": %.9g and %.9g", i, p->value[i], q->value[i]);
+  for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+    const cbn_shape s = cbn_native_shape(x, roles[i]), t = cbn_native_shape(y, roles[i]);
+    CBN_CHECK(same_shape(&s, t.rank, t.extent), why, "the shapes of %s differ", cbn_role_name(roles[i]));
+    CBN_CHECK(!a->large && !b->large, why, "they are too large to be compared element by element");
+    CBN_FORWARD(results_agree(&x->expected[roles[i]], &y->expected[roles[i]], cbn_role_name(roles[i]), why));
+  }
   return true;
 }

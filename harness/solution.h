@@ -49,7 +49,7 @@ cbn_shape cbn_native_shape(const cbn_solved_step *step, int role);
 bool cbn_expectation_holds(const cbn_case *golden, const cbn_expectation *expect, const cbn_solution *solution,
                            size_t step, bool by_hand, bool values, cbn_error *why);
 
-/* Are the last outputs of two solved cases the same within their bounds? */
+/* Are the results of the last steps of two solved cases, output and running statistics, the same within their bounds? */
 bool cbn_solutions_agree(const cbn_solution *a, const cbn_solution *b, cbn_error *why);
 
 #endif

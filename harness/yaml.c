@@ -319,7 +319,7 @@ static bool key_is_next(const struct reader *reader) {
 
 static bool add_key(struct reader *reader, yaml_mark_t mark, const cbn_value *key) {
   if (key->kind != CBN_STRING)
-    return fail(reader, mark, "key", "a key is a %s; write a string, in quotes if need be",
+    return fail(reader, mark, "key", "%s as a key; write a string, in quotes if need be",
                 cbn_value_kind_name(key->kind));
   struct level *level = &reader->levels[reader->depth - 1];
   const char *text = key->as.string.text;
@@ -449,7 +449,7 @@ static bool open_level(struct reader *reader, yaml_mark_t mark, enum cbn_value_k
   const char *fitting = kind == CBN_LIST ? CORE_TAG "seq" : CORE_TAG "map";
   if (tag != NULL && strcmp((const char *)tag, fitting) != 0 && strcmp((const char *)tag, "!") != 0)
     return fail_tag(reader, mark, (const char *)tag);
-  if (key_is_next(reader)) return fail(reader, mark, "key", "a key is a %s; write a string", cbn_value_kind_name(kind));
+  if (key_is_next(reader)) return fail(reader, mark, "key", "%s as a key; write a string", cbn_value_kind_name(kind));
   if (reader->depth == reader->limits.depth)
     return fail(reader, mark, "depth", "lists and maps nest deeper than %zu levels; nest less", reader->limits.depth);
   struct level level = {.base = reader->stacked, .values_before = reader->values, .levels = 1};

@@ -1,12 +1,12 @@
 /* Case files: one YAML 1.2 document (core schema) as a tree of values, each with its line and column.
  *
- * What the core schema does not say: hexadecimal floats (`0x1.8p-3`) are real numbers, signs are allowed before `0x` and
- * `0o`, and an integer beyond 64 bits is a real number. Map keys are strings, each different; `<<` does not merge.
+ * What the core schema does not say: hexadecimal floats (`0x1.8p-3`) are real numbers, signs are allowed before `0x`
+ * and `0o`, and an integer beyond 64 bits is a real number. Map keys are strings, each different; `<<` does not merge.
  * Aliases are shared, and counted as often as they are used. The text is UTF-8.
  *
  * Files may be hostile. Everything is counted before it is allocated: a file, a nesting or an expansion beyond the
- * limits is refused, and the tree takes no more than its arena allows. Besides the arena, reading takes a
- * few times the file's bytes, and at most 200 bytes for each value.
+ * limits is refused, and the tree takes no more than its arena allows. Besides the arena, reading takes a few
+ * times the file's bytes, and at most 200 bytes for each value.
  *
  * A message is one line, `FILE:LINE:COLUMN: rule: what is wrong; what to write instead` (no line and column where the
  * file cannot be read at all). The rules: file, file-size, syntax, empty, documents, depth, values, memory, alias, tag,
