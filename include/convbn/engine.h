@@ -156,7 +156,8 @@ enum cbn_arithmetic {
 };
 
 /* One problem. `tensor[role]` is NULL for a role that the problem does not have. Inputs must not be written; every
- * element of every output must be; running statistics are updated in place, if at all. Buffers do not overlap. */
+ * element of every output must be; running statistics are updated in place, if at all. Buffers do not overlap, and each
+ * begins at a multiple of 64 bytes. Calls come one at a time, in the default floating-point environment. */
 typedef struct cbn_call {
   uint32_t struct_size;
   int32_t operator_kind;       /* enum cbn_operator: which of the two below is not NULL */
@@ -187,7 +188,7 @@ struct cbn_engine {
 
 /* The one symbol that an engine exports. `abi` is the caller's CBN_ABI_VERSION, `options` a text from the command line
  * (`--engine ./mine.so:OPTIONS`), empty by default. Returns NULL where the engine cannot serve that caller or does not
- * understand the options. */
+ * understand the options, which live as long as the process. */
 #if defined(_WIN32)
 #define CBN_EXPORT __declspec(dllexport)
 #else
