@@ -590,7 +590,22 @@ static bool read_events(struct reader *reader) {
   return true;
 }
 
+/* Refuses a crowd of lines that begin with %: libyaml compares each directive with all before it. */
+static bool check_directives(struct reader *reader) {
+  enum { MOST = 100 };
+  const char *line = reader->bytes, *end = line + reader->length;
+  for (size_t count = 0; line < end;) {
+    if (*line == '%' && ++count > MOST)
+      return fail(reader, mark_of_byte(reader->bytes, (size_t)(line - reader->bytes)), "syntax",
+                  "more than %d lines begin with %%; leave the directives out, and indent or quote text", MOST);
+    while (line < end && *line != '\n' && *line != '\r') line++;
+    line++;
+  }
+  return true;
+}
+
 static bool read_text(struct reader *reader) {
+  CBN_FORWARD(check_directives(reader));
   if (!yaml_parser_initialize(&reader->parser)) return fail_memory(reader, (yaml_mark_t){0});
   yaml_parser_set_encoding(&reader->parser, YAML_UTF8_ENCODING); /* or it would take UTF-16 as well */
   yaml_parser_set_input_string(&reader->parser, (const unsigned char *)reader->bytes, reader->length);
