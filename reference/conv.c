@@ -147,7 +147,7 @@ typedef struct sums {
   double y, B;       /* sum of the terms and of their magnitudes, the bias included */
   double B_finite;   /* B over the finite terms; computed where B is not finite */
   double Z;          /* sum of |x w| over terms with a subnormal factor; computed where the engine flushes them */
-  bool zero_meets_non_finite;
+  bool or_nan;       /* a zero, or what an engine may take for one, meets a weight or input that is not finite */
 } sums;
 
 /* Offsets of the first element that output (n, o) reads in the input and of its filter in the weight. */
@@ -158,18 +158,21 @@ static int64_t input_base(const problem *p, int64_t n, int64_t o) {
 
 static bool subnormal(double x) { return x != 0 && fabs(x) < NORMAL32; }
 
-/* What only unusual elements need: B over finite terms, Z, and zeros under weights that are not finite. */
-static void unusual_sums(const problem *p, int64_t n, int64_t o, sums *s) {
+/* What only unusual elements need: B over finite terms, Z, and zeros that meet what is not finite. */
+static void unusual_sums(const problem *p, int64_t n, int64_t o, bool flushes, sums *s) {
   const int64_t x = input_base(p, n, o), w = o * p->weight->stride[0];
   for (int64_t c = 0; c < p->weight->extent[1]; c++) {
     for (int64_t t = 0; t < p->reads; t++) {
       const double a = f32_at(p->input, x + c * p->input->stride[1] + p->read_x[t]);
       const double b = f32_at(p->weight, w + c * p->weight->stride[1] + p->read_w[t]);
       if (isfinite(a * b)) s->B_finite += fabs(a * b);
-      if (subnormal(a) || subnormal(b)) s->Z += fabs(a * b);
+      if (flushes && (subnormal(a) || subnormal(b))) {
+        s->Z += fabs(a * b);
+        s->or_nan = s->or_nan || isinf(a * b);
+      }
     }
     for (int64_t t = 0; t < p->zeros; t++)
-      if (!isfinite(f32_at(p->weight, w + c * p->weight->stride[1] + p->zero_w[t]))) s->zero_meets_non_finite = true;
+      if (!isfinite(f32_at(p->weight, w + c * p->weight->stride[1] + p->zero_w[t]))) s->or_nan = true;
   }
 }
 
@@ -187,9 +190,8 @@ static sums sum_products(const problem *p, int64_t n, int64_t o) {
   const bool flushes = p->arithmetic & CBN_FLUSHES_SUBNORMALS;
   if (!isfinite(s.B) || !p->weight_finite || flushes) {
     s.B_finite = isfinite(bias) ? fabs(bias) : 0;
-    s.Z = subnormal(bias) ? fabs(bias) : 0;
-    unusual_sums(p, n, o, &s);
-    if (!flushes) s.Z = 0;
+    s.Z = flushes && subnormal(bias) ? fabs(bias) : 0;
+    unusual_sums(p, n, o, flushes, &s);
   }
   return s;
 }
@@ -226,7 +228,7 @@ static cbn_interval element(const problem *p, int64_t n, int64_t o) {
     /* An infinity or NaN entered; finite terms that overflow on their own could still turn an infinity into NaN. */
     r = (cbn_interval){.value = s.y, .flags = isinf(s.y) && s.B_finite >= OVERFLOW32 / 2 ? CBN_INCONCLUSIVE : 0};
   }
-  if (s.zero_meets_non_finite) r.flags |= CBN_OR_NAN;
+  if (s.or_nan) r.flags |= CBN_OR_NAN;
   return r;
 }
 

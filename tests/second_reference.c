@@ -448,6 +448,7 @@ bool second_normalise(mpfr_t value, mpfr_t bound, float x, const second_statisti
   mpfr_inits2(SECOND_BITS, q, r, wide, part, g, (mpfr_ptr)0);
   mpfr_add_d(r, s->variance, epsilon, MPFR_RNDN);
   mpfr_add_d(q, s->variance_error, epsilon < 0 ? -epsilon * 0x1p-24 : 0, MPFR_RNDN);
+  mpfr_add_d(q, q, underflow * eta, MPFR_RNDN); /* an epsilon or a variance below the smallest normal */
   mpfr_div(q, q, r, MPFR_RNDN);
   const bool conclusive = mpfr_cmp_ui(r, 0) > 0 && mpfr_cmp_ui(q, 1) < 0;
   mpfr_rec_sqrt(r, r, MPFR_RNDN);

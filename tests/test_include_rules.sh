@@ -22,7 +22,8 @@ forbidden_includes() {
     [ -d "$root/$room" ] || continue
     while IFS=: read -r file line text; do
       file=${file#"$root/"}
-      target=$(sed -E 's/^ *# *include *["<]([^">]*)[">].*/\1/' <<<"$text")
+      target=${text#*[\"<]}
+      target=${target%%[\">]*}
       case $text in
         *'<'*) # the system's own and the public headers
           case $target in

@@ -78,15 +78,17 @@ bool cbn_reference_conv_at(const cbn_conv *conv, const cbn_tensor *input, const 
 /* Forward batch normalization of a valid problem. `running_mean` and `running_var` are in and out: values and bounds of
  * what an engine holds before the call (bound 0 for statistics that were given) and after it, one for each channel; NULL
  * where the problem has none. `weight`, `bias` NULL where the problem has none. With L values a channel, X = max |x|, M =
- * gamma(L+7) X and h = 2.5 M sqrt(v) + M^2, statistics computed in two passes or by Welford's method (in lanes, merged) are
- * within dmu = M and dv = gamma(L+4) (v + h) + h + 2 eta of the exact ones. With q = dv/(v+eps), r = 1/sqrt(v+eps) and
- * R = r/sqrt(1-q), an output g (x-mu) r + b is bounded by
+ * gamma(L+7) X + (L/2+1) eta and h = 2.5 M sqrt(v) + M^2, statistics computed in two passes or by Welford's method (in
+ * lanes, merged) are within dmu = M and dv = gamma(L+4) (v + h) + h + 8 eta of the exact ones. With q = (dv + u max(0,-eps) + eta)/(v+eps),
+ * r = 1/sqrt(v+eps) and R = r/sqrt(1-q), an output g (x-mu) r + b is bounded by
  *
  *   |g| R dmu + |g| |x-mu| r q / (2 (1-q)) + gamma(8) (|g| R (|x|+|mu|+dmu) + |b|) + eta (|x|+|mu|+dmu+|g|+3) + own,
  *
  * and a running statistic s' = (1-m) s + m c stat, c = 1 or L/(L-1), by
  *
- *   |1-m| ds + |m| c dstat + gamma(8) ((1+|m|) (|s|+ds) + |m| c (|stat|+dstat)) + 4 eta + own. */
+ *   |1-m| ds + |m| c dstat + gamma(8) ((1+|m|) (|s|+ds) + |m| c (|stat|+dstat)) + 4 eta (1+|m|) + own.
+ *
+ * Engines that flush subnormals have larger underflow terms (reference/batchnorm.c). */
 void cbn_reference_batchnorm(const cbn_batchnorm *batchnorm, const cbn_tensor *input, const cbn_tensor *weight,
                              const cbn_tensor *bias, const cbn_expected *running_mean, const cbn_expected *running_var,
                              uint32_t arithmetic, const cbn_expected *output);
