@@ -326,21 +326,22 @@ static bool is_exact(const cbn_solution *solution) {
 static void conclude(evaluation *e) {
   cbn_case_result *r = e->result;
   int64_t elements = 0, inconclusive = 0;
-  bool sampled = false;
+  bool sampled = false, empty = false;
   for (size_t i = 0; i < e->solution.count; i++)
     for (int k = 0; k < r->steps[i].tensor_count; k++) {
       elements += r->steps[i].tensor[k].elements;
       inconclusive += r->steps[i].tensor[k].inconclusive;
       sampled = sampled || r->steps[i].tensor[k].sampled;
+      empty = empty || r->steps[i].tensor[k].elements == 0;
     }
   const cbn_solved_step *last = &e->solution.steps[e->solution.count - 1];
   if (last->rejected) {
     r->rule = cbn_rule_name((int)last->rejection.rule);
     decide(r, CBN_VERDICT_PASS, "refused, as it must be: %s: %s (rule %s)", last->rejection.exception, last->rejection.message, r->rule);
-  } else if (elements > 0 && inconclusive == elements) {
-    decide(r, CBN_VERDICT_INCONCLUSIVE, "overflow or a vanishing variance makes all %" PRId64 " elements meaningless", elements);
-  } else if (elements == 0) {
+  } else if (empty && inconclusive == elements) {
     decide(r, CBN_VERDICT_PASS, "the output is empty, as it must be");
+  } else if (inconclusive == elements) {
+    decide(r, CBN_VERDICT_INCONCLUSIVE, "overflow or a vanishing variance makes all %" PRId64 " elements meaningless", elements);
   } else if (r->exact) {
     decide(r, CBN_VERDICT_PASS, "%s%" PRId64 " %s are exactly right", sampled ? "" : "all ", elements,
            sampled ? "channel sums and samples" : "elements");

@@ -234,7 +234,7 @@ void cbn_reference_batchnorm(const cbn_batchnorm *bn, const cbn_tensor *input, c
   const int64_t L = bn->batch * positions;
   for (int64_t c = 0; c < bn->channels; c++) {
     const channel ch = {.input = input, .c = c, .batch = bn->batch, .positions = positions};
-    statistics batch = {0};
+    statistics batch = {.mean.flags = CBN_INCONCLUSIVE, .var.flags = CBN_INCONCLUSIVE}; /* of an empty batch: undefined */
     if (L > 0 && (bn->statistics == CBN_STATISTICS_BATCH || bn->update_running)) batch = batch_statistics(&ch, &engine);
     statistics used = batch;
     if (bn->statistics == CBN_STATISTICS_RUNNING)

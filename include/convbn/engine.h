@@ -114,8 +114,9 @@ enum cbn_variance { CBN_VARIANCE_BIASED = 0, CBN_VARIANCE_UNBIASED = 1 };
  *
  * with the batch's mean and biased variance over N and the spatial axes, or with the running statistics. Afterwards, if
  * `update_running`, each running statistic becomes (1 - new_weight) * running + new_weight * batch statistic, the
- * batch variance taken biased (divisor L) or unbiased (divisor L - 1), L = values a channel. A cumulative average is the
- * caller's: new_weight = 1/k in the k-th step. running_mean and running_var are updated in place. */
+ * batch variance taken biased (divisor L) or unbiased (divisor L - 1, so NaN for L = 1), L = values a channel. An empty
+ * batch (L = 0) has no statistics: what the running ones become is not defined. A cumulative average is the caller's:
+ * new_weight = 1/k in the k-th step. running_mean and running_var are updated in place. */
 typedef struct cbn_batchnorm {
   uint32_t struct_size;
   int32_t spatial_rank;     /* 0 to CBN_MAX_SPATIAL */

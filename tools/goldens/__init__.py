@@ -1,0 +1,1 @@
+"""The golden recorder: real frameworks in, expectations of the case files out."""
