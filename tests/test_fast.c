@@ -1,6 +1,6 @@
 /* tests/test_fast.c - fast/ against loops that are right by inspection: convolution as a direct sum in double and, bit
- * for bit, as the one chain of multiply-adds that fast/ promises; batch normalization as two passes in double, within the
- * bounds of two-pass statistics.
+ * for bit, as the one chain of multiply-adds that fast/ promises; batch normalization as two passes in double, within
+ * the bounds of two-pass statistics.
  *
  * Random problems have a number each. A failure prints the line that replays its problem alone. */
 #include <setjmp.h>
@@ -78,8 +78,8 @@ static uint64_t seeds(int *count) {
 enum data { INTEGERS, UNIFORM, SPECIAL };
 
 static float value_of(chance *r, enum data data) {
-  static const float special[] = {0.0f,     -0.0f,    1.0f,     -1.5f,   INFINITY, -INFINITY,
-                                  NAN,      FLT_MAX,  -FLT_MAX, 1e-40f,  -1e-45f,  FLT_MIN};
+  static const float special[] = {0.0f, -0.0f,   1.0f,     -1.5f,  INFINITY, -INFINITY,
+                                  NAN,  FLT_MAX, -FLT_MAX, 1e-40f, -1e-45f,  FLT_MIN};
   if (data == INTEGERS) return (float)between(r, -4, 4);
   if (data == UNIFORM || unit(r) < 0.9) return (float)(2 * unit(r) - 1);
   return special[between(r, 0, (int64_t)(sizeof special / sizeof special[0]) - 1)];
@@ -159,9 +159,7 @@ static float *numbers(int64_t count, enum data data, chance *r) {
   return values;
 }
 
-static bool same_bits(float a, float b) {
-  return (isnan(a) && isnan(b)) || memcmp(&a, &b, sizeof a) == 0;
-}
+static bool same_bits(float a, float b) { return (isnan(a) && isnan(b)) || memcmp(&a, &b, sizeof a) == 0; }
 
 /* ------------------------------------------------------------------------------------------------ the oracle here */
 
@@ -247,8 +245,9 @@ static void describe_conv(const cbn_conv *c, char text[320]) {
   int n = snprintf(text, 320, "n%" PRId64 " c%" PRId64 " o%" PRId64 " g%" PRId64 " mode%d bias%d", c->batch,
                    c->in_channels, c->out_channels, c->groups, c->padding_mode, c->has_bias);
   for (int a = 0; a < c->spatial_rank; a++)
-    n += snprintf(text + n, (size_t)(320 - n), " [i%" PRId64 " k%" PRId64 " s%" PRId64 " d%" PRId64 " p%" PRId64 ",%" PRId64 "]",
-                  c->input[a], c->kernel[a], c->stride[a], c->dilation[a], c->pad_begin[a], c->pad_end[a]);
+    n += snprintf(text + n, (size_t)(320 - n),
+                  " [i%" PRId64 " k%" PRId64 " s%" PRId64 " d%" PRId64 " p%" PRId64 ",%" PRId64 "]", c->input[a],
+                  c->kernel[a], c->stride[a], c->dilation[a], c->pad_begin[a], c->pad_end[a]);
 }
 
 static void prepare(problem *p, chance *r) {
@@ -390,7 +389,7 @@ typedef struct shape {
   int64_t batch, channels, filters, groups, input[2], kernel[2], stride, dilation, pad;
 } shape;
 
-/* Tiles are 4 x 24, panels of pixels 240, reductions 256. */
+/* Tiles are 4 x 24; blocks 480 pixels by 288 steps of the reduction. */
 static const shape edges[] = {
     {1, 3, 4, 1, {1, 23}, {1, 1}, 1, 1, 0},     {1, 3, 5, 1, {1, 24}, {1, 1}, 1, 1, 0},
     {1, 3, 9, 1, {1, 25}, {1, 1}, 1, 1, 0},     {2, 3, 11, 1, {3, 8}, {1, 1}, 1, 1, 0},
@@ -409,6 +408,10 @@ static const shape edges[] = {
     {1, 24, 72, 24, {9, 9}, {5, 5}, 1, 1, 2},   {1, 32, 32, 8, {15, 17}, {3, 3}, 1, 1, 1},
     {1, 36, 54, 3, {12, 12}, {3, 3}, 1, 2, 2},  {1, 8, 140, 1, {5, 5}, {3, 3}, 1, 1, 1},
     {1, 8, 300, 1, {6, 6}, {1, 1}, 1, 1, 0},    {4, 8, 24, 1, {1, 1}, {1, 1}, 1, 1, 0},
+    {1, 287, 9, 1, {3, 3}, {1, 1}, 1, 1, 0},    {1, 288, 9, 1, {3, 3}, {1, 1}, 1, 1, 0},
+    {1, 289, 9, 1, {3, 3}, {1, 1}, 1, 1, 0},    {1, 33, 9, 1, {5, 5}, {3, 3}, 1, 1, 1},
+    {1, 2, 9, 1, {2, 480}, {1, 3}, 1, 1, 1},    {1, 2, 9, 1, {2, 479}, {1, 3}, 1, 1, 1},
+    {1, 2, 9, 1, {2, 961}, {2, 3}, 1, 1, 1},    {3, 2, 9, 1, {21, 24}, {3, 3}, 1, 1, 1},
     {250, 2, 9, 1, {1, 1}, {3, 3}, 1, 1, 1},    {130, 2, 9, 1, {2, 1}, {2, 1}, 1, 1, 0},
 };
 
@@ -442,7 +445,7 @@ static void test_conv_at_the_blocks_edges(void **state) {
 static void test_conv_threads_leave_the_bits_alone(void **state) {
   (void)state;
   static const shape shapes[] = {
-      {2, 16, 40, 1, {40, 40}, {3, 3}, 1, 1, 1}, {1, 96, 288, 1, {14, 14}, {1, 1}, 1, 1, 0},
+      {2, 16, 40, 1, {40, 40}, {3, 3}, 1, 1, 1},  {1, 96, 288, 1, {14, 14}, {1, 1}, 1, 1, 0},
       {1, 64, 64, 64, {90, 90}, {3, 3}, 1, 1, 1}, {1, 48, 48, 12, {60, 60}, {3, 3}, 2, 1, 1},
       {1, 64, 300, 1, {7, 7}, {3, 3}, 1, 1, 1},
   };
@@ -602,17 +605,19 @@ static void check_normalized(const normalization *p, const holder *y, const hold
     const double q = s.dvar / (s.var + p->b.epsilon), n = (double)p->values;
     for (int64_t l = 0; l < p->values && q < 0.5; l++) {
       const double x = (double)p->x[element_of(p, c, l)], r = 1 / sqrt(s.var + p->b.epsilon);
-      const double expected = (x - s.mean) * r * (p->weight ? (double)p->weight[c] : 1) + (p->bias ? (double)p->bias[c] : 0);
+      const double expected =
+          (x - s.mean) * r * (p->weight ? (double)p->weight[c] : 1) + (p->bias ? (double)p->bias[c] : 0);
       const double actual = (double)*at(y, element_of(p, c, l)), bound = output_bound(p, &s, c, x, q);
       if (!(fabs(actual - expected) <= bound))
-        FAIL_PROBLEM(p->seed, "%s: channel %" PRId64 " value %" PRId64 " is %.9g, expected %.9g within %g", options[isa],
-                     c, l, actual, expected, bound);
+        FAIL_PROBLEM(p->seed, "%s: channel %" PRId64 " value %" PRId64 " is %.9g, expected %.9g within %g",
+                     options[isa], c, l, actual, expected, bound);
     }
     if (!p->b.update_running) continue;
     const double correction = p->b.running_variance == CBN_VARIANCE_UNBIASED ? n / (n - 1) : 1;
     if (p->values == 1 && correction > 1) continue; /* 0/0 */
     check_running(p, p->running_mean[c], *at(mean, c), batch.mean, batch.dmean, "running mean");
-    check_running(p, p->running_var[c], *at(var, c), correction * batch.var, correction * batch.dvar, "running variance");
+    check_running(p, p->running_var[c], *at(var, c), correction * batch.var, correction * batch.dvar,
+                  "running variance");
   }
 }
 
@@ -623,7 +628,8 @@ static float *normalize(const normalization *p, int isa, enum layout in, enum la
   holder x, y, parameter[4] = {{.size = 0}};
   int64_t extent[CBN_MAX_RANK];
   const int32_t rank = cbn_batchnorm_extents(&p->b, CBN_ROLE_INPUT, extent);
-  cbn_call call = {.struct_size = sizeof call, .operator_kind = CBN_OPERATOR_BATCHNORM, .batchnorm = &p->b, .threads = threads};
+  cbn_call call = {
+      .struct_size = sizeof call, .operator_kind = CBN_OPERATOR_BATCHNORM, .batchnorm = &p->b, .threads = threads};
   make(&x, rank, extent, in, r);
   make(&y, rank, extent, out, r);
   load(&x, p->x);
@@ -632,8 +638,10 @@ static float *normalize(const normalization *p, int isa, enum layout in, enum la
   const struct {
     int role;
     const float *values;
-  } given[4] = {{CBN_ROLE_WEIGHT, p->weight}, {CBN_ROLE_BIAS, p->bias},
-                {CBN_ROLE_RUNNING_MEAN, p->running_mean}, {CBN_ROLE_RUNNING_VAR, p->running_var}};
+  } given[4] = {{CBN_ROLE_WEIGHT, p->weight},
+                {CBN_ROLE_BIAS, p->bias},
+                {CBN_ROLE_RUNNING_MEAN, p->running_mean},
+                {CBN_ROLE_RUNNING_VAR, p->running_var}};
   for (int i = 0; i < 4; i++) {
     if (cbn_batchnorm_extents(&p->b, given[i].role, extent) == 0) continue;
     make(&parameter[i], 1, extent, in, r);
@@ -720,8 +728,8 @@ static void test_batchnorm_within_its_bound(void **state) {
 /* Pieces, parts and threads. */
 static void test_batchnorm_large(void **state) {
   (void)state;
-  static const int64_t shapes[][4] = {{3, 5, 120, 130}, {2, 70, 90, 61}, {1, 1, 300, 777}, {40, 33, 7, 7}, {5, 300, 9, 31},
-                                      {70000, 3, 1, 1}, {1, 40000, 2, 1}};
+  static const int64_t shapes[][4] = {{3, 5, 120, 130}, {2, 70, 90, 61},  {1, 1, 300, 777}, {40, 33, 7, 7},
+                                      {5, 300, 9, 31},  {70000, 3, 1, 1}, {1, 40000, 2, 1}};
   for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
     chance r = {i};
     normalization p = {.seed = i, .b = cbn_batchnorm_make(2)};
@@ -761,7 +769,8 @@ static void test_batchnorm_exactly(void **state) {
     if (!engine) continue;
     mean = 8;
     var = 4;
-    cbn_call call = {.struct_size = sizeof call, .operator_kind = CBN_OPERATOR_BATCHNORM, .batchnorm = &b, .threads = 1};
+    cbn_call call = {
+        .struct_size = sizeof call, .operator_kind = CBN_OPERATOR_BATCHNORM, .batchnorm = &b, .threads = 1};
     call.tensor[CBN_ROLE_INPUT] = &tx;
     call.tensor[CBN_ROLE_OUTPUT] = &ty;
     call.tensor[CBN_ROLE_WEIGHT] = &one[0];

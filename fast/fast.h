@@ -1,0 +1,19 @@
+/* fast/fast.h - the fast engine for callers that link it directly, without dlopen.
+ *
+ * It is an engine like any other: cbn_engine_open (convbn/engine.h) gives it, with the options
+ *
+ *   ""              the best instruction set that the processor has
+ *   "isa=avx2"      AVX2 and FMA; NULL on a processor without them
+ *   "isa=portable"  plain C
+ *
+ * What it computes: forward convolution, not transposed, and forward batch normalization, in f32. Everything else is
+ * CBN_UNSUPPORTED, with a reason. Memory beyond the tensors: at most CBN_FAST_WORKSPACE_LIMIT bytes in any call, in one
+ * allocation, released before the call returns. */
+#ifndef CBN_FAST_FAST_H
+#define CBN_FAST_FAST_H
+
+#include <convbn/engine.h>
+
+#define CBN_FAST_WORKSPACE_LIMIT ((int64_t)64 << 20)
+
+#endif
