@@ -37,6 +37,8 @@ bool cbn_batchnorm_validate(const cbn_batchnorm *b, cbn_violation *v) {
   cbn_tensor described;
   if (!cbn_tensor_describe(&described, CBN_F64, input_extents(b, extent), extent, CBN_CONTIGUOUS))
     return cbn_violate(v, CBN_RULE_EXTENT_OVERFLOW, "the size of the input overflows 63 bits");
+  if (!cbn_tensor_describe(&described, CBN_F64, 1, &b->channels, CBN_CONTIGUOUS)) /* an empty input has them too */
+    return cbn_violate(v, CBN_RULE_EXTENT_OVERFLOW, "the number of channels overflows, got %" PRId64, b->channels);
   return true;
 }
 

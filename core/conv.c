@@ -198,13 +198,13 @@ int64_t cbn_conv_work(const cbn_conv *conv) {
 }
 
 static bool check_overflow(const cbn_conv *c, cbn_violation *v) {
-  static const int roles[] = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT, CBN_ROLE_OUTPUT};
+  static const int roles[] = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_OUTPUT};
   for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
     int64_t extent[CBN_MAX_RANK];
     int32_t rank;
     cbn_tensor described;
-    if (!extents(c, roles[i], extent, &rank) ||
-        !cbn_tensor_describe(&described, CBN_F64, rank, extent, CBN_CONTIGUOUS))
+    if (!extents(c, roles[i], extent, &rank) || (rank > 0 &&
+        !cbn_tensor_describe(&described, CBN_F64, rank, extent, CBN_CONTIGUOUS)))
       return cbn_violate(v, CBN_RULE_EXTENT_OVERFLOW, "the size of the %s overflows 63 bits", cbn_role_name(roles[i]));
   }
   int64_t multiply_adds;

@@ -14,6 +14,25 @@ static size_t whole_characters(const char *text, size_t length) {
   return announced > length - start + 1 ? start - 1 : length;
 }
 
+/* The bytes of the character at `c` that would act on a terminal or turn the direction of a line: controls (C0, DEL, C1),
+ * bidirectional controls, separators of lines, the byte order mark. 0 for any other. */
+static size_t acting_bytes(const unsigned char *c) {
+  if (c[0] < 0x20 || c[0] == 0x7F) return 1;
+  if (c[0] == 0xC2 && c[1] >= 0x80 && c[1] <= 0x9F) return 2;
+  if (c[0] == 0xD8 && c[1] == 0x9C) return 2;
+  if (c[0] == 0xE2 && c[1] == 0x80 && (c[2] == 0x8E || c[2] == 0x8F || (c[2] >= 0xA8 && c[2] <= 0xAE))) return 3;
+  if (c[0] == 0xE2 && c[1] == 0x81 && c[2] >= 0xA6 && c[2] <= 0xA9) return 3;
+  return c[0] == 0xEF && c[1] == 0xBB && c[2] == 0xBF ? 3 : 0;
+}
+
+void cbn_make_inert(char *text) {
+  for (char *c = text; *c != '\0';) {
+    const size_t bytes = acting_bytes((const unsigned char *)c);
+    if (bytes > 0) memset(c, '?', bytes);
+    c += bytes > 0 ? bytes : 1;
+  }
+}
+
 bool cbn_error_set(cbn_error *error, const char *format, ...) {
   char text[sizeof error->text]; /* apart, so that an argument may be the old message */
   va_list arguments;
@@ -23,8 +42,7 @@ bool cbn_error_set(cbn_error *error, const char *format, ...) {
   if (wanted < 0) text[0] = '\0';
   size_t length = strlen(text);
   if (wanted >= (int)sizeof text) text[whole_characters(text, length)] = '\0';
-  for (char *c = text; *c; c++)
-    if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = '?';
+  cbn_make_inert(text);
   memcpy(error->text, text, sizeof text);
   return false;
 }

@@ -13,7 +13,10 @@ typedef struct cbn_error {
   char text[1024]; /* one line, without a newline at its end */
 } cbn_error;
 
-/* Formats the message, cut to what fits; control characters in it become '?'. Returns false. */
+/* Replaces by '?' what would act on a terminal or turn the direction of a line: control and bidirectional characters. */
+void cbn_make_inert(char *text);
+
+/* Formats the message, cut to what fits; what would act on a terminal becomes '?'. Returns false. */
 bool cbn_error_set(cbn_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define CBN_FAIL(error, ...) return cbn_error_set((error), __VA_ARGS__)

@@ -29,7 +29,7 @@ static bool reject_type(const cbn_value *params, const char *name, const char *w
 
 static bool truth_or(const cbn_value *params, const char *name, bool fallback, bool *result) {
   const cbn_value *value = cbn_parameter(params, name);
-  *result = value == NULL ? fallback : value->as.boolean;
+  *result = value == NULL ? fallback : value->kind == CBN_BOOLEAN && value->as.boolean;
   return value == NULL || value->kind == CBN_BOOLEAN;
 }
 

@@ -189,7 +189,7 @@ static void pad_same(const layer *l, cbn_conv *conv) {
   const int axes = l->mode != CBN_PAD_ZEROS && l->dilation.sequence && l->dilation.count == 1 ? 1 : SPATIAL;
   for (int a = 0; a < axes; a++) {
     const int64_t total = cbn_saturating_multiply(conv->dilation[a], conv->kernel[a] - 1);
-    conv->pad_begin[a] = total >= 0 ? total / 2 : -((1 - total) / 2); /* floor, as Python divides */
+    conv->pad_begin[a] = total / 2 - (total % 2 < 0); /* floor, as Python divides */
     conv->pad_end[a] = total - conv->pad_begin[a];
   }
 }

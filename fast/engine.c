@@ -34,9 +34,6 @@ static int check_axis(cbn_call *call, int a) {
   if (conv->input_dilation[a] != 1)
     return cbn_fast_fail(call, CBN_UNSUPPORTED, "input dilation must be 1, got %" PRId64 " on spatial axis %d",
                          conv->input_dilation[a], a);
-  if (conv->padding_mode != CBN_PAD_ZEROS && (conv->pad_begin[a] < 0 || conv->pad_end[a] < 0))
-    return cbn_fast_fail(call, CBN_UNSUPPORTED, "negative padding goes with padding mode zeros only, spatial axis %d",
-                         a);
   const int64_t checked[] = {conv->input[a],    conv->kernel[a],    conv->stride[a],
                              conv->dilation[a], conv->pad_begin[a], conv->pad_end[a]};
   for (size_t i = 0; i < sizeof checked / sizeof checked[0]; i++) {
@@ -96,6 +93,7 @@ CBN_EXPORT cbn_engine *cbn_engine_open(uint32_t abi, const char *options) {
       .name = "fast",
       .version = "1",
       .description = fast->description,
+      .arithmetic = CBN_TWO_PASS_STATISTICS,
       .state = fast,
       .run = run,
       .close = close,

@@ -191,7 +191,7 @@ size_t cbn_cases_load(cbn_case_set *set, const char *path, cbn_problem_sink *sin
   struct stat status;
   cbn_error error;
   if (stat(path, &status) != 0) {
-    cbn_error_set(&error, "%s: file: cannot read it: %s", path, strerror(errno));
+    cbn_yaml_refuse(&error, path, NULL, "file", "cannot read it: %s", strerror(errno));
     report(&l, &error);
   } else if (!S_ISDIR(status.st_mode)) {
     load_file(&l, path);

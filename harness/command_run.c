@@ -1,6 +1,7 @@
 /* `convbn run`: cases in, verdicts out. */
 #include <argp.h>
 #include <errno.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -177,22 +178,23 @@ static bool write_reports(const arguments *a, const cbn_run *run, const cbn_prov
   return written;
 }
 
+/* Can the file, or the folder, be written? */
+static bool check_target(const char *target, bool folder, cbn_error *error) {
+  char copy[PATH_MAX];
+  struct stat status;
+  CBN_CHECK(target[0] != '\0' && strlen(target) < sizeof copy, error, "%.200s: a report needs a name", target);
+  const bool there = stat(target, &status) == 0;
+  CBN_CHECK(!there || S_ISDIR(status.st_mode) == folder, error, "%s: cannot write it: it is %s", target, folder ? "no folder" : "a folder");
+  strcpy(copy, target);
+  const char *holder = there && folder ? target : dirname(copy);
+  CBN_CHECK(stat(holder, &status) == 0 && S_ISDIR(status.st_mode), error, "%s: cannot write it: %.200s is no folder", target, holder);
+  CBN_CHECK(access(holder, W_OK) == 0, error, "%s: cannot write it: %s", target, strerror(errno));
+  return true;
+}
+
 /* An unwritable report is found before the work, not after it. */
 static bool check_writable(const arguments *a, cbn_error *error) {
-  const char *const targets[] = {a->json, a->html};
-  for (int i = 0; i < 2; i++) {
-    char parent[PATH_MAX];
-    struct stat status;
-    if (targets[i] == NULL) continue;
-    const bool there = stat(targets[i], &status) == 0;
-    if (there && S_ISDIR(status.st_mode) != (i == 1)) CBN_FAIL(error, "%s: cannot write it: it is %s", targets[i], i == 1 ? "no folder" : "a folder");
-    snprintf(parent, sizeof parent, "%s", targets[i]);
-    for (size_t n = strlen(parent); n > 1 && parent[n - 1] == '/'; n--) parent[n - 1] = '\0';
-    char *slash = strrchr(parent, '/');
-    if (!(there && i == 1)) snprintf(slash == NULL ? parent : slash == parent ? slash + 1 : slash, 2, slash == NULL ? "." : "");
-    if (access(parent, W_OK) != 0) CBN_FAIL(error, "%s: cannot write it: %s", targets[i], strerror(errno));
-  }
-  return true;
+  return (a->json == NULL || check_target(a->json, false, error)) && (a->html == NULL || check_target(a->html, true, error));
 }
 
 static void print_command(int argc, char **argv, char *text, size_t size) {

@@ -17,7 +17,8 @@ typedef struct evaluation {
   cbn_engine_process *engine;
   const cbn_evaluate_options *options;
   uint32_t arithmetic;
-  cbn_solution solution;
+  cbn_solution solution; /* within the bounds of the engine's arithmetic */
+  cbn_solution plain;    /* within those of plain arithmetic, for what the case says; empty where they are the same */
   cbn_tensor running[2]; /* mean and variance as the engine has them */
   cbn_case_result *result;
 } evaluation;
@@ -37,6 +38,7 @@ static void decide(cbn_case_result *r, enum cbn_verdict verdict, const char *for
   va_start(arguments, format);
   r->verdict = verdict;
   vsnprintf(r->sentence, sizeof r->sentence, format, arguments);
+  cbn_make_inert(r->sentence);
   va_end(arguments);
 }
 
@@ -76,11 +78,15 @@ static bool accepts_either_variance(const cbn_case *golden) {
   return false;
 }
 
+/* What a case states, or a recorded engine gave, is held against plain arithmetic, whatever the judged engine declares. */
+static const cbn_solution *stated_solution(const evaluation *e) { return e->plain.steps != NULL ? &e->plain : &e->solution; }
+
 /* Do the steps hold with the running variance of the other convention? */
 static bool other_variance_holds(const evaluation *e, cbn_error *why) {
   cbn_solve_options options = solve_options(e);
   cbn_solution other;
   options.other_variance = true;
+  options.arithmetic = 0;
   const bool holds = cbn_solve(e->golden, &options, &other, why) && all_steps_hold(e, &other, why);
   cbn_solution_release(&other);
   return holds;
@@ -91,11 +97,12 @@ static bool relations_hold(const evaluation *e, const char *const *ids, size_t c
   for (size_t i = 0; i < count; i++) {
     const cbn_case *other = cbn_cases_find(e->set, ids[i]);
     CBN_CHECK(other != NULL, why, "%s names %.200s, which is not among the cases loaded", same ? "same_as" : "differs_from", ids[i]);
-    const cbn_solve_options options = solve_options(e);
+    cbn_solve_options options = solve_options(e);
     cbn_solution solution;
     cbn_error error;
+    options.arithmetic = 0;
     const bool solved = cbn_solve(other, &options, &solution, why);
-    const bool agree = solved && cbn_solutions_agree(&e->solution, &solution, &error);
+    const bool agree = solved && cbn_solutions_agree(stated_solution(e), &solution, &error);
     cbn_solution_release(&solution);
     CBN_FORWARD(solved);
     if (same && !agree) CBN_FAIL(why, "the case must be the same as %.200s, but %.500s", ids[i], error.text);
@@ -106,7 +113,7 @@ static bool relations_hold(const evaluation *e, const char *const *ids, size_t c
 
 static void check_expectations(evaluation *e) {
   cbn_error why;
-  if (!all_steps_hold(e, &e->solution, &why) && !(accepts_either_variance(e->golden) && other_variance_holds(e, &why)))
+  if (!all_steps_hold(e, stated_solution(e), &why) && !(accepts_either_variance(e->golden) && other_variance_holds(e, &why)))
     decide(e->result, CBN_VERDICT_GOLDEN_REFUTED, "the case contradicts the reference: %s", why.text);
   for (size_t i = 0; i < e->golden->step_count && values_apply(e); i++) {
     const cbn_expectation *expect = &e->golden->steps[i].expect;
@@ -143,7 +150,7 @@ static void check_claims(evaluation *e) {
     const cbn_claim *claim = &golden->claims[i];
     cbn_claim_result *r = &e->result->claims[i];
     const bool holds = !claim->has_expect ||
-                       (cbn_expectation_holds(golden, &claim->expect, &e->solution, last, false, values_apply(e), &why) &&
+                       (cbn_expectation_holds(golden, &claim->expect, stated_solution(e), last, false, values_apply(e), &why) &&
                         relations_hold(e, claim->expect.same_as, claim->expect.same_count, true, &why) &&
                         relations_hold(e, claim->expect.differs_from, claim->expect.differs_count, false, &why));
     r->holds = holds != claim->refuted;
@@ -155,7 +162,7 @@ static void check_claims(evaluation *e) {
   }
   for (size_t i = 0; i < golden->upstream_count; i++) {
     e->result->upstream_holds[i] =
-        !cbn_expectation_holds(golden, &golden->upstream[i].observed, &e->solution, last, false, values_apply(e), &why);
+        !cbn_expectation_holds(golden, &golden->upstream[i].observed, stated_solution(e), last, false, values_apply(e), &why);
     if (!e->result->upstream_holds[i])
       decide(e->result, CBN_VERDICT_GOLDEN_REFUTED, "the answer of %s is marked as wrong, but the reference agrees with it",
              golden->upstream[i].engine);
@@ -387,6 +394,7 @@ void cbn_evaluate(const cbn_case *golden, const cbn_case_set *set, cbn_engine_pr
   const double start = now_seconds();
   evaluation e = {.golden = golden, .set = set, .engine = engine, .options = options, .result = result,
                   .arithmetic = cbn_engine_identify(engine)->arithmetic};
+  if (golden->operator->kind == CBN_OPERATOR_CONV) e.arithmetic &= ~(uint32_t)CBN_TWO_PASS_STATISTICS;
   cbn_error error = {"memory: there is none left"};
   *result = (cbn_case_result){.golden = golden, .verdict = CBN_VERDICT_COUNT, .share = NAN};
   result->steps = calloc(golden->step_count, sizeof *result->steps);
@@ -399,10 +407,15 @@ void cbn_evaluate(const cbn_case *golden, const cbn_case_set *set, cbn_engine_pr
     decide(result, CBN_VERDICT_UNSUPPORTED, "gradients are not computed by this version");
   } else {
     for (size_t i = 0; i < golden->step_count; i++) result->steps[i].mode = mode_name(golden, &golden->steps[i]);
-    if (cbn_solve(golden, &solve, &e.solution, &error)) evaluate_solved(&e);
+    cbn_solve_options plain = solve;
+    plain.arithmetic = 0;
+    if (cbn_solve(golden, &solve, &e.solution, &error) &&
+        (e.arithmetic == 0 || cbn_solve(golden, &plain, &e.plain, &error)))
+      evaluate_solved(&e);
     else fail_case(result, &error);
   }
   cbn_solution_release(&e.solution);
+  cbn_solution_release(&e.plain);
   for (int i = 0; i < 2; i++) cbn_tensor_release(&e.running[i]);
   result->seconds = now_seconds() - start;
 }

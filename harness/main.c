@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/commands.h"
 #include "harness/verdict.h"
@@ -29,7 +30,13 @@ static int unknown(const char *name) {
   return CBN_EXIT_USAGE;
 }
 
+/* What could not be written is an error, whatever the command and however it ends. */
+static void close_output(void) {
+  if (fflush(stdout) != 0 || ferror(stdout)) _exit(CBN_EXIT_USAGE);
+}
+
 int main(int argc, char **argv) {
+  atexit(close_output);
   char name[64];
   if (argc < 2) {
     usage(stderr);

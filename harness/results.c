@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -200,14 +201,16 @@ json_t *cbn_results_json(const cbn_run *run, const cbn_provenance *provenance) {
 
 bool cbn_write_file(const char *path, const char *text, size_t length, cbn_error *error) {
   char partial[4096];
-  CBN_CHECK(snprintf(partial, sizeof partial, "%s.partial", path) < (int)sizeof partial, error, "%.200s: the path is too long", path);
+  struct stat status;
+  const bool special = stat(path, &status) == 0 && !S_ISREG(status.st_mode); /* a device or a pipe: written to, not replaced */
+  CBN_CHECK(snprintf(partial, sizeof partial, "%s%s", path, special ? "" : ".partial") < (int)sizeof partial, error, "%.200s: the path is too long", path);
   FILE *file = fopen(partial, "wb");
   CBN_CHECK(file != NULL, error, "%s: cannot write it: %s", path, strerror(errno));
   bool written = fwrite(text, 1, length, file) == length && fflush(file) == 0;
   int cause = errno;
   written = fclose(file) == 0 && written;
-  if (written && rename(partial, path) == 0) return true;
+  if (written && (special || rename(partial, path) == 0)) return true;
   if (written) cause = errno;
-  unlink(partial);
+  if (!special) unlink(partial);
   CBN_FAIL(error, "%s: cannot write it: %s", path, strerror(cause));
 }

@@ -215,7 +215,10 @@ static bool same_shape(const cbn_tensor *tensor, const cbn_shape *shape) {
 bool cbn_source_materialise(const cbn_tensor_source *source, const char *file, int role, uint64_t seed,
                             int64_t limit_bytes, cbn_tensor *tensor, cbn_error *error) {
   if (source->content == CBN_CONTENT_NPY) {
-    if (!cbn_npy_read(file, source->npy, source->type, limit_bytes, tensor, error)) return false;
+    if (!cbn_npy_read(file, source->npy, source->type, limit_bytes, tensor, error)) {
+      const cbn_error why = *error;
+      REFUSE(source->node, "npy", "%s", why.text);
+    }
     if (!source->has_shape || same_shape(tensor, &source->shape)) return true;
     cbn_tensor_release(tensor);
     REFUSE(source->node, "shape", "the file %.100s has another shape than the case says", source->npy);

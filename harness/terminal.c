@@ -8,7 +8,7 @@
 
 #include "harness/results.h"
 
-enum { PARAMS_SHOWN = 160 };
+enum { PARAMS_SHOWN = 160, COMMENT_SHOWN = 1024 };
 
 static double now_seconds(void) {
   struct timespec t;
@@ -58,12 +58,16 @@ static void print_one_line(const cbn_terminal *t, const cbn_case_result *r) {
 }
 
 static void print_finding(const cbn_terminal *t, const cbn_case_result *r) {
-  char params[PARAMS_SHOWN] = "{}", replay[1400];
+  char params[PARAMS_SHOWN] = "{}", replay[1400], comment[COMMENT_SHOWN];
   if (r->golden->params != NULL) cbn_value_print(r->golden->params, params, sizeof params);
   cbn_replay_line(r->golden, t->engine, t->seed, replay, sizeof replay);
+  snprintf(comment, sizeof comment, "%s", r->golden->comment == NULL ? "" : r->golden->comment);
+  cbn_make_inert(comment);
+  cbn_make_inert(params);
+  cbn_make_inert(replay);
   fprintf(t->out, "%s%s%s %s\n", colour_of(t, r->verdict), cbn_verdict_name(r->verdict), plain(t), r->golden->id);
   fprintf(t->out, "  %s\n", r->sentence);
-  if (r->golden->comment != NULL) fprintf(t->out, "  case:    %s\n", r->golden->comment);
+  if (r->golden->comment != NULL) fprintf(t->out, "  case:    %s\n", comment);
   fprintf(t->out, "  layer:   %s %s %s\n", r->golden->dialect->name, r->golden->operator->name, params);
   fprintf(t->out, "  replay:  %s\n", replay);
 }

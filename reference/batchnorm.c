@@ -26,7 +26,8 @@
  * Welford's products (x - m_(k-1))(x - m_k), and Chan's n_a n_b/n (m_b - m_a)^2 of merged lanes, carry means that are
  * each off by at most M: the sum of the exact products is L v; the perturbation is at most sum (|x - m_(k-1)| + |x - m_k|) M +
  * L M^2, and by Cauchy and Schwarz at most L (2 M sqrt(v) (1 + 1/4) + M^2) = L h, h = 2.5 M sqrt(v) + M^2. So
- * dv <= gamma(L+4) (v + h) + h, which contains the two-pass bound since M^2 <= h. Squares below the smallest normal lose at
+ * dv <= gamma(L+4) (v + h) + h, which contains the two-pass bound since M^2 <= h. An engine that declares two passes is held to
+ * M = gamma(L+1) mean|x| + 4 eta and h = M^2. Squares below the smallest normal lose at
  * most eta each, their mean, its rounding and those of the merges less than 8 eta.
  *
  * NORMALISATION. Let q = dv/(v+eps) < 1, r = 1/sqrt(v+eps), R = r/sqrt(1-q) >= r'. With mu', r' in place of mu, r,
@@ -77,23 +78,25 @@ typedef struct statistics {
 /* How an engine, or this reference, computes. */
 typedef struct arithmetic {
   double u, eta;
-  bool flushes;
+  bool flushes, two_pass;
 } arithmetic;
 
-static const arithmetic in_f64 = {.u = U64};
+static const arithmetic in_f64 = {.u = U64, .two_pass = true};
 
 static arithmetic of_engine(uint32_t classes) {
   const bool flushes = classes & CBN_FLUSHES_SUBNORMALS;
-  return (arithmetic){.u = U32, .eta = flushes ? NORMAL32 : ETA32, .flushes = flushes};
+  return (arithmetic){.u = U32, .eta = flushes ? NORMAL32 : ETA32, .flushes = flushes,
+                      .two_pass = classes & CBN_TWO_PASS_STATISTICS};
 }
 
-/* The errors of mean and variance (above). */
-static double mean_error(const arithmetic *a, double L, double X) {
+/* The errors of mean and variance (above) of L values, of magnitude X at most and A on average. */
+static double mean_error(const arithmetic *a, double L, double X, double A) {
+  if (a->two_pass) return gamma_of(L + 1, a->u) * A + 4 * a->eta;
   return gamma_of(L + 7, a->u) * X + (a->flushes ? 3 * L + 8 : L / 2 + 1) * a->eta;
 }
 
-static double var_error(const arithmetic *a, double L, double X, double v) {
-  const double M = mean_error(a, L, X), h = 2.5 * M * sqrt(v) + M * M;
+static double var_error(const arithmetic *a, double L, double M, double v) {
+  const double h = (a->two_pass ? 0 : 2.5 * M * sqrt(v)) + M * M;
   return gamma_of(L + 4, a->u) * (v + h) + h + 8 * a->eta;
 }
 
@@ -123,10 +126,11 @@ static statistics batch_statistics(const channel *ch, const arithmetic *engine) 
     s.mean.flags = CBN_OR_NAN;
     return s;
   }
-  s.mean.own = mean_error(&in_f64, L, X);
-  s.mean.bound = rounded_up(mean_error(engine, L, X) + s.mean.own);
-  s.var.own = var_error(&in_f64, L, X, v);
-  s.var.bound = rounded_up(var_error(engine, L, X, v) + s.var.own);
+  const double M = mean_error(engine, L, X, magnitude / L);
+  s.mean.own = mean_error(&in_f64, L, X, magnitude / L);
+  s.mean.bound = rounded_up(M + s.mean.own);
+  s.var.own = var_error(&in_f64, L, s.mean.own, v);
+  s.var.bound = rounded_up(var_error(engine, L, M, v) + s.var.own);
   const double difference = most - least + 2 * s.mean.bound;
   if ((L + 7) * U32 >= 0.5 || reaches_overflow(magnitude) || reaches_overflow(difference * difference) ||
       reaches_overflow(L * (v + s.var.bound)))

@@ -251,7 +251,7 @@ bool cbn_reference_conv(const cbn_conv *conv, const cbn_tensor *input, const cbn
   problem p;
   if (!problem_open(&p, conv, input, weight, bias, arithmetic)) return false;
   const int64_t *extent = output->extent + 2;
-  const int64_t positions = cbn_extent_product(conv->spatial_rank, extent);
+  const int64_t positions = output->count > 0 ? cbn_extent_product(conv->spatial_rank, extent) : 0;
   for (int a = 0; a < conv->spatial_rank; a++) assert(extent[a] == cbn_conv_output_extent(conv, a));
   for (int64_t i = 0; i < positions; i++) {
     int64_t position[CBN_MAX_SPATIAL];

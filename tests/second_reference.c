@@ -410,7 +410,8 @@ static void variance_error(mpfr_t result, const mpfr_t variance, const mpfr_t h,
   mpfr_clear(g);
 }
 
-void second_statistics_of_batch(second_statistics *s, const float *x, int64_t count, double underflow, double eta) {
+void second_statistics_of_batch(second_statistics *s, const float *x, int64_t count, bool two_pass, double underflow,
+                                double eta) {
   mpfr_t mean_magnitude, m, h, other;
   mpfr_inits2(SECOND_BITS, mean_magnitude, m, h, other, (mpfr_ptr)0);
   moments(s, mean_magnitude, m, x, count);
@@ -423,17 +424,19 @@ void second_statistics_of_batch(second_statistics *s, const float *x, int64_t co
   variance_error(s->variance_error, s->variance, h, count);
 
   /* Welford, lanes merged: M = gamma(L+7) max|x|, h = 2.5 M sqrt(v) + M^2 */
-  gamma_of(other, (double)count + 7);
-  mpfr_mul(m, m, other, MPFR_RNDN);
-  mpfr_add_d(m, m, underflow * eta, MPFR_RNDN);
-  mpfr_max(s->mean_error, s->mean_error, m, MPFR_RNDN);
-  mpfr_sqrt(h, s->variance, MPFR_RNDN);
-  mpfr_mul(h, h, m, MPFR_RNDN);
-  mpfr_mul_d(h, h, 2.5, MPFR_RNDN);
-  mpfr_sqr(m, m, MPFR_RNDN);
-  mpfr_add(h, h, m, MPFR_RNDN);
-  variance_error(other, s->variance, h, count);
-  mpfr_max(s->variance_error, s->variance_error, other, MPFR_RNDN);
+  if (!two_pass) {
+    gamma_of(other, (double)count + 7);
+    mpfr_mul(m, m, other, MPFR_RNDN);
+    mpfr_add_d(m, m, underflow * eta, MPFR_RNDN);
+    mpfr_max(s->mean_error, s->mean_error, m, MPFR_RNDN);
+    mpfr_sqrt(h, s->variance, MPFR_RNDN);
+    mpfr_mul(h, h, m, MPFR_RNDN);
+    mpfr_mul_d(h, h, 2.5, MPFR_RNDN);
+    mpfr_sqr(m, m, MPFR_RNDN);
+    mpfr_add(h, h, m, MPFR_RNDN);
+    variance_error(other, s->variance, h, count);
+    mpfr_max(s->variance_error, s->variance_error, other, MPFR_RNDN);
+  }
   mpfr_add_d(s->variance_error, s->variance_error, underflow * eta, MPFR_RNDN);
   mpfr_clears(mean_magnitude, m, h, other, (mpfr_ptr)0);
 }

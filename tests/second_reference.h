@@ -89,8 +89,9 @@ void second_statistics_init(second_statistics *s);
 void second_statistics_clear(second_statistics *s);
 
 /* Of `count` >= 1 finite values; the errors are those of the stable class: of two passes and of Welford's recurrence,
- * the larger. `underflow` counts how many eta are granted to every quantity (0: the formula alone). */
-void second_statistics_of_batch(second_statistics *s, const float *x, int64_t count, double underflow, double eta);
+ * the larger, or of `two_pass` alone. `underflow` counts how many eta are granted to every quantity (0: the formula alone). */
+void second_statistics_of_batch(second_statistics *s, const float *x, int64_t count, bool two_pass, double underflow,
+                                double eta);
 
 /* y and the bound of its evaluation. False where q = (dv + u max(0, -epsilon)) / (v + epsilon) >= 1 or
  * v + epsilon <= 0: then `bound` is void. */

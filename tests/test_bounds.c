@@ -629,7 +629,8 @@ static bool attack_batchnorm(batchnorm_problem *p, random_state *r, uint32_t fla
     good = refuses_everywhere(&h.output[s]) &&
            (!running || (refuses_everywhere(&h.mean[s]) && refuses_everywhere(&h.variance[s])));
   for (int i = 0; i < MANNERS && good; i++) {
-    const manner a = random_manner(r, (flags & CBN_FLUSHES_SUBNORMALS) != 0);
+    manner a = random_manner(r, (flags & CBN_FLUSHES_SUBNORMALS) != 0);
+    if (flags & CBN_TWO_PASS_STATISTICS) a.method = METHOD_TWO_PASS;
     for (int64_t c = 0; c < p->batchnorm.channels && good; c++) good = attack_channel(p, &h, c, &a, l);
   }
   free(l.x);
@@ -652,7 +653,9 @@ static void batchnorm_stays_within_bounds(void **state) {
                                        random_chance(&r, 300) ? 20000
                                        : random_chance(&r, 4) ? 750
                                                               : 40));
-    if (!attack_batchnorm(&p, &r, random_chance(&r, 4) ? CBN_FLUSHES_SUBNORMALS : 0)) batchnorm_problem_print(&p);
+    const uint32_t flags = (random_chance(&r, 4) ? (uint32_t)CBN_FLUSHES_SUBNORMALS : 0) |
+                           (random_chance(&r, 3) ? (uint32_t)CBN_TWO_PASS_STATISTICS : 0);
+    if (!attack_batchnorm(&p, &r, flags)) batchnorm_problem_print(&p);
     batchnorm_problem_release(&p);
   }
   print_table(KIND_TWO_PASS, KIND_NORM_FLUSHED);

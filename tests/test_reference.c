@@ -467,6 +467,7 @@ typedef struct channel_step {
 typedef struct batchnorm_check {
   const batchnorm_problem *problem;
   double eta, underflow;
+  bool two_pass; /* what the engine declares */
   carried *mean, *variance; /* a channel each; NULL without running statistics */
   cbn_expected running_mean, running_var, output;
   float *x;
@@ -579,12 +580,12 @@ static bool check_channel(batchnorm_check *k, int64_t channel) {
   second_statistics_init(&least);
   second_statistics_init(&most);
   if (tame) {
-    second_statistics_of_batch(&least, k->x, p->values, 0, k->eta);
-    second_statistics_of_batch(&most, k->x, p->values, k->underflow, k->eta);
+    second_statistics_of_batch(&least, k->x, p->values, k->two_pass, 0, k->eta);
+    second_statistics_of_batch(&most, k->x, p->values, k->two_pass, k->underflow, k->eta);
   }
   if (batch && tame) {
-    second_statistics_of_batch(&step.least, k->x, p->values, 0, k->eta);
-    second_statistics_of_batch(&step.most, k->x, p->values, k->underflow, k->eta);
+    second_statistics_of_batch(&step.least, k->x, p->values, k->two_pass, 0, k->eta);
+    second_statistics_of_batch(&step.most, k->x, p->values, k->two_pass, k->underflow, k->eta);
     /* 1/(1-q) magnifies what f64 makes of q */
     mpfr_mul_d(step.most.variance_error, step.most.variance_error, 1 + SLACK, MPFR_RNDN);
   } else if (!batch) {
@@ -649,8 +650,10 @@ static void check_end(batchnorm_check *k) {
 static bool check_batchnorm(batchnorm_problem *p, random_state *r, int64_t *elements) {
   batchnorm_check k;
   check_begin(&k, p);
-  const uint32_t arithmetic = random_chance(r, 4) ? CBN_FLUSHES_SUBNORMALS : 0;
-  k.eta = arithmetic != 0 ? 0x1p-126 : 0x1p-149;
+  const bool flushes = random_chance(r, 4);
+  k.two_pass = random_chance(r, 2);
+  const uint32_t arithmetic = (flushes ? (uint32_t)CBN_FLUSHES_SUBNORMALS : 0) | (k.two_pass ? (uint32_t)CBN_TWO_PASS_STATISTICS : 0);
+  k.eta = flushes ? 0x1p-126 : 0x1p-149;
   k.underflow = 16 * ((double)p->values + 16);
   bool good = true;
   for (int64_t step = random_between(r, 1, 4); step > 0 && good; step--) {

@@ -23,7 +23,7 @@ fi
 # A machine of stand-ins: what is installed is in $tree/installed; calls of apt-get are in $tree/calls.
 mkdir "$tree/bin"
 stand_in() { { echo '#!/bin/bash'; cat; } >"$tree/bin/$1" && chmod +x "$tree/bin/$1"; }
-for tool in bash sed tr mktemp rm cat env touch true; do
+for tool in bash sed tr mktemp rm cat env touch true flock; do
   ln -s "$(type -P "$tool")" "$tree/bin/$tool"
 done
 stand_in dpkg-query <<<"cat '$tree/installed' 2>/dev/null"

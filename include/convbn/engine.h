@@ -150,10 +150,11 @@ enum cbn_operator {
  * to be invalid. ERROR: it should have worked and did not (no memory, say). */
 enum cbn_status { CBN_OK = 0, CBN_UNSUPPORTED = 1, CBN_REJECTED = 2, CBN_ERROR = 3 };
 
-/* Arithmetic that departs from IEEE sums and products in the working type, in declared ways that widen the error bound
- * or, like a one-pass variance, are shown as such. Bits of cbn_engine.arithmetic; 0 is the plain and strictest class. */
+/* What an engine declares of its arithmetic: ways that depart from IEEE sums and products in the working type and widen
+ * the error bound, and ways more exact than most that narrow it. Bits of cbn_engine.arithmetic; 0 is plain IEEE arithmetic. */
 enum cbn_arithmetic {
-  CBN_FLUSHES_SUBNORMALS = 1 << 0 /* inputs and results below the smallest normal count as zero */
+  CBN_FLUSHES_SUBNORMALS = 1 << 0, /* wider: inputs and results below the smallest normal count as zero */
+  CBN_TWO_PASS_STATISTICS = 1 << 1 /* narrower: batch statistics are sums divided by L, not Welford's updates */
 };
 
 /* One problem. `tensor[role]` is NULL for a role that the problem does not have. Inputs must not be written; every

@@ -88,7 +88,8 @@ bool cbn_reference_conv_at(const cbn_conv *conv, const cbn_tensor *input, const 
  *
  *   |1-m| ds + |m| c dstat + gamma(8) ((1+|m|) (|s|+ds) + |m| c (|stat|+dstat)) + 4 eta (1+|m|) + own.
  *
- * Engines that flush subnormals have larger underflow terms (reference/batchnorm.c). */
+ * For engines that declare two passes M = gamma(L+1) mean|x| + 4 eta and h = M^2; those that flush subnormals have larger
+ * underflow terms (reference/batchnorm.c). */
 void cbn_reference_batchnorm(const cbn_batchnorm *batchnorm, const cbn_tensor *input, const cbn_tensor *weight,
                              const cbn_tensor *bias, const cbn_expected *running_mean, const cbn_expected *running_var,
                              uint32_t arithmetic, const cbn_expected *output);
