@@ -38,18 +38,17 @@ function(cbn_room room)
   target_link_libraries(convbn_${room} PUBLIC ${arg_LINKS})
 endfunction()
 
-# cbn_engine(NAME SOURCE... [LINKS LIBRARY...]): the plug-in NAME.so, which shows cbn_engine_open and nothing else.
-function(cbn_engine name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINKS")
+# cbn_engine(NAME DIRECTORY SOURCE... [LINKS LIBRARY...]): the plug-in lib/convbn/DIRECTORY/NAME.so, made by the target
+# engine_NAME. It sees the public headers and shows cbn_engine_open, nothing else.
+function(cbn_engine name directory)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "LINKS")
   set(exports "${PROJECT_SOURCE_DIR}/cmake/engine.map")
   add_library(engine_${name} MODULE ${arg_UNPARSED_ARGUMENTS})
   cbn_see(engine_${name})
   target_link_libraries(engine_${name} PRIVATE ${arg_LINKS})
   target_link_options(engine_${name} PRIVATE "-Wl,--version-script=${exports}")
   set_target_properties(engine_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name} LINK_DEPENDS "${exports}"
-    LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib/convbn/engines")
-  install(TARGETS engine_${name} LIBRARY DESTINATION lib/convbn/engines)
-  add_dependencies(programs engine_${name})
+    LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib/convbn/${directory}")
 endfunction()
 
 # cbn_library(TARGET HEADER LIBRARY): the installed library as a target; TARGET_FOUND says whether it is there.
