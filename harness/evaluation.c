@@ -123,22 +123,34 @@ static void check_expectations(evaluation *e) {
   }
 }
 
-/* A line that says what the oracle has for the last step. */
-static void describe_observed(const evaluation *e, char *text, size_t size) {
+/* One result of a step: `running_mean: shape [2], values 0 1`. */
+static size_t describe_result(const cbn_solved_step *step, int role, char *text, size_t size) {
+  const cbn_shape shape = cbn_native_shape(step, role);
+  const cbn_expected *expected = &step->expected[role];
+  size_t length = (size_t)snprintf(text, size, "%s: shape [", cbn_role_name(role));
+  for (int32_t a = 0; a < shape.rank && length < size; a++)
+    length += (size_t)snprintf(text + length, size - length, "%s%" PRId64, a == 0 ? "" : ", ", shape.extent[a]);
+  if (length < size) length += (size_t)snprintf(text + length, size - length, "]%s", expected->count > 0 ? ", values" : "");
+  for (int64_t i = 0; i < expected->count && i < 12 && length < size; i++)
+    length += (size_t)snprintf(text + length, size - length, " %.7g", expected->value[i]);
+  if (expected->count > 12 && length < size) length += (size_t)snprintf(text + length, size - length, " ...");
+  return length;
+}
+
+/* What the oracle has for the last step where the claim says something: the results that it names, else the output. */
+static void describe_observed(const evaluation *e, const cbn_claim *claim, char *text, size_t size) {
   const cbn_solved_step *last = &e->solution.steps[e->solution.count - 1];
+  size_t length = 0;
   if (last->rejected) {
     snprintf(text, size, "%s: %s", last->rejection.exception, last->rejection.message);
     return;
   }
-  const cbn_shape shape = cbn_native_shape(last, CBN_ROLE_OUTPUT);
-  const cbn_expected *output = &last->expected[CBN_ROLE_OUTPUT];
-  size_t length = (size_t)snprintf(text, size, "shape [");
-  for (int32_t a = 0; a < shape.rank && length < size; a++)
-    length += (size_t)snprintf(text + length, size - length, "%s%" PRId64, a == 0 ? "" : ", ", shape.extent[a]);
-  if (length < size) length += (size_t)snprintf(text + length, size - length, "]%s", output->count > 0 ? ", values" : "");
-  for (int64_t i = 0; i < output->count && i < 12 && length < size; i++)
-    length += (size_t)snprintf(text + length, size - length, " %.7g", output->value[i]);
-  if (output->count > 12 && length < size) snprintf(text + length, size - length, " ...");
+  for (int role = 0; role < CBN_ROLE_COUNT && length < size; role++) {
+    if (claim->expect.tensor[role] == NULL) continue;
+    if (length > 0 && length + 2 < size) length += (size_t)snprintf(text + length, size - length, "; ");
+    length += describe_result(last, role, text + length, size - length);
+  }
+  if (length == 0) describe_result(last, CBN_ROLE_OUTPUT, text, size);
 }
 
 /* A confirmed claim must hold, a refuted one must not, an engine known to be wrong must be. */
@@ -155,7 +167,7 @@ static void check_claims(evaluation *e) {
                         relations_hold(e, claim->expect.differs_from, claim->expect.differs_count, false, &why));
     r->holds = holds != claim->refuted;
     if (claim->has_expect) cbn_value_print(claim->expect.node, r->expected, sizeof r->expected);
-    describe_observed(e, r->observed, sizeof r->observed);
+    describe_observed(e, claim, r->observed, sizeof r->observed);
     if (!r->holds)
       decide(e->result, CBN_VERDICT_GOLDEN_REFUTED, "the document's claim is marked %s, but %s", claim->refuted ? "refuted" : "confirmed",
              claim->refuted ? "the reference bears it out" : why.text);
