@@ -9,25 +9,28 @@
 #include "core/checked.h"
 #include "harness/yaml.h"
 
-/* Bytes that one expected element takes: value, bound, own, flags. */
-enum { EXPECTED_BYTES = 25 };
+/* Bytes that the reference takes for an output element (value, bound, own, flags) and for a tap of the kernel (three offsets). */
+enum { EXPECTED_BYTES = 25, TAP_BYTES = 24 };
 
 /* What changes from step to step. */
 typedef struct state {
   cbn_expected mean, var; /* what an engine holds; rank 0 before the first batch normalization */
-  int64_t trained;
 } state;
 
 static const int statistics[] = {CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
 
 /* ------------------------------------------------------------------------------------------------------- plans */
 
+static bool is_training(const cbn_case *golden, const cbn_step *step) {
+  return step->mode == CBN_MODE_DEFAULT ? golden->dialect->trains_by_default : step->mode == CBN_MODE_TRAIN;
+}
+
 static bool plan_step(const cbn_case *golden, const cbn_step *step, int64_t trained, const cbn_shape *input,
                       cbn_solved_step *solved) {
   const cbn_request request = {
       .params = golden->params,
       .input = *input,
-      .training = step->mode == CBN_MODE_DEFAULT ? golden->dialect->trains_by_default : step->mode == CBN_MODE_TRAIN,
+      .training = is_training(golden, step),
       .trained = trained};
   solved->rejected = !golden->operator->plan(&request, &solved->plan, &solved->rejection);
   return !solved->rejected;
@@ -54,6 +57,14 @@ static bool plan_bytes(const cbn_plan *plan, int64_t *bytes) {
   for (int role = 0; role <= CBN_ROLE_OUTPUT; role++)
     if (role != CBN_ROLE_GRAD_OUTPUT && !cbn_add(*bytes, 4 * plan_count(plan, role), bytes)) return false;
   return true;
+}
+
+/* What the reference needs besides: its results, and the offsets of the kernel's taps. */
+static bool reference_bytes(const cbn_plan *plan, int64_t results, int64_t *bytes) {
+  const bool conv = plan->kind == CBN_OPERATOR_CONV;
+  int64_t taps;
+  return cbn_multiply(TAP_BYTES, conv ? cbn_extent_product(plan->conv.spatial_rank, plan->conv.kernel) : 0, &taps) &&
+         cbn_multiply(EXPECTED_BYTES, results, bytes) && cbn_add(*bytes, taps, bytes);
 }
 
 static bool is_large(const cbn_plan *plan) {
@@ -133,14 +144,17 @@ static bool input_shape(const cbn_case *golden, const cbn_step *step, const cbn_
   return true;
 }
 
-/* Everything is counted before it is allocated. */
-static bool check_memory(const cbn_case *golden, const cbn_plan *plan, const cbn_solve_options *options, cbn_error *error) {
-  int64_t bytes, results = 0;
-  const bool whole = !is_large(plan);
-  const bool fits = plan_bytes(plan, &bytes) &&
-                    (!whole || (cbn_multiply(EXPECTED_BYTES, plan_count(plan, CBN_ROLE_OUTPUT), &results) &&
-                                cbn_add(bytes, results, &bytes)));
-  if (fits && bytes <= options->memory_bytes) return true;
+/* Adds what a step needs to `total`; steps are kept, so they add up. */
+static bool count_memory(const cbn_case *golden, const cbn_plan *plan, const cbn_solve_options *options, int64_t *total,
+                         cbn_error *error) {
+  int64_t bytes, reference;
+  const int64_t results = is_large(plan) ? 0 : plan_count(plan, CBN_ROLE_OUTPUT);
+  const bool fits = plan_bytes(plan, &bytes) && reference_bytes(plan, results, &reference) && cbn_add(bytes, reference, &bytes) &&
+                    cbn_add(bytes, *total, &bytes);
+  if (fits && bytes <= options->memory_bytes) {
+    *total = bytes;
+    return true;
+  }
   CBN_FAIL(error, "%s:%" PRIu32 ":1: memory-limit: %.200s needs %s%" PRId64 " MiB, the limit is %" PRId64
            " MiB; raise it with --memory", golden->file, golden->line, golden->id, fits ? "" : "more than ",
            (fits ? bytes : INT64_MAX) >> 20, options->memory_bytes >> 20);
@@ -198,25 +212,33 @@ static bool compute(const cbn_case *golden, const cbn_solve_options *options, co
   return memory || refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "results");
 }
 
+/* Plans all steps and counts what they need, before anything is allocated. */
+static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options, cbn_solution *solution, cbn_error *error) {
+  int64_t trained = 0, bytes = 0;
+  for (; solution->count < golden->step_count; solution->count++) {
+    const cbn_step *step = &golden->steps[solution->count];
+    cbn_solved_step *solved = &solution->steps[solution->count];
+    cbn_shape shape;
+    CBN_FORWARD(input_shape(golden, step, options, &shape, error));
+    if (!plan_step(golden, step, trained, &shape, solved)) continue;
+    CBN_FORWARD(count_memory(golden, &solved->plan, options, &bytes, error));
+    if (options->other_variance) solved->plan.batchnorm.running_variance ^= CBN_VARIANCE_BIASED ^ CBN_VARIANCE_UNBIASED;
+    trained += is_training(golden, step);
+    solution->work += plan_work(&solved->plan);
+    solution->large = solution->large || is_large(&solved->plan);
+  }
+  return true;
+}
+
 static bool solve_step(const cbn_case *golden, const cbn_solve_options *options, size_t i, cbn_solution *solution,
                        state *now, cbn_error *error) {
-  const cbn_step *step = &golden->steps[i];
   cbn_solved_step *solved = &solution->steps[i];
-  cbn_shape shape;
-  CBN_FORWARD(input_shape(golden, step, options, &shape, error));
-  if (!plan_step(golden, step, now->trained, &shape, solved)) return true;
-  cbn_plan *plan = &solved->plan;
-  CBN_FORWARD(check_memory(golden, plan, options, error));
-  if (plan->kind == CBN_OPERATOR_BATCHNORM) {
-    if (options->other_variance) plan->batchnorm.running_variance ^= CBN_VARIANCE_BIASED ^ CBN_VARIANCE_UNBIASED;
-    if (step->mode == CBN_MODE_TRAIN || (step->mode == CBN_MODE_DEFAULT && golden->dialect->trains_by_default)) now->trained++;
-    CBN_FORWARD(begin_statistics(golden, plan, options, solution, now, error));
-  }
+  const cbn_plan *plan = &solved->plan;
+  if (solved->rejected) return true;
+  if (plan->kind == CBN_OPERATOR_BATCHNORM) CBN_FORWARD(begin_statistics(golden, plan, options, solution, now, error));
   CBN_FORWARD(make_tensor(golden, CBN_ROLE_WEIGHT, plan, options, &solution->tensor[CBN_ROLE_WEIGHT], error));
   CBN_FORWARD(make_tensor(golden, CBN_ROLE_BIAS, plan, options, &solution->tensor[CBN_ROLE_BIAS], error));
-  CBN_FORWARD(make_input(golden, step, options, solved, error));
-  solution->work += plan_work(plan);
-  solution->large = solution->large || is_large(plan);
+  CBN_FORWARD(make_input(golden, &golden->steps[i], options, solved, error));
   return is_large(plan) || compute(golden, options, solution, now, solved, error);
 }
 
@@ -224,8 +246,8 @@ bool cbn_solve(const cbn_case *golden, const cbn_solve_options *options, cbn_sol
   state now = {0};
   *solution = (cbn_solution){.steps = calloc(golden->step_count, sizeof *solution->steps)};
   bool solved = solution->steps != NULL || refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "steps");
-  while (solved && solution->count < golden->step_count)
-    solved = solve_step(golden, options, solution->count++, solution, &now, error);
+  solved = solved && plan_steps(golden, options, solution, error);
+  for (size_t i = 0; solved && i < solution->count; i++) solved = solve_step(golden, options, i, solution, &now, error);
   cbn_expected_release(&now.mean);
   cbn_expected_release(&now.var);
   return solved;
