@@ -85,7 +85,7 @@ void cbn_judge_tensor(int role, const cbn_shape *native, const cbn_expected *exp
 
 /* ------------------------------------------------------------------------------------------------ large outputs */
 
-enum { SUMS = 2, SAMPLES = 48 };
+enum { SUMS = 2 };
 
 /* The weight of output channel o (of those of one group) in the two sums: 1, and a number different for near channels. */
 static double channel_weight(int sum, int64_t o) { return sum == 0 ? 1 : (double)(1 + o * 37 % 61); }
@@ -171,32 +171,17 @@ static void compare_sums(const cbn_conv *conv, const cbn_tensor *actual, const s
       }
 }
 
-static uint64_t mix(uint64_t x) { /* splitmix64 */
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
-/* Sample i's index along an axis: the first, the last, next to them, in turn; then drawn. */
-static int64_t sample_index(int i, int axis, int64_t extent, uint64_t seed) {
-  const int64_t edges[] = {0, extent - 1, extent / 2, extent > 1 ? 1 : 0, extent > 1 ? extent - 2 : 0};
-  const int choice = axis == 0 ? i % 5 : i / 5 % 5;
-  return i < 25 ? edges[choice] : (int64_t)(mix(seed + (uint64_t)(i * CBN_MAX_SPATIAL + axis)) % (uint64_t)extent);
-}
-
 static bool judge_samples(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight, const cbn_tensor *bias,
                           uint32_t arithmetic, uint64_t seed, const cbn_tensor *actual, cbn_tensor_result *r) {
   const int64_t column = conv->batch * conv->out_channels;
   const int64_t positions = cbn_extent_product(conv->spatial_rank, actual->extent + 2);
-  int64_t position[SAMPLES][CBN_MAX_SPATIAL] = {0};
-  cbn_interval *intervals = calloc((size_t)(SAMPLES * column) + 1, sizeof *intervals);
+  int64_t position[CBN_SAMPLES][CBN_MAX_SPATIAL];
+  cbn_interval *intervals = calloc((size_t)(CBN_SAMPLES * column) + 1, sizeof *intervals);
   if (intervals == NULL) return false;
-  for (int i = 0; i < SAMPLES; i++)
-    for (int a = 0; a < conv->spatial_rank; a++) position[i][a] = sample_index(i, a, actual->extent[2 + a], seed);
-  const bool memory = cbn_reference_conv_at(conv, input, weight, bias, arithmetic, SAMPLES,
+  cbn_sample_positions(conv->spatial_rank, actual->extent + 2, seed, position);
+  const bool memory = cbn_reference_conv_at(conv, input, weight, bias, arithmetic, CBN_SAMPLES,
                                             (const int64_t(*)[CBN_MAX_SPATIAL])position, intervals);
-  for (int64_t i = 0; memory && i < SAMPLES * column; i++) {
+  for (int64_t i = 0; memory && i < CBN_SAMPLES * column; i++) {
     int64_t p = 0;
     for (int a = 0; a < conv->spatial_rank; a++) p = p * actual->extent[2 + a] + position[i / column][a];
     const int64_t element = i % column * positions + p;

@@ -49,7 +49,14 @@ cbn_shape cbn_native_shape(const cbn_solved_step *step, int role);
 bool cbn_expectation_holds(const cbn_case *golden, const cbn_expectation *expect, const cbn_solution *solution,
                            size_t step, bool by_hand, bool values, cbn_error *why);
 
-/* Are the results of the last steps of two solved cases, output and running statistics, the same within their bounds? */
+/* Positions of an output that is too large to be looked at whole: corners, borders, and others drawn from `seed`. `extent` are its
+ * spatial extents, none of them 0. */
+enum { CBN_SAMPLES = 48 };
+void cbn_sample_positions(int32_t spatial_rank, const int64_t *extent, uint64_t seed,
+                          int64_t position[CBN_SAMPLES][CBN_MAX_SPATIAL]);
+
+/* Are the results of the last steps of two solved cases, output and running statistics, the same within their bounds? Large ones
+ * are compared at sampled positions. */
 bool cbn_solutions_agree(const cbn_solution *a, const cbn_solution *b, cbn_error *why);
 
 #endif
