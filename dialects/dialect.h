@@ -37,6 +37,7 @@ typedef struct cbn_plan {
   enum cbn_operator kind;
   cbn_conv conv;            /* one of the two, by kind */
   cbn_batchnorm batchnorm;
+  int64_t features;         /* batch normalization: the channels of the layer's own tensors; an empty input may have others */
   bool unbatched;           /* the input has no batch axis: one is put in front, and taken away from the output */
   bool has_initial[CBN_ROLE_COUNT]; /* the layer itself gives the tensor a value ... */
   double initial[CBN_ROLE_COUNT];   /* ... this one, in every element */
@@ -60,6 +61,7 @@ typedef struct cbn_dialect {
   const char *name;    /* "pytorch" */
   const char *profile; /* the version whose behaviour this is: "PyTorch 2.15.0, CPU" */
   bool trains_by_default;
+  uint32_t arithmetic; /* what its recorded results may owe to it: enum cbn_arithmetic bits */
   const cbn_dialect_operator *operators;
   size_t operator_count;
 } cbn_dialect;

@@ -35,7 +35,7 @@ static bool truth_or(const cbn_value *params, const char *name, bool fallback, b
 
 /* ---------------------------------------------------------------------------------------------- initializers */
 
-enum initializer { CONSTANT, RANDOM, NEEDS_FAN };
+enum initializer { CONSTANT, RANDOM, NEEDS_AXES, NEEDS_ARGUMENT };
 
 /* The initializers by name, compared without case. */
 static const struct {
@@ -43,26 +43,30 @@ static const struct {
   enum initializer kind;
   double value;
 } initializers[] = {
-    {"ones", CONSTANT, 1},          {"one", CONSTANT, 1},           {"zeros", CONSTANT, 0},
-    {"zero", CONSTANT, 0},          {"normal", RANDOM, 0},          {"uniform", RANDOM, 0},
-    {"truncatednormal", RANDOM, 0}, {"xavieruniform", NEEDS_FAN, 0}, {"xavier_uniform", NEEDS_FAN, 0},
-    {"xaviernormal", NEEDS_FAN, 0}, {"xavier_normal", NEEDS_FAN, 0}, {"heuniform", NEEDS_FAN, 0},
-    {"he_uniform", NEEDS_FAN, 0},   {"henormal", NEEDS_FAN, 0},      {"he_normal", NEEDS_FAN, 0},
+    {"ones", CONSTANT, 1},           {"one", CONSTANT, 1},             {"zeros", CONSTANT, 0},
+    {"zero", CONSTANT, 0},           {"normal", RANDOM, 0},            {"uniform", RANDOM, 0},
+    {"truncatednormal", RANDOM, 0},  {"xavieruniform", NEEDS_AXES, 0}, {"xavier_uniform", NEEDS_AXES, 0},
+    {"xaviernormal", NEEDS_AXES, 0}, {"xavier_normal", NEEDS_AXES, 0}, {"heuniform", NEEDS_AXES, 0},
+    {"he_uniform", NEEDS_AXES, 0},   {"henormal", NEEDS_AXES, 0},      {"he_normal", NEEDS_AXES, 0},
+    {"variancescaling", NEEDS_AXES, 0}, {"orthogonal", NEEDS_AXES, 0}, {"dirac", NEEDS_AXES, 0},
+    {"sparse", NEEDS_ARGUMENT, 0},
 };
 
 /* Reads an initializer: a number or a constant's name gives the tensor's value, the random ones leave it to the case. */
-static bool read_initializer(const cbn_value *params, const char *name, bool fan, int role, cbn_plan *plan,
+static bool read_initializer(const cbn_value *params, const char *name, bool axes, int role, cbn_plan *plan,
                              cbn_rejection *r) {
   const cbn_value *value = cbn_parameter(params, name);
   if (value == NULL) return true;
   if (cbn_as_number(value, &plan->initial[role])) return plan->has_initial[role] = true;
   if (value->kind != CBN_STRING) return reject_type(params, name, "a number or an initializer's name", r);
-  for (size_t i = 0; i < sizeof initializers / sizeof initializers[0]; i++)
-    if (strcasecmp(value->as.string.text, initializers[i].name) == 0 && (fan || initializers[i].kind != NEEDS_FAN)) {
-      plan->has_initial[role] = initializers[i].kind == CONSTANT;
-      plan->initial[role] = initializers[i].value;
-      return true;
-    }
+  for (size_t i = 0; i < sizeof initializers / sizeof initializers[0]; i++) {
+    const enum initializer kind = initializers[i].kind;
+    if (strcasecmp(value->as.string.text, initializers[i].name) != 0 || (kind == NEEDS_AXES && !axes)) continue;
+    if (kind == NEEDS_ARGUMENT) return reject_type(params, name, "an initializer that needs no argument", r);
+    plan->has_initial[role] = kind == CONSTANT;
+    plan->initial[role] = initializers[i].value;
+    return true;
+  }
   return cbn_reject(r, CBN_RULE_INITIALIZER_UNKNOWN, VALUE, "%s: there is no initializer %s here", name,
                     cbn_printed_value(value).text);
 }
@@ -218,6 +222,15 @@ static void pad_same(cbn_conv *c) {
   }
 }
 
+/* `same` on an empty axis: no output, which the engine takes only where the dilated kernel is at least as long as the stride. */
+static bool check_empty_axes(const cbn_conv *c, cbn_rejection *r) {
+  for (int a = 0; a < SPATIAL; a++)
+    if (c->input[a] == 0 && cbn_dilated_kernel(c->kernel[a], c->dilation[a]) < c->stride[a])
+      return cbn_reject(r, CBN_RULE_INPUT_EXTENT_POSITIVE, RUNTIME, "the input's extent is 0 on axis %c, and the stride %" PRId64
+                        " exceeds the dilated kernel", "HW"[a], c->stride[a]);
+  return true;
+}
+
 /* A kernel that exceeds the padded input. The first check forgets the dilation; the second looks at the output extent E =
  * floor((P - D) / stride) + 1 for what it can tell, and lets P - D = -stride through, with an empty output. */
 static bool check_kernel_fits(const cbn_conv *c, cbn_rejection *r) {
@@ -242,6 +255,11 @@ static bool check_kernel_fits(const cbn_conv *c, cbn_rejection *r) {
   return true;
 }
 
+static bool reject_channels(const cbn_conv *c, const layer *l, cbn_rejection *r) {
+  return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, RUNTIME, "the input has %" PRId64 " channels, in_channels is %" PRId64,
+                    c->in_channels, l->in_channels);
+}
+
 static bool plan_conv2d(const cbn_request *request, cbn_plan *plan, cbn_rejection *r) {
   layer l = {.params = request->params};
   const cbn_shape *input = &request->input;
@@ -253,9 +271,8 @@ static bool plan_conv2d(const cbn_request *request, cbn_plan *plan, cbn_rejectio
   c->in_channels = input->extent[1];
   c->out_channels = l.out_channels;
   memcpy(c->input, input->extent + 2, SPATIAL * sizeof c->input[0]);
-  if (c->in_channels != l.in_channels)
-    return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, RUNTIME, "the input has %" PRId64 " channels, in_channels is %" PRId64,
-                      c->in_channels, l.in_channels);
+  const bool same_groups = c->in_channels / c->groups == l.in_channels / c->groups; /* all that the first check looks at */
+  if (!same_groups) return reject_channels(c, &l, r);
   if (l.pad_mode == SAME) {
     pad_same(c);
   } else {
@@ -265,6 +282,8 @@ static bool plan_conv2d(const cbn_request *request, cbn_plan *plan, cbn_rejectio
     }
     if (!check_kernel_fits(c, r)) return false;
   }
+  if (c->in_channels != l.in_channels) return reject_channels(c, &l, r);
+  if (l.pad_mode == SAME && !check_empty_axes(c, r)) return false;
   return cbn_forward_violation(plan, RUNTIME, r);
 }
 
@@ -298,7 +317,7 @@ static bool construct_norm(const cbn_value *params, cbn_plan *plan, int64_t *fea
                  {"moving_var_init", CBN_ROLE_RUNNING_VAR, 1},
                  {"gamma_init", CBN_ROLE_WEIGHT, 1},
                  {"beta_init", CBN_ROLE_BIAS, 0}};
-  bool affine;
+  bool ignored;
   if (!cbn_check_names(params, norm_names, 1, r)) return false;
   if (!strict_int(params, "num_features", 0, features)) return reject_type(params, "num_features", "an int", r);
   if (*features < 1)
@@ -312,8 +331,10 @@ static bool construct_norm(const cbn_value *params, cbn_plan *plan, int64_t *fea
     plan->has_initial[tensors[i].role] = true;
     plan->initial[tensors[i].role] = tensors[i].fallback;
     if (!read_initializer(params, tensors[i].name, false, tensors[i].role, plan, r)) return false;
+    if (tensors[i].role == CBN_ROLE_WEIGHT && !truth_or(params, "affine", true, &ignored)) /* gamma is the first to be trained */
+      return reject_type(params, "affine", "a bool", r);
   }
-  return truth_or(params, "affine", true, &affine) || reject_type(params, "affine", "a bool", r);
+  return true;
 }
 
 /* A float whose f32 rounding is in (0, 1]. */
@@ -343,7 +364,7 @@ static bool plan_batchnorm2d(const cbn_request *request, cbn_plan *plan, cbn_rej
     return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, VALUE, "the input has %" PRId64 " channels, num_features is %" PRId64,
                       input->extent[1], features);
   b->batch = input->extent[0];
-  b->channels = input->extent[1];
+  b->channels = plan->features = features;
   memcpy(b->extent, input->extent + 2, SPATIAL * sizeof b->extent[0]);
   b->statistics = batch ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
   b->update_running = batch;
@@ -366,5 +387,6 @@ static const cbn_dialect_operator operators[] = {
 const cbn_dialect cbn_dialect_mindspore = {.name = "mindspore",
                                            .profile = "MindSpore 2.10.0, CPU",
                                            .trains_by_default = false,
+                                           .arithmetic = CBN_FLUSHES_SUBNORMALS,
                                            .operators = operators,
                                            .operator_count = sizeof operators / sizeof operators[0]};

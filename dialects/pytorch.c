@@ -34,10 +34,11 @@ typedef struct layer {
   int64_t kernel[SPATIAL];
 } layer;
 
-/* The entries of a parameter, of `fallback` where it is left out. */
+/* The entries of a parameter, of `fallback` where it is left out. The empty string is an empty sequence, as any iterable. */
 static cbn_entries entries_or(const cbn_value *params, const char *name, const cbn_value *fallback) {
+  static const cbn_value none = {.kind = CBN_LIST};
   const cbn_value *value = cbn_parameter(params, name);
-  return cbn_as_entries(value != NULL ? value : fallback);
+  return cbn_as_entries(value == NULL ? fallback : cbn_value_is(value, "") ? &none : value);
 }
 
 static const cbn_value zero = {.kind = CBN_INTEGER, .as.integer = 0};
@@ -56,11 +57,13 @@ static bool check_channels_and_groups(const layer *l, cbn_rejection *r) {
     return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, TYPE, "groups must be an int, got %s",
                       cbn_printed_value(cbn_parameter(l->params, "groups")).text);
   if (groups <= 0) return cbn_reject(r, CBN_RULE_GROUPS_POSITIVE, VALUE, "groups must be a positive integer, got %g", groups);
-  if (!number_or(l->params, "in_channels", 0, &in) || !number_or(l->params, "out_channels", 0, &out))
-    return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, TYPE, "in_channels and out_channels must be ints");
+  if (!number_or(l->params, "in_channels", 0, &in))
+    return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, TYPE, "in_channels must be an int");
   if (fmod(in, groups) != 0)
     return cbn_reject(r, CBN_RULE_GROUPS_DIVIDE_IN_CHANNELS, VALUE, "in_channels %g must be divisible by groups %g", in,
                       groups);
+  if (!number_or(l->params, "out_channels", 0, &out))
+    return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, TYPE, "out_channels must be an int");
   if (fmod(out, groups) != 0)
     return cbn_reject(r, CBN_RULE_GROUPS_DIVIDE_OUT_CHANNELS, VALUE, "out_channels %g must be divisible by groups %g",
                       out, groups);
@@ -147,21 +150,29 @@ static bool expand(const cbn_entries *entries, const char *name, int64_t values[
   return true;
 }
 
+/* How many axes `F.pad` is asked to pad: as many as `padding` has entries or, where it is a name, the kernel. */
+static int padded_axes(const layer *l) {
+  const cbn_value *padding = cbn_parameter(l->params, "padding");
+  const cbn_entries *entries = padding != NULL && padding->kind == CBN_STRING ? &l->kernel_size : &l->padding;
+  return entries->sequence ? entries->count : SPATIAL;
+}
+
 /* The extents that `F.pad` makes in the modes that read the input. `entry[a]` pads axis a; missing entries pad nothing. */
 static bool pad_input(const layer *l, const cbn_shape *input, cbn_conv *conv, cbn_rejection *r) {
   const char *mode = mode_names[l->mode];
   const int32_t rank = input->rank;
   if (!l->same && !check_ints(&l->padding, "padding", true, r)) return false;
+  const int count = padded_axes(l);
+  const bool pads = count >= 1 && count <= 3 && (count == rank - 1 || count == rank - 2);
+  const char *exception = pads || count > rank ? RUNTIME : NOT_IMPLEMENTED;
+  if (pads && rank != 3 && rank != 4) return true; /* refused by the convolution */
   if (rank != 3 && rank != 4)
-    return cbn_reject(r, CBN_RULE_INPUT_RANK, NOT_IMPLEMENTED, "%s padding takes an input of 3 or 4 axes, got %d", mode,
-                      (int)rank);
-  int64_t pad[SPATIAL] = {0};
+    return cbn_reject(r, CBN_RULE_INPUT_RANK, exception, "%s padding takes an input of 3 or 4 axes, got %d", mode, (int)rank);
+  const bool width_only = count == 1 && rank == 3;
+  if (count != SPATIAL && !width_only)
+    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, exception, "padding must have 2 entries in %s mode, got %d", mode, count);
   if (!l->same) {
-    const int count = l->padding.sequence ? l->padding.count : SPATIAL;
-    const bool width_only = count == 1 && rank == 3;
-    if (count != SPATIAL && !width_only)
-      return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, count == 3 && rank == 4 ? RUNTIME : NOT_IMPLEMENTED,
-                        "padding must have 2 entries in %s mode, got %d", mode, count);
+    int64_t pad[SPATIAL];
     for (int a = 0; a < SPATIAL; a++) cbn_as_integer(l->padding.entry[a % l->padding.count], true, &pad[a]);
     if (width_only) pad[0] = 0;
     for (int a = 0; a < SPATIAL; a++) conv->pad_begin[a] = conv->pad_end[a] = pad[a];
@@ -179,6 +190,11 @@ static bool pad_input(const layer *l, const cbn_shape *input, cbn_conv *conv, cb
     if (l->mode == CBN_PAD_CIRCULAR && most > conv->input[a])
       return cbn_reject(r, CBN_RULE_CIRCULAR_PAD_AT_MOST_INPUT, RUNTIME,
                         "circular padding must be at most the input's extent %" PRId64 ", got %" PRId64, conv->input[a], most);
+  }
+  for (int a = 0; a < SPATIAL; a++) { /* negative padding crops; the circular mode goes on with an empty axis */
+    const int64_t left = cbn_saturating_add(cbn_saturating_add(conv->input[a], conv->pad_begin[a]), conv->pad_end[a]);
+    if (left < (l->mode != CBN_PAD_CIRCULAR))
+      return cbn_reject(r, CBN_RULE_KERNEL_EXCEEDS_INPUT, RUNTIME, "nothing is left of the input on axis %c", "HW"[a]);
   }
   return true;
 }
@@ -282,14 +298,20 @@ static bool plan_conv2d(const cbn_request *request, cbn_plan *plan, cbn_rejectio
 static const char *const norm_names[] = {"num_features",        "eps",  "momentum", "affine",
                                          "track_running_stats", "bias", "device",   "dtype", NULL};
 
-/* The number of channels where a parameter is made; (3,) counts as 3. */
-static bool read_num_features(const cbn_value *params, int64_t *features, cbn_rejection *r) {
+/* The elements of the parameters that are made: (3,) counts as 3, and any tuple is a shape. */
+static bool read_num_features(const cbn_value *params, int *axes, int64_t *features, cbn_rejection *r) {
   const cbn_value *value = cbn_parameter(params, "num_features");
   const cbn_entries entries = cbn_as_entries(value);
-  if (entries.count != 1 || !cbn_as_integer(entries.entry[0], false, features))
-    return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, TYPE, "num_features must be an int, got %s", cbn_printed_value(value).text);
-  if (*features < 0)
-    return cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, RUNTIME, "num_features is negative: %" PRId64, *features);
+  int64_t extent[CBN_MAX_NATIVE_RANK] = {0};
+  for (int i = 0; i < entries.count; i++)
+    if (!cbn_as_integer(entries.entry[i], i > 0, &extent[i]))
+      return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, TYPE, "num_features must be an int, got %s", cbn_printed_value(value).text);
+  for (int i = 0; i < entries.count; i++)
+    if (extent[i] < 0)
+      return cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, RUNTIME, "num_features is negative: %" PRId64, extent[i]);
+  *axes = entries.count;
+  *features = cbn_extent_product(entries.count, extent);
+  if (*features < 0) return cbn_reject(r, CBN_RULE_EXTENT_OVERFLOW, RUNTIME, "num_features overflows");
   return true;
 }
 
@@ -313,14 +335,17 @@ static bool read_momentum(const cbn_request *request, double *new_weight, cbn_re
   return true;
 }
 
-static bool check_features(int64_t features, bool has_features, const cbn_shape *input, cbn_rejection *r) {
+/* Do the parameters, a shape of `axes` axes, fit the input? Of an empty one only a first scale is asked for. */
+static bool check_features(int64_t features, int axes, bool affine, bool tracks, const cbn_shape *input, cbn_rejection *r) {
   const bool empty = cbn_extent_product(4, input->extent) == 0;
-  if (has_features && features == 0)
-    return cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, input->extent[1] == 0 ? "IndexError" : RUNTIME,
-                      "num_features is 0");
-  if (has_features && input->extent[1] != features && !empty)
+  if (features == 0 && (affine || !empty))
+    return cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, empty && axes == 1 ? "IndexError" : RUNTIME, "num_features is 0");
+  if (!empty && input->extent[1] != features)
     return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, RUNTIME, "the input has %" PRId64 " channels, num_features is %" PRId64,
                       input->extent[1], features);
+  if (axes != 1 && (empty ? affine : tracks))
+    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, empty && axes == 0 ? "IndexError" : RUNTIME,
+                      "num_features must be one number, got %d", axes);
   return true;
 }
 
@@ -332,9 +357,9 @@ static bool plan_batchnorm2d(const cbn_request *request, cbn_plan *plan, cbn_rej
   const bool batch_statistics = request->training || !tracks;
   *plan = (cbn_plan){.kind = CBN_OPERATOR_BATCHNORM, .batchnorm = cbn_batchnorm_make(SPATIAL)};
   cbn_batchnorm *b = &plan->batchnorm;
-  int64_t features = 0;
+  int axes = 1;
   if (!cbn_check_names(params, norm_names, 1, r)) return false;
-  if ((affine || tracks) && !read_num_features(params, &features, r)) return false;
+  if ((affine || tracks) && !read_num_features(params, &axes, &plan->features, r)) return false;
   if (input->rank != 4) return cbn_reject(r, CBN_RULE_INPUT_RANK, VALUE, "expected 4D input, got %dD", (int)input->rank);
   b->batch = input->extent[0];
   b->channels = input->extent[1];
@@ -343,13 +368,15 @@ static bool plan_batchnorm2d(const cbn_request *request, cbn_plan *plan, cbn_rej
   if (batch_statistics && values == 1)
     return cbn_reject(r, CBN_RULE_ONE_VALUE_PER_CHANNEL, VALUE, "expected more than 1 value per channel when training");
   if (!read_epsilon(params, batch_statistics, &b->epsilon, r) || !read_momentum(request, &b->new_weight, r) ||
-      !check_features(features, affine || tracks, input, r))
+      ((affine || tracks) && !check_features(plan->features, axes, affine, tracks, input, r)))
     return false;
-  b->statistics = batch_statistics ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
-  b->update_running = request->training && tracks && values > 0; /* an empty batch leaves them as they are */
+  if (!affine && !tracks) plan->features = b->channels;
+  const bool empty = values == 0 || b->channels == 0; /* reads and changes nothing, so that its channels need not fit */
+  b->statistics = batch_statistics || empty ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
+  b->update_running = request->training && tracks && !empty;
   b->running_variance = CBN_VARIANCE_UNBIASED;
-  b->has_weight = affine && values > 0; /* an empty input reads nothing, so that its channels need not fit */
-  b->has_bias = affine && values > 0 && cbn_as_truth(cbn_parameter(params, "bias"), true);
+  b->has_weight = affine && !empty;
+  b->has_bias = affine && !empty && cbn_as_truth(cbn_parameter(params, "bias"), true);
   plan->has_initial[CBN_ROLE_WEIGHT] = plan->has_initial[CBN_ROLE_BIAS] = true;
   plan->has_initial[CBN_ROLE_RUNNING_MEAN] = plan->has_initial[CBN_ROLE_RUNNING_VAR] = true;
   plan->initial[CBN_ROLE_WEIGHT] = plan->initial[CBN_ROLE_RUNNING_VAR] = 1;

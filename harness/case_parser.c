@@ -78,7 +78,7 @@ static bool read_list(const cbn_case_parser *p, const cbn_value *map, const char
 static bool read_tensor(const cbn_case_parser *p, const cbn_value *map, int role, const cbn_tensor_source **source,
                         cbn_error *error) {
   const cbn_value *node = cbn_value_get(map, cbn_role_name(role));
-  if (node == NULL) return true;
+  if (node == NULL || node->kind == CBN_NULL) return true;
   cbn_tensor_source *parsed = cbn_arena_allocate(p->arena, sizeof *parsed);
   if (parsed == NULL) REFUSE(p, node, "memory", "the file needs more than it may");
   *source = parsed;
@@ -92,6 +92,7 @@ static bool read_rejection(const cbn_case_parser *p, const cbn_value *map, cbn_e
   expect->rule = -1;
   if (node == NULL) return true;
   expect->rejected = true;
+  if (node->kind == CBN_NULL) return true;
   if (!check_map(p, node, node, "rejected", keys, error) || !read_string(p, node, "rule", false, &rule, error) ||
       !read_string(p, node, "exception", false, &expect->exception, error) ||
       !read_string(p, node, "message", false, &expect->message, error))
@@ -169,15 +170,21 @@ static bool read_mode(const cbn_case_parser *p, const cbn_value *map, enum cbn_m
   return true;
 }
 
+/* What a constructor refuses needs no input. */
+static const cbn_tensor_source no_input = {.has_shape = true, .shape.rank = -1};
+
 /* The input stands with the step, or once with the case's tensors. */
 static bool read_one_step(const cbn_case_parser *p, const cbn_value *map, const cbn_value *expect,
                           const cbn_value *inputs, const cbn_value *otherwise, cbn_step *step, cbn_error *error) {
   if (!read_mode(p, map, &step->mode, error)) return false;
   if (expect == NULL) REFUSE(p, map, "missing-key", "'expect' is missing");
   if (cbn_value_get(inputs, "input") == NULL) inputs = otherwise;
-  if (!read_tensor(p, inputs, CBN_ROLE_INPUT, &step->input, error)) return false;
-  if (step->input == NULL) REFUSE(p, map, "missing-tensor", "the tensor 'input' is missing");
-  return read_expectation(p, expect, expect, &step->expect, error);
+  if (!read_tensor(p, inputs, CBN_ROLE_INPUT, &step->input, error) ||
+      !read_expectation(p, expect, expect, &step->expect, error))
+    return false;
+  if (step->input == NULL && !step->expect.rejected) REFUSE(p, map, "missing-tensor", "the tensor 'input' is missing");
+  if (step->input == NULL) step->input = &no_input;
+  return true;
 }
 
 static bool read_steps(const cbn_case_parser *p, const cbn_value *map, cbn_case *golden, cbn_error *error) {
@@ -259,7 +266,7 @@ static bool read_case_tensors(const cbn_case_parser *p, const cbn_value *map, cb
   static const int roles[] = {CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
                               CBN_ROLE_GRAD_OUTPUT};
   const cbn_value *tensors = cbn_value_get(map, "tensors");
-  if (tensors == NULL) return true;
+  if (tensors == NULL || tensors->kind == CBN_NULL) return true;
   if (!check_map(p, tensors, tensors, "tensors", keys, error)) return false;
   for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
     if (!read_tensor(p, tensors, roles[i], &golden->tensor[roles[i]], error)) return false;

@@ -18,7 +18,7 @@ typedef struct evaluation {
   const cbn_evaluate_options *options;
   uint32_t arithmetic;
   cbn_solution solution; /* within the bounds of the engine's arithmetic */
-  cbn_solution plain;    /* within those of plain arithmetic, for what the case says; empty where they are the same */
+  cbn_solution stated;   /* within those of the arithmetic behind what the case says; empty where they are the same */
   cbn_tensor running[2]; /* mean and variance as the engine has them */
   cbn_case_result *result;
 } evaluation;
@@ -78,15 +78,15 @@ static bool accepts_either_variance(const cbn_case *golden) {
   return false;
 }
 
-/* What a case states, or a recorded engine gave, is held against plain arithmetic, whatever the judged engine declares. */
-static const cbn_solution *stated_solution(const evaluation *e) { return e->plain.steps != NULL ? &e->plain : &e->solution; }
+/* What a case states, or a recorded engine gave, is held against its own arithmetic, whatever the judged engine declares. */
+static const cbn_solution *stated_solution(const evaluation *e) { return e->stated.steps != NULL ? &e->stated : &e->solution; }
 
 /* Do the steps hold with the running variance of the other convention? */
 static bool other_variance_holds(const evaluation *e, cbn_error *why) {
   cbn_solve_options options = solve_options(e);
   cbn_solution other;
   options.other_variance = true;
-  options.arithmetic = 0;
+  options.arithmetic = cbn_stated_arithmetic(e->golden);
   const bool holds = cbn_solve(e->golden, &options, &other, why) && all_steps_hold(e, &other, why);
   cbn_solution_release(&other);
   return holds;
@@ -100,7 +100,7 @@ static bool relations_hold(const evaluation *e, const char *const *ids, size_t c
     cbn_solve_options options = solve_options(e);
     cbn_solution solution;
     cbn_error error;
-    options.arithmetic = 0;
+    options.arithmetic = cbn_stated_arithmetic(other);
     const bool solved = cbn_solve(other, &options, &solution, why);
     const bool agree = solved && cbn_solutions_agree(stated_solution(e), &solution, &error);
     cbn_solution_release(&solution);
@@ -194,12 +194,13 @@ static bool make_laid_out(cbn_tensor *tensor, int32_t rank, const int64_t *exten
 /* One step's call: the tensors that the engine sees. */
 typedef struct engine_call {
   cbn_call call;
-  cbn_tensor input, output; /* in the case's layout */
-  bool owns_input;
+  cbn_tensor input, weight, output; /* in the case's layout, of the weight a convolution's */
+  bool owns_inputs;
 } engine_call;
 
 static void engine_call_release(engine_call *c) {
-  if (c->owns_input) cbn_tensor_release(&c->input);
+  if (c->owns_inputs) cbn_tensor_release(&c->input);
+  if (c->owns_inputs) cbn_tensor_release(&c->weight);
   cbn_tensor_release(&c->output);
 }
 
@@ -212,17 +213,20 @@ static bool prepare_call(evaluation *e, cbn_solved_step *solved, engine_call *c)
                               .conv = conv ? &plan->conv : NULL,
                               .batchnorm = conv ? NULL : &plan->batchnorm,
                               .threads = e->options->threads},
-                     .input = solved->input};
-  c->owns_input = e->golden->layout != CBN_CONTIGUOUS;
-  if (c->owns_input) {
-    c->input.data = NULL;
-    if (!make_laid_out(&c->input, solved->input.rank, solved->input.extent, e->golden->layout, &solved->input)) return false;
+                     .input = solved->input,
+                     .weight = e->solution.tensor[CBN_ROLE_WEIGHT]};
+  c->owns_inputs = e->golden->layout != CBN_CONTIGUOUS;
+  if (c->owns_inputs) {
+    const cbn_tensor input = c->input, weight = c->weight;
+    c->input.data = c->weight.data = NULL;
+    if (!make_laid_out(&c->input, input.rank, input.extent, e->golden->layout, &input)) return false;
+    if (weight.data != NULL && !make_laid_out(&c->weight, weight.rank, weight.extent, e->golden->layout, &weight)) return false;
   }
   const int32_t rank = conv ? cbn_conv_extents(&plan->conv, CBN_ROLE_OUTPUT, extent)
                             : cbn_batchnorm_extents(&plan->batchnorm, CBN_ROLE_OUTPUT, extent);
   if (!make_laid_out(&c->output, rank, extent, e->golden->layout, NULL)) return false;
   const cbn_tensor *tensors[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &c->input,
-                                               [CBN_ROLE_WEIGHT] = &e->solution.tensor[CBN_ROLE_WEIGHT],
+                                               [CBN_ROLE_WEIGHT] = &c->weight,
                                                [CBN_ROLE_BIAS] = &e->solution.tensor[CBN_ROLE_BIAS],
                                                [CBN_ROLE_RUNNING_MEAN] = &e->running[0],
                                                [CBN_ROLE_RUNNING_VAR] = &e->running[1],
@@ -419,15 +423,15 @@ void cbn_evaluate(const cbn_case *golden, const cbn_case_set *set, cbn_engine_pr
     decide(result, CBN_VERDICT_UNSUPPORTED, "gradients are not computed by this version");
   } else {
     for (size_t i = 0; i < golden->step_count; i++) result->steps[i].mode = mode_name(golden, &golden->steps[i]);
-    cbn_solve_options plain = solve;
-    plain.arithmetic = 0;
+    cbn_solve_options stated = solve;
+    stated.arithmetic = cbn_stated_arithmetic(golden);
     if (cbn_solve(golden, &solve, &e.solution, &error) &&
-        (e.arithmetic == 0 || cbn_solve(golden, &plain, &e.plain, &error)))
+        (e.arithmetic == stated.arithmetic || cbn_solve(golden, &stated, &e.stated, &error)))
       evaluate_solved(&e);
     else fail_case(result, &error);
   }
   cbn_solution_release(&e.solution);
-  cbn_solution_release(&e.plain);
+  cbn_solution_release(&e.stated);
   for (int i = 0; i < 2; i++) cbn_tensor_release(&e.running[i]);
   result->seconds = now_seconds() - start;
 }

@@ -89,7 +89,7 @@ static void check_ids(lint *l, const cbn_case *golden, const char *const *ids, s
 
 /* The reference's own view of the case; a large one is only planned. */
 static void check_solution(lint *l, const cbn_case *golden) {
-  const cbn_solve_options options = {.memory_bytes = l->memory_bytes};
+  const cbn_solve_options options = {.arithmetic = cbn_stated_arithmetic(golden), .memory_bytes = l->memory_bytes};
   cbn_solution solution = {0};
   cbn_error error;
   if (cbn_case_is_large(golden)) return;
@@ -130,7 +130,8 @@ static char *print_question(const cbn_case *g) {
     }
   for (size_t i = 0; i < g->step_count && length + 64 < PRINTED_BYTES; i++) {
     length += (size_t)snprintf(text + length, PRINTED_BYTES - length, " step %d ", (int)g->steps[i].mode);
-    length += cbn_value_print(g->steps[i].input->node, text + length, PRINTED_BYTES - length);
+    const cbn_value *input = g->steps[i].input->node;
+    if (input != NULL) length += cbn_value_print(input, text + length, PRINTED_BYTES - length);
   }
   return text;
 }

@@ -73,6 +73,8 @@ static bool is_large(const cbn_plan *plan) {
          (plan_work(plan) > CBN_LARGE_WORK || !plan_bytes(plan, &bytes) || bytes > CBN_LARGE_BYTES);
 }
 
+uint32_t cbn_stated_arithmetic(const cbn_case *golden) { return golden->by_hand ? 0 : golden->dialect->arithmetic; }
+
 bool cbn_case_is_large(const cbn_case *golden) {
   for (size_t i = 0; i < golden->step_count; i++) {
     cbn_solved_step solved = {0};
@@ -173,6 +175,7 @@ static bool begin_statistics(const cbn_case *golden, const cbn_plan *plan, const
                              cbn_solution *solution, state *now, cbn_error *error) {
   cbn_plan with_statistics = *plan; /* they exist whether or not this call uses them */
   with_statistics.batchnorm.update_running = 1;
+  with_statistics.batchnorm.channels = plan->features;
   cbn_expected *const held[] = {&now->mean, &now->var};
   for (int i = 0; i < 2; i++) {
     cbn_tensor *tensor = &solution->tensor[statistics[i]];
@@ -220,7 +223,13 @@ static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options,
     cbn_solved_step *solved = &solution->steps[solution->count];
     cbn_shape shape;
     CBN_FORWARD(input_shape(golden, step, options, &shape, error));
-    if (!plan_step(golden, step, trained, &shape, solved)) continue;
+    const bool accepted = plan_step(golden, step, trained, &shape, solved);
+    if (shape.rank < 0 && (accepted || solved->rejection.rule == CBN_RULE_INPUT_RANK))
+      return refuse(golden, NULL, error, "missing-tensor", "the tensor '%s' of %s is missing", "input");
+    if (!accepted) { /* the batch of a refused call counts, if it has four axes */
+      trained += is_training(golden, step) && solved->rejection.rule != CBN_RULE_INPUT_RANK;
+      continue;
+    }
     CBN_FORWARD(count_memory(golden, &solved->plan, options, &bytes, error));
     if (options->other_variance) solved->plan.batchnorm.running_variance ^= CBN_VARIANCE_BIASED ^ CBN_VARIANCE_UNBIASED;
     trained += is_training(golden, step);

@@ -38,6 +38,9 @@ typedef struct cbn_solution {
 bool cbn_solve(const cbn_case *golden, const cbn_solve_options *options, cbn_solution *solution, cbn_error *error);
 void cbn_solution_release(cbn_solution *solution);
 
+/* The arithmetic of which a case's statements may be a result: none but plain arithmetic where they were made by hand. */
+uint32_t cbn_stated_arithmetic(const cbn_case *golden);
+
 /* Plans the steps without making a tensor: is the case large? */
 bool cbn_case_is_large(const cbn_case *golden);
 

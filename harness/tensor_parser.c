@@ -37,7 +37,7 @@ static bool check_nested(const char *file, const cbn_value *list, const char *na
     const cbn_value *item = list->as.list.items[i];
     if (axis + 1 < shape->rank) {
       if (!check_nested(file, item, name, shape, axis + 1, error)) return false;
-    } else if (!cbn_value_number(item, &ignored)) {
+    } else if (!cbn_yaml_number(item, &ignored)) {
       REFUSE(item, "values", "a value of '%s' must be a number, got a %s", name, cbn_value_kind_name(item->kind));
     }
   }
@@ -122,7 +122,7 @@ static bool read_fill_parameter(const char *file, const cbn_value *key, const cb
   for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
     if (strcmp(name, parameters[i].name) != 0 || (parameters[i].fills & (1 << fill->kind)) == 0) continue;
     if (parameters[i].real == NULL) return read_fill_integer(file, item, name, fill, error);
-    if (!cbn_value_number(item, parameters[i].real)) REFUSE(item, "fill", "'%s' must be a number", name);
+    if (!cbn_yaml_number(item, parameters[i].real)) REFUSE(item, "fill", "'%s' must be a number", name);
     return true;
   }
   REFUSE(key, "unknown-key", "the fill '%s' has no parameter '%.60s'", cbn_fill_name(fill->kind), name);
@@ -202,7 +202,7 @@ static int64_t set_values(const cbn_value *list, const cbn_tensor *tensor, int64
     const cbn_value *item = list->as.list.items[i];
     double number = 0;
     if (item->kind == CBN_LIST) next = set_values(item, tensor, next);
-    else if (cbn_value_number(item, &number)) cbn_tensor_set(tensor, next++, number);
+    else if (cbn_yaml_number(item, &number)) cbn_tensor_set(tensor, next++, number);
   }
   return next;
 }

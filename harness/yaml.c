@@ -225,6 +225,13 @@ static bool resolve(const char *text, cbn_value *value) {
   return true;
 }
 
+bool cbn_yaml_number(const cbn_value *value, double *number) {
+  cbn_value read = {.kind = CBN_NULL};
+  if (value == NULL || value->kind != CBN_STRING) return cbn_value_number(value, number);
+  return strlen(value->as.string.text) == value->as.string.length && resolve(value->as.string.text, &read) &&
+         cbn_value_number(&read, number);
+}
+
 /* ---- the tree ---- */
 
 /* What an anchor stands for: a value, how many values and levels it is when expanded. */

@@ -38,6 +38,9 @@ bool cbn_yaml_load(const char *path, const cbn_yaml_limits *limits, cbn_arena *a
 bool cbn_yaml_parse(const char *name, const char *bytes, size_t length, const cbn_yaml_limits *limits, cbn_arena *arena,
                     const cbn_value **root, cbn_error *error);
 
+/* The number that a value is, or that a string in quotes is written as: JSON has no hexadecimal numbers. */
+bool cbn_yaml_number(const cbn_value *value, double *number);
+
 /* Sets the message `PATH:LINE:COLUMN: rule: ...` about a value, for those who read meaning into it (without line and
  * column where `at` is NULL or has no place). Of a path beyond 400 bytes, the last ones. Returns false. */
 bool cbn_yaml_refuse(cbn_error *error, const char *path, const cbn_value *at, const char *rule, const char *format, ...)

@@ -127,7 +127,7 @@ class Case:
         self.dialect, self.operator = str(document["dialect"]), str(document["operator"])
         self.source = str(node.get("source", document.get("source", "")))
         self.params = plain(node.get("params", {}))
-        self.layout = str(node.get("layout", "contiguous"))
+        self.layout = "channels_last" if node.get("layout") in ("channels_last", "NHWC") else "contiguous"
 
     def recorded_by(self, engine: str) -> bool:
         """Whether this case's expectations are that engine's answers."""
@@ -141,12 +141,11 @@ class Case:
 
     def calls(self):
         """(mode or None, input, node that holds `expect`) of each call."""
-        if "steps" in self.node:
-            return [(step.get("mode"), read_tensor(step["input"], "input", self.folder), step)
-                    for step in self.node["steps"]]
         given = self.node.get("tensors", {}) or {}
-        inputs = read_tensor(given["input"], "input", self.folder) if "input" in given else None
-        return [(self.node.get("mode"), inputs, self.node)]
+        nodes = self.node.get("steps", [self.node])
+        described = [node.get("input", given.get("input")) for node in nodes]
+        inputs = [None if one is None else read_tensor(one, "input", self.folder) for one in described]
+        return [(node.get("mode"), values, node) for node, values in zip(nodes, inputs)]
 
 
 def cases_of(document, path: Path):
