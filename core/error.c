@@ -14,8 +14,8 @@ static size_t whole_characters(const char *text, size_t length) {
   return announced > length - start + 1 ? start - 1 : length;
 }
 
-/* The bytes of the character at `c` that would act on a terminal or turn the direction of a line: controls (C0, DEL, C1),
- * bidirectional controls, separators of lines, the byte order mark. 0 for any other. */
+/* The bytes of the character at `c` that would act on a terminal or turn the direction of a line: controls (C0, DEL,
+ * C1), bidirectional controls, separators of lines, the byte order mark. 0 for any other. */
 static size_t acting_bytes(const unsigned char *c) {
   if (c[0] < 0x20 || c[0] == 0x7F) return 1;
   if (c[0] == 0xC2 && c[1] >= 0x80 && c[1] <= 0x9F) return 2;

@@ -13,7 +13,8 @@ typedef struct cbn_error {
   char text[1024]; /* one line, without a newline at its end */
 } cbn_error;
 
-/* Replaces by '?' what would act on a terminal or turn the direction of a line: control and bidirectional characters. */
+/* Replaces by '?' what would act on a terminal or turn the direction of a line: control and bidirectional
+ * characters. */
 void cbn_make_inert(char *text);
 
 /* Formats the message, cut to what fits; what would act on a terminal becomes '?'. Returns false. */

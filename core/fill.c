@@ -1,5 +1,5 @@
-/* Reproducible fills. The generator is Philox4x32-10 (Salmon et al. 2011) as the Random123 library has it: a bijection of
- * (seed, tensor, index), so elements need no order and no state. */
+/* Reproducible fills. The generator is Philox4x32-10 (Salmon et al. 2011) as the Random123 library has it: a
+ * bijection of (seed, tensor, index), so elements need no order and no state. */
 #include <convbn/fill.h>
 
 #include <Random123/philox.h>

@@ -2,7 +2,8 @@
 
 #include <math.h>
 
-/* A binary interchange format of 16 bits: `precision` significant bits (hidden one included), exponents from `least`. */
+/* A binary interchange format of 16 bits: `precision` significant bits (hidden one included), exponents from
+ * `least`. */
 typedef struct format {
   int precision, least_exponent, greatest_exponent;
 } format;

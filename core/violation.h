@@ -1,4 +1,5 @@
-/* How a check says that a rule is broken: `return cbn_violate(violation, CBN_RULE_STRIDE_POSITIVE, "stride must ...")`. */
+/* How a check says that a rule is broken: `return cbn_violate(violation, CBN_RULE_STRIDE_POSITIVE, "stride must
+ * ...")`. */
 #ifndef CBN_CORE_VIOLATION_H
 #define CBN_CORE_VIOLATION_H
 

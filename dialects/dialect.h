@@ -1,8 +1,9 @@
 /* Dialects: one framework's names, defaults, rejections and conventions for the two operators.
  *
- * A dialect is a pure function: native parameters, the shapes of the tensors and the train/eval flag become a canonical
- * operator, or a rejection with the rule and the framework's own exception class. One file a dialect, one line in the list below.
- * What each framework really does, in which order it checks, was measured: docs/framework-rules.md. */
+ * A dialect is a pure function: native parameters, the shapes of the tensors and the train/eval flag become a
+ * canonical operator, or a rejection with the rule and the framework's own exception class. One file a dialect, one
+ * line in the list below. What each framework really does, in which order it checks, was measured:
+ * docs/framework-rules.md. */
 #ifndef CBN_DIALECTS_DIALECT_H
 #define CBN_DIALECTS_DIALECT_H
 
@@ -37,7 +38,7 @@ typedef struct cbn_plan {
   enum cbn_operator kind;
   cbn_conv conv;            /* one of the two, by kind */
   cbn_batchnorm batchnorm;
-  int64_t features;         /* batch normalization: the channels of the layer's own tensors; an empty input may have others */
+  int64_t features;         /* channels of the layer's own statistics; an empty input may have others */
   bool unbatched;           /* the input has no batch axis: one is put in front, and taken away from the output */
   bool has_initial[CBN_ROLE_COUNT]; /* the layer itself gives the tensor a value ... */
   double initial[CBN_ROLE_COUNT];   /* ... this one, in every element */

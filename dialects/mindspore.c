@@ -43,16 +43,29 @@ static const struct {
   enum initializer kind;
   double value;
 } initializers[] = {
-    {"ones", CONSTANT, 1},           {"one", CONSTANT, 1},             {"zeros", CONSTANT, 0},
-    {"zero", CONSTANT, 0},           {"normal", RANDOM, 0},            {"uniform", RANDOM, 0},
-    {"truncatednormal", RANDOM, 0},  {"xavieruniform", NEEDS_AXES, 0}, {"xavier_uniform", NEEDS_AXES, 0},
-    {"xaviernormal", NEEDS_AXES, 0}, {"xavier_normal", NEEDS_AXES, 0}, {"heuniform", NEEDS_AXES, 0},
-    {"he_uniform", NEEDS_AXES, 0},   {"henormal", NEEDS_AXES, 0},      {"he_normal", NEEDS_AXES, 0},
-    {"variancescaling", NEEDS_AXES, 0}, {"orthogonal", NEEDS_AXES, 0}, {"dirac", NEEDS_AXES, 0},
+    {"ones", CONSTANT, 1},
+    {"one", CONSTANT, 1},
+    {"zeros", CONSTANT, 0},
+    {"zero", CONSTANT, 0},
+    {"normal", RANDOM, 0},
+    {"uniform", RANDOM, 0},
+    {"truncatednormal", RANDOM, 0},
+    {"xavieruniform", NEEDS_AXES, 0},
+    {"xavier_uniform", NEEDS_AXES, 0},
+    {"xaviernormal", NEEDS_AXES, 0},
+    {"xavier_normal", NEEDS_AXES, 0},
+    {"heuniform", NEEDS_AXES, 0},
+    {"he_uniform", NEEDS_AXES, 0},
+    {"henormal", NEEDS_AXES, 0},
+    {"he_normal", NEEDS_AXES, 0},
+    {"variancescaling", NEEDS_AXES, 0},
+    {"orthogonal", NEEDS_AXES, 0},
+    {"dirac", NEEDS_AXES, 0},
     {"sparse", NEEDS_ARGUMENT, 0},
 };
 
-/* Reads an initializer: a number or a constant's name gives the tensor's value, the random ones leave it to the case. */
+/* Reads an initializer: a number or a constant's name gives the tensor's value, the random ones leave it to the
+ * case. */
 static bool read_initializer(const cbn_value *params, const char *name, bool axes, int role, cbn_plan *plan,
                              cbn_rejection *r) {
   const cbn_value *value = cbn_parameter(params, name);
@@ -93,7 +106,8 @@ static bool read_pair(const cbn_value *params, const char *name, int64_t values[
   const cbn_entries entries = cbn_as_entries(value);
   for (int i = 0; i < entries.count; i++) {
     int64_t entry;
-    if (!cbn_as_integer(entries.entry[i], false, &entry)) return reject_type(params, name, "an int or a tuple of ints", r);
+    if (!cbn_as_integer(entries.entry[i], false, &entry))
+      return reject_type(params, name, "an int or a tuple of ints", r);
     if (i < SPATIAL) values[i] = entry;
   }
   if (entries.sequence && entries.count != SPATIAL)
@@ -111,13 +125,15 @@ static bool is_number(const cbn_value *params, const char *name) {
 static bool read_groups(const layer *l, cbn_conv *c, cbn_rejection *r) {
   double in, out;
   if (!strict_int(l->params, "group", 1, &c->groups)) return reject_type(l->params, "group", "an int", r);
-  if (c->groups <= 0) return cbn_reject(r, CBN_RULE_GROUPS_POSITIVE, VALUE, "group must be positive, got %" PRId64, c->groups);
+  if (c->groups <= 0)
+    return cbn_reject(r, CBN_RULE_GROUPS_POSITIVE, VALUE, "group must be positive, got %" PRId64, c->groups);
   if (!is_number(l->params, "in_channels")) return reject_type(l->params, "in_channels", "an int", r);
   if (!is_number(l->params, "out_channels")) return reject_type(l->params, "out_channels", "an int", r);
   cbn_as_number(cbn_parameter(l->params, "in_channels"), &in);
   cbn_as_number(cbn_parameter(l->params, "out_channels"), &out);
   if (fmod(in, (double)c->groups) != 0)
-    return cbn_reject(r, CBN_RULE_GROUPS_DIVIDE_IN_CHANNELS, VALUE, "group %" PRId64 " must divide in_channels %g", c->groups, in);
+    return cbn_reject(r, CBN_RULE_GROUPS_DIVIDE_IN_CHANNELS, VALUE, "group %" PRId64 " must divide in_channels %g",
+                      c->groups, in);
   if (fmod(out, (double)c->groups) != 0)
     return cbn_reject(r, CBN_RULE_GROUPS_DIVIDE_OUT_CHANNELS, VALUE, "group %" PRId64 " must divide out_channels %g",
                       c->groups, out);
@@ -125,9 +141,11 @@ static bool read_groups(const layer *l, cbn_conv *c, cbn_rejection *r) {
 }
 
 static bool read_channels(layer *l, cbn_rejection *r) {
-  if (!strict_int(l->params, "in_channels", 0, &l->in_channels)) return reject_type(l->params, "in_channels", "an int", r);
+  if (!strict_int(l->params, "in_channels", 0, &l->in_channels))
+    return reject_type(l->params, "in_channels", "an int", r);
   if (l->in_channels <= 0)
-    return cbn_reject(r, CBN_RULE_IN_CHANNELS_POSITIVE, VALUE, "in_channels must be positive, got %" PRId64, l->in_channels);
+    return cbn_reject(r, CBN_RULE_IN_CHANNELS_POSITIVE, VALUE, "in_channels must be positive, got %" PRId64,
+                      l->in_channels);
   if (!strict_int(l->params, "out_channels", 0, &l->out_channels))
     return reject_type(l->params, "out_channels", "an int", r);
   if (l->out_channels <= 0)
@@ -147,7 +165,8 @@ static bool check_data_format(const cbn_value *params, bool volumes, cbn_rejecti
 static bool check_padding_entries(const cbn_entries *padding, const cbn_value *params, cbn_rejection *r) {
   for (int i = 0; i < padding->count; i++) {
     int64_t entry;
-    if (!cbn_as_integer(padding->entry[i], false, &entry)) return reject_type(params, "padding", "an int or a tuple of ints", r);
+    if (!cbn_as_integer(padding->entry[i], false, &entry))
+      return reject_type(params, "padding", "an int or a tuple of ints", r);
     if (entry < 0)
       return cbn_reject(r, CBN_RULE_PADDING_NON_NEGATIVE, VALUE, "padding must not be negative, got %" PRId64, entry);
   }
@@ -166,7 +185,8 @@ static bool read_pad_mode(layer *l, const cbn_entries *padding, cbn_rejection *r
   const cbn_value *mode = cbn_parameter(l->params, "pad_mode");
   if (mode != NULL && mode->kind != CBN_STRING) return reject_type(l->params, "pad_mode", "a string", r);
   if (padding->sequence && padding->count != 2 * SPATIAL)
-    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, VALUE, "padding must be an int or have 4 entries, got %d", padding->count);
+    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, VALUE, "padding must be an int or have 4 entries, got %d",
+                      padding->count);
   for (l->pad_mode = SAME; mode != NULL && !cbn_value_is(mode, names[l->pad_mode]); l->pad_mode++)
     if (l->pad_mode == PAD)
       return cbn_reject(r, CBN_RULE_PADDING_MODE_UNKNOWN, VALUE, "pad_mode must be 'same', 'valid' or 'pad', got %s",
@@ -222,25 +242,29 @@ static void pad_same(cbn_conv *c) {
   }
 }
 
-/* `same` on an empty axis: no output, which the engine takes only where the dilated kernel is at least as long as the stride. */
+/* `same` on an empty axis: no output, which the engine takes only where the dilated kernel is at least as long as
+ * the stride. */
 static bool check_empty_axes(const cbn_conv *c, cbn_rejection *r) {
   for (int a = 0; a < SPATIAL; a++)
     if (c->input[a] == 0 && cbn_dilated_kernel(c->kernel[a], c->dilation[a]) < c->stride[a])
-      return cbn_reject(r, CBN_RULE_INPUT_EXTENT_POSITIVE, RUNTIME, "the input's extent is 0 on axis %c, and the stride %" PRId64
-                        " exceeds the dilated kernel", "HW"[a], c->stride[a]);
+      return cbn_reject(r, CBN_RULE_INPUT_EXTENT_POSITIVE, RUNTIME,
+                        "the input's extent is 0 on axis %c, and the stride %" PRId64 " exceeds the dilated kernel",
+                        "HW"[a], c -> stride[a]);
   return true;
 }
 
-/* A kernel that exceeds the padded input. The first check forgets the dilation; the second looks at the output extent E =
- * floor((P - D) / stride) + 1 for what it can tell, and lets P - D = -stride through, with an empty output. */
+/* A kernel that exceeds the padded input. The first check forgets the dilation; the second looks at the output
+ * extent E = floor((P - D) / stride) + 1 for what it can tell, and lets P - D = -stride through, with an empty
+ * output. */
 static bool check_kernel_fits(const cbn_conv *c, cbn_rejection *r) {
   int64_t padded[SPATIAL], excess[SPATIAL];
   for (int a = 0; a < SPATIAL; a++) {
     padded[a] = cbn_saturating_add(cbn_saturating_add(c->input[a], c->pad_begin[a]), c->pad_end[a]);
     excess[a] = cbn_dilated_kernel(c->kernel[a], c->dilation[a]) - padded[a];
     if (padded[a] < c->kernel[a])
-      return cbn_reject(r, CBN_RULE_KERNEL_EXCEEDS_INPUT, VALUE, "the kernel's extent %" PRId64
-                        " exceeds the padded input's %" PRId64 " on axis %c", c->kernel[a], padded[a], "HW"[a]);
+      return cbn_reject(r, CBN_RULE_KERNEL_EXCEEDS_INPUT, VALUE,
+                        "the kernel's extent %" PRId64 " exceeds the padded input's %" PRId64 " on axis %c",
+                        c->kernel[a], padded[a], "HW"[a]);
   }
   for (int pass = 0; pass < 2; pass++)
     for (int a = 0; a < SPATIAL; a++) {
@@ -256,8 +280,8 @@ static bool check_kernel_fits(const cbn_conv *c, cbn_rejection *r) {
 }
 
 static bool reject_channels(const cbn_conv *c, const layer *l, cbn_rejection *r) {
-  return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, RUNTIME, "the input has %" PRId64 " channels, in_channels is %" PRId64,
-                    c->in_channels, l->in_channels);
+  return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, RUNTIME,
+                    "the input has %" PRId64 " channels, in_channels is %" PRId64, c->in_channels, l->in_channels);
 }
 
 static bool plan_conv2d(const cbn_request *request, cbn_plan *plan, cbn_rejection *r) {
@@ -266,12 +290,14 @@ static bool plan_conv2d(const cbn_request *request, cbn_plan *plan, cbn_rejectio
   *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV, .conv = cbn_conv_make(SPATIAL)};
   cbn_conv *c = &plan->conv;
   if (!construct(&l, plan, r)) return false;
-  if (input->rank != 4) return cbn_reject(r, CBN_RULE_INPUT_RANK, VALUE, "the input must have 4 axes, got %d", (int)input->rank);
+  if (input->rank != 4)
+    return cbn_reject(r, CBN_RULE_INPUT_RANK, VALUE, "the input must have 4 axes, got %d", (int)input->rank);
   c->batch = input->extent[0];
   c->in_channels = input->extent[1];
   c->out_channels = l.out_channels;
   memcpy(c->input, input->extent + 2, SPATIAL * sizeof c->input[0]);
-  const bool same_groups = c->in_channels / c->groups == l.in_channels / c->groups; /* all that the first check looks at */
+  const bool same_groups =
+      c->in_channels / c->groups == l.in_channels / c->groups; /* all that the first check looks at */
   if (!same_groups) return reject_channels(c, &l, r);
   if (l.pad_mode == SAME) {
     pad_same(c);
@@ -289,9 +315,18 @@ static bool plan_conv2d(const cbn_request *request, cbn_plan *plan, cbn_rejectio
 
 /* -------------------------------------------------------------------------------------------- nn.BatchNorm2d */
 
-static const char *const norm_names[] = {"num_features",         "eps",         "momentum",         "affine",
-                                         "gamma_init",           "beta_init",   "moving_mean_init", "moving_var_init",
-                                         "use_batch_statistics", "data_format", "dtype",            NULL};
+static const char *const norm_names[] = {"num_features",
+                                         "eps",
+                                         "momentum",
+                                         "affine",
+                                         "gamma_init",
+                                         "beta_init",
+                                         "moving_mean_init",
+                                         "moving_var_init",
+                                         "use_batch_statistics",
+                                         "data_format",
+                                         "dtype",
+                                         NULL};
 
 /* Whose statistics normalise: the mode's own (None), always the batch's, never. */
 enum batch_statistics { BY_MODE, ALWAYS, NEVER };
@@ -321,7 +356,8 @@ static bool construct_norm(const cbn_value *params, cbn_plan *plan, int64_t *fea
   if (!cbn_check_names(params, norm_names, 1, r)) return false;
   if (!strict_int(params, "num_features", 0, features)) return reject_type(params, "num_features", "an int", r);
   if (*features < 1)
-    return cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, VALUE, "num_features must be at least 1, got %" PRId64, *features);
+    return cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, VALUE, "num_features must be at least 1, got %" PRId64,
+                      *features);
   if (cbn_parameter(params, "momentum") != NULL && !cbn_as_number(cbn_parameter(params, "momentum"), momentum))
     return reject_type(params, "momentum", "a number", r);
   if (*momentum < 0 || *momentum > 1)
@@ -331,7 +367,8 @@ static bool construct_norm(const cbn_value *params, cbn_plan *plan, int64_t *fea
     plan->has_initial[tensors[i].role] = true;
     plan->initial[tensors[i].role] = tensors[i].fallback;
     if (!read_initializer(params, tensors[i].name, false, tensors[i].role, plan, r)) return false;
-    if (tensors[i].role == CBN_ROLE_WEIGHT && !truth_or(params, "affine", true, &ignored)) /* gamma is the first to be trained */
+    if (tensors[i].role == CBN_ROLE_WEIGHT &&
+        !truth_or(params, "affine", true, &ignored)) /* gamma is the first to be trained */
       return reject_type(params, "affine", "a bool", r);
   }
   return true;
@@ -356,13 +393,14 @@ static bool plan_batchnorm2d(const cbn_request *request, cbn_plan *plan, cbn_rej
   double momentum = 0.9; /* weighs the old statistics */
   enum batch_statistics which = BY_MODE;
   if (!construct_norm(request->params, plan, &features, &momentum, &which, r)) return false;
-  if (input->rank != 4) return cbn_reject(r, CBN_RULE_INPUT_RANK, VALUE, "the input must have 4 axes, got %d", (int)input->rank);
+  if (input->rank != 4)
+    return cbn_reject(r, CBN_RULE_INPUT_RANK, VALUE, "the input must have 4 axes, got %d", (int)input->rank);
   if (!read_epsilon(request->params, &b->epsilon, r)) return false;
   const bool batch = which == ALWAYS || (which == BY_MODE && request->training);
   if (batch && isnan(momentum)) return cbn_reject(r, CBN_RULE_MOMENTUM_RANGE, VALUE, "momentum is NaN");
   if (input->extent[1] != features)
-    return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, VALUE, "the input has %" PRId64 " channels, num_features is %" PRId64,
-                      input->extent[1], features);
+    return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, VALUE,
+                      "the input has %" PRId64 " channels, num_features is %" PRId64, input->extent[1], features);
   b->batch = input->extent[0];
   b->channels = plan->features = features;
   memcpy(b->extent, input->extent + 2, SPATIAL * sizeof b->extent[0]);
@@ -375,7 +413,8 @@ static bool plan_batchnorm2d(const cbn_request *request, cbn_plan *plan, cbn_rej
 
 static const cbn_dialect_operator operators[] = {
     {"nn.Conv2d", CBN_OPERATOR_CONV,
-     "(in_channels, out_channels, kernel_size, stride=1, pad_mode='same', padding=0, dilation=1, group=1, has_bias=False, "
+     "(in_channels, out_channels, kernel_size, stride=1, pad_mode='same', padding=0, dilation=1, group=1, "
+     "has_bias=False, "
      "weight_init=None, bias_init=None, data_format='NCHW')",
      plan_conv2d},
     {"nn.BatchNorm2d", CBN_OPERATOR_BATCHNORM,

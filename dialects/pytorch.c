@@ -1,7 +1,7 @@
 /* PyTorch: torch.nn.Conv2d and torch.nn.BatchNorm2d.
  *
- * Sources: the documentation of torch.nn.Conv2d, torch.nn.functional.pad and torch.nn.BatchNorm2d, version 2.15; where it
- * is silent or wrong, what the wheel does (docs/framework-rules.md, in whose order the checks stand). */
+ * Sources: the documentation of torch.nn.Conv2d, torch.nn.functional.pad and torch.nn.BatchNorm2d, version 2.15;
+ * where it is silent or wrong, what the wheel does (docs/framework-rules.md, in whose order the checks stand). */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -20,9 +20,10 @@ enum { SPATIAL = 2 };
 static const char *const conv_names[] = {"in_channels", "out_channels", "kernel_size",  "stride", "padding", "dilation",
                                          "groups",      "bias",         "padding_mode", "device", "dtype",   NULL};
 
-static const char *const mode_names[] = {
-    [CBN_PAD_ZEROS] = "zeros", [CBN_PAD_REFLECT] = "reflect", [CBN_PAD_REPLICATE] = "replicate",
-    [CBN_PAD_CIRCULAR] = "circular"};
+static const char *const mode_names[] = {[CBN_PAD_ZEROS] = "zeros",
+                                         [CBN_PAD_REFLECT] = "reflect",
+                                         [CBN_PAD_REPLICATE] = "replicate",
+                                         [CBN_PAD_CIRCULAR] = "circular"};
 
 /* A layer under construction: the parameters as written, and as numbers once they are known to be some. */
 typedef struct layer {
@@ -34,7 +35,8 @@ typedef struct layer {
   int64_t kernel[SPATIAL];
 } layer;
 
-/* The entries of a parameter, of `fallback` where it is left out. The empty string is an empty sequence, as any iterable. */
+/* The entries of a parameter, of `fallback` where it is left out. The empty string is an empty sequence, as any
+ * iterable. */
 static cbn_entries entries_or(const cbn_value *params, const char *name, const cbn_value *fallback) {
   static const cbn_value none = {.kind = CBN_LIST};
   const cbn_value *value = cbn_parameter(params, name);
@@ -56,7 +58,8 @@ static bool check_channels_and_groups(const layer *l, cbn_rejection *r) {
   if (!number_or(l->params, "groups", 1, &groups))
     return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, TYPE, "groups must be an int, got %s",
                       cbn_printed_value(cbn_parameter(l->params, "groups")).text);
-  if (groups <= 0) return cbn_reject(r, CBN_RULE_GROUPS_POSITIVE, VALUE, "groups must be a positive integer, got %g", groups);
+  if (groups <= 0)
+    return cbn_reject(r, CBN_RULE_GROUPS_POSITIVE, VALUE, "groups must be a positive integer, got %g", groups);
   if (!number_or(l->params, "in_channels", 0, &in))
     return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, TYPE, "in_channels must be an int");
   if (fmod(in, groups) != 0)
@@ -108,7 +111,8 @@ static bool make_weight(layer *l, cbn_rejection *r) {
       return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, TYPE, "kernel_size must be ints, got %s",
                         cbn_printed_value(l->kernel_size.entry[i]).text);
   if (l->out_channels < 0)
-    return cbn_reject(r, CBN_RULE_OUT_CHANNELS_POSITIVE, RUNTIME, "out_channels is negative: %" PRId64, l->out_channels);
+    return cbn_reject(r, CBN_RULE_OUT_CHANNELS_POSITIVE, RUNTIME, "out_channels is negative: %" PRId64,
+                      l->out_channels);
   if (l->in_channels < 0)
     return cbn_reject(r, CBN_RULE_IN_CHANNELS_POSITIVE, RUNTIME, "in_channels is negative: %" PRId64, l->in_channels);
   int rank = 2 + l->kernel_size.count;
@@ -130,7 +134,8 @@ static bool construct(layer *l, cbn_rejection *r) {
   return check_channels_and_groups(l, r) && read_padding_names(l, r) && make_weight(l, r);
 }
 
-/* Every entry an int. The framework looks at one entry closely, the first or the `last`: only elsewhere a bool passes. */
+/* Every entry an int. The framework looks at one entry closely, the first or the `last`: only elsewhere a bool
+ * passes. */
 static bool check_ints(const cbn_entries *entries, const char *name, bool last, cbn_rejection *r) {
   const int strict = last ? entries->count - 1 : 0;
   for (int i = 0; i < entries->count; i++) {
@@ -145,7 +150,8 @@ static bool check_ints(const cbn_entries *entries, const char *name, bool last, 
 /* One entry for both axes, or one each. */
 static bool expand(const cbn_entries *entries, const char *name, int64_t values[SPATIAL], cbn_rejection *r) {
   if (entries->count != 1 && entries->count != SPATIAL)
-    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, RUNTIME, "%s must have 1 or 2 entries, got %d", name, entries->count);
+    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, RUNTIME, "%s must have 1 or 2 entries, got %d", name,
+                      entries->count);
   for (int a = 0; a < SPATIAL; a++) cbn_as_integer(entries->entry[a % entries->count], true, &values[a]);
   return true;
 }
@@ -157,7 +163,8 @@ static int padded_axes(const layer *l) {
   return entries->sequence ? entries->count : SPATIAL;
 }
 
-/* The extents that `F.pad` makes in the modes that read the input. `entry[a]` pads axis a; missing entries pad nothing. */
+/* The extents that `F.pad` makes in the modes that read the input. `entry[a]` pads axis a; missing entries pad
+ * nothing. */
 static bool pad_input(const layer *l, const cbn_shape *input, cbn_conv *conv, cbn_rejection *r) {
   const char *mode = mode_names[l->mode];
   const int32_t rank = input->rank;
@@ -167,10 +174,12 @@ static bool pad_input(const layer *l, const cbn_shape *input, cbn_conv *conv, cb
   const char *exception = pads || count > rank ? RUNTIME : NOT_IMPLEMENTED;
   if (pads && rank != 3 && rank != 4) return true; /* refused by the convolution */
   if (rank != 3 && rank != 4)
-    return cbn_reject(r, CBN_RULE_INPUT_RANK, exception, "%s padding takes an input of 3 or 4 axes, got %d", mode, (int)rank);
+    return cbn_reject(r, CBN_RULE_INPUT_RANK, exception, "%s padding takes an input of 3 or 4 axes, got %d", mode,
+                      (int)rank);
   const bool width_only = count == 1 && rank == 3;
   if (count != SPATIAL && !width_only)
-    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, exception, "padding must have 2 entries in %s mode, got %d", mode, count);
+    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, exception, "padding must have 2 entries in %s mode, got %d", mode,
+                      count);
   if (!l->same) {
     int64_t pad[SPATIAL];
     for (int a = 0; a < SPATIAL; a++) cbn_as_integer(l->padding.entry[a % l->padding.count], true, &pad[a]);
@@ -186,10 +195,12 @@ static bool pad_input(const layer *l, const cbn_shape *input, cbn_conv *conv, cb
     const int64_t most = conv->pad_begin[a] > conv->pad_end[a] ? conv->pad_begin[a] : conv->pad_end[a];
     if (l->mode == CBN_PAD_REFLECT && most >= conv->input[a])
       return cbn_reject(r, CBN_RULE_REFLECT_PAD_LESS_THAN_INPUT, RUNTIME,
-                        "reflect padding must be less than the input's extent %" PRId64 ", got %" PRId64, conv->input[a], most);
+                        "reflect padding must be less than the input's extent %" PRId64 ", got %" PRId64,
+                        conv->input[a], most);
     if (l->mode == CBN_PAD_CIRCULAR && most > conv->input[a])
       return cbn_reject(r, CBN_RULE_CIRCULAR_PAD_AT_MOST_INPUT, RUNTIME,
-                        "circular padding must be at most the input's extent %" PRId64 ", got %" PRId64, conv->input[a], most);
+                        "circular padding must be at most the input's extent %" PRId64 ", got %" PRId64, conv->input[a],
+                        most);
   }
   for (int a = 0; a < SPATIAL; a++) { /* negative padding crops; the circular mode goes on with an empty axis */
     const int64_t left = cbn_saturating_add(cbn_saturating_add(conv->input[a], conv->pad_begin[a]), conv->pad_end[a]);
@@ -199,8 +210,8 @@ static bool pad_input(const layer *l, const cbn_shape *input, cbn_conv *conv, cb
   return true;
 }
 
-/* `same`: dilation * (kernel - 1) zeros in all, half of them before, the odd one behind. In the modes that read the input
- * the amounts are computed axis by axis from the entries as written, so that one dilation entry pads one axis. */
+/* `same`: dilation * (kernel - 1) zeros in all, half of them before, the odd one behind. In the modes that read the
+ * input the amounts are computed axis by axis from the entries as written, so that one dilation entry pads one axis. */
 static void pad_same(const layer *l, cbn_conv *conv) {
   const int axes = l->mode != CBN_PAD_ZEROS && l->dilation.sequence && l->dilation.count == 1 ? 1 : SPATIAL;
   for (int a = 0; a < axes; a++) {
@@ -257,7 +268,8 @@ static bool call(const layer *l, const cbn_shape *input, cbn_plan *plan, cbn_rej
   if (!check_call_types(l, r)) return false;
   if (!image) return cbn_reject(r, CBN_RULE_INPUT_RANK, RUNTIME, "the input must have 3 or 4 axes, got %d", (int)rank);
   if (l->kernel_size.sequence && l->kernel_size.count != SPATIAL)
-    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, RUNTIME, "kernel_size must have 2 entries, got %d", l->kernel_size.count);
+    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, RUNTIME, "kernel_size must have 2 entries, got %d",
+                      l->kernel_size.count);
   int64_t pad[SPATIAL];
   if (!expand(&l->stride, "stride", c->stride, r) || !expand(&l->dilation, "dilation", c->dilation, r)) return false;
   if (!reads_input && l->same) {
@@ -274,8 +286,8 @@ static bool call(const layer *l, const cbn_shape *input, cbn_plan *plan, cbn_rej
   c->batch = rank == 4 ? input->extent[0] : 1;
   c->in_channels = input->extent[rank - 3];
   if (c->in_channels != l->in_channels)
-    return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, RUNTIME, "the input has %" PRId64 " channels, the layer %" PRId64,
-                      c->in_channels, l->in_channels);
+    return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, RUNTIME,
+                      "the input has %" PRId64 " channels, the layer %" PRId64, c->in_channels, l->in_channels);
   if (!check_positive(c->kernel, "kernel_size", CBN_RULE_KERNEL_POSITIVE, r) ||
       !check_positive(c->dilation, "dilation", CBN_RULE_DILATION_POSITIVE, r) || !check_kernel_fits(c, r))
     return false;
@@ -295,8 +307,8 @@ static bool plan_conv2d(const cbn_request *request, cbn_plan *plan, cbn_rejectio
 
 /* -------------------------------------------------------------------------------------------- nn.BatchNorm2d */
 
-static const char *const norm_names[] = {"num_features",        "eps",  "momentum", "affine",
-                                         "track_running_stats", "bias", "device",   "dtype", NULL};
+static const char *const norm_names[] = {"num_features", "eps",    "momentum", "affine", "track_running_stats",
+                                         "bias",         "device", "dtype",    NULL};
 
 /* The elements of the parameters that are made: (3,) counts as 3, and any tuple is a shape. */
 static bool read_num_features(const cbn_value *params, int *axes, int64_t *features, cbn_rejection *r) {
@@ -305,7 +317,8 @@ static bool read_num_features(const cbn_value *params, int *axes, int64_t *featu
   int64_t extent[CBN_MAX_NATIVE_RANK] = {0};
   for (int i = 0; i < entries.count; i++)
     if (!cbn_as_integer(entries.entry[i], i > 0, &extent[i]))
-      return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, TYPE, "num_features must be an int, got %s", cbn_printed_value(value).text);
+      return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, TYPE, "num_features must be an int, got %s",
+                        cbn_printed_value(value).text);
   for (int i = 0; i < entries.count; i++)
     if (extent[i] < 0)
       return cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, RUNTIME, "num_features is negative: %" PRId64, extent[i]);
@@ -336,13 +349,15 @@ static bool read_momentum(const cbn_request *request, double *new_weight, cbn_re
 }
 
 /* Do the parameters, a shape of `axes` axes, fit the input? Of an empty one only a first scale is asked for. */
-static bool check_features(int64_t features, int axes, bool affine, bool tracks, const cbn_shape *input, cbn_rejection *r) {
+static bool check_features(int64_t features, int axes, bool affine, bool tracks, const cbn_shape *input,
+                           cbn_rejection *r) {
   const bool empty = cbn_extent_product(4, input->extent) == 0;
   if (features == 0 && (affine || !empty))
-    return cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, empty && axes == 1 ? "IndexError" : RUNTIME, "num_features is 0");
+    return cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, empty && axes == 1 ? "IndexError" : RUNTIME,
+                      "num_features is 0");
   if (!empty && input->extent[1] != features)
-    return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, RUNTIME, "the input has %" PRId64 " channels, num_features is %" PRId64,
-                      input->extent[1], features);
+    return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, RUNTIME,
+                      "the input has %" PRId64 " channels, num_features is %" PRId64, input->extent[1], features);
   if (axes != 1 && (empty ? affine : tracks))
     return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, empty && axes == 0 ? "IndexError" : RUNTIME,
                       "num_features must be one number, got %d", axes);
@@ -360,7 +375,8 @@ static bool plan_batchnorm2d(const cbn_request *request, cbn_plan *plan, cbn_rej
   int axes = 1;
   if (!cbn_check_names(params, norm_names, 1, r)) return false;
   if ((affine || tracks) && !read_num_features(params, &axes, &plan->features, r)) return false;
-  if (input->rank != 4) return cbn_reject(r, CBN_RULE_INPUT_RANK, VALUE, "expected 4D input, got %dD", (int)input->rank);
+  if (input->rank != 4)
+    return cbn_reject(r, CBN_RULE_INPUT_RANK, VALUE, "expected 4D input, got %dD", (int)input->rank);
   b->batch = input->extent[0];
   b->channels = input->extent[1];
   memcpy(b->extent, input->extent + 2, SPATIAL * sizeof b->extent[0]);
@@ -385,7 +401,8 @@ static bool plan_batchnorm2d(const cbn_request *request, cbn_plan *plan, cbn_rej
 
 static const cbn_dialect_operator operators[] = {
     {"nn.Conv2d", CBN_OPERATOR_CONV,
-     "(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, padding_mode='zeros')",
+     "(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, "
+     "padding_mode='zeros')",
      plan_conv2d},
     {"nn.BatchNorm2d", CBN_OPERATOR_BATCHNORM,
      "(num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)", plan_batchnorm2d},

@@ -95,8 +95,8 @@ static int64_t find_element(const unsigned char *in, int64_t count, size_t size,
 }
 
 /* The canary at an address: NaN in every type, so that what is read beyond a tensor shows; a function of the address
- * alone, so that pieces of any alignment agree; and of a period prime to the alignment, since arithmetic passes the bits
- * of a NaN on: what is computed from beyond an input and written beyond an output must not look untouched. */
+ * alone, so that pieces of any alignment agree; and of a period prime to the alignment, since arithmetic passes the
+ * bits of a NaN on: what is computed from beyond an input and written beyond an output must not look untouched. */
 static unsigned char canary_at(size_t address) {
   return address % 2 != 0 ? 0xff : (unsigned char)(0xc1 + address / 2 % 61);
 }

@@ -34,7 +34,8 @@ static bool read_string(const cbn_case_parser *p, const cbn_value *map, const ch
   *text = NULL;
   if (value == NULL && !required) return true;
   if (value == NULL) REFUSE(p, map, "missing-key", "'%s' is missing", key);
-  if (value->kind != CBN_STRING) REFUSE(p, value, "type", "'%s' must be a string, got a %s", key, cbn_value_kind_name(value->kind));
+  if (value->kind != CBN_STRING)
+    REFUSE(p, value, "type", "'%s' must be a string, got a %s", key, cbn_value_kind_name(value->kind));
   if (strlen(value->as.string.text) != value->as.string.length || value->as.string.length == 0)
     REFUSE(p, value, "type", "'%s' must not be empty or hold a NUL character", key);
   *text = value->as.string.text;
@@ -53,7 +54,8 @@ static bool read_strings(const cbn_case_parser *p, const cbn_value *map, const c
   if (array == NULL) REFUSE(p, value, "memory", "the file needs more than it may");
   for (size_t i = 0; i < length; i++) {
     const cbn_value *item = list ? value->as.list.items[i] : value;
-    if (item->kind != CBN_STRING) REFUSE(p, item, "type", "'%s' must be strings, got a %s", key, cbn_value_kind_name(item->kind));
+    if (item->kind != CBN_STRING)
+      REFUSE(p, item, "type", "'%s' must be strings, got a %s", key, cbn_value_kind_name(item->kind));
     array[i] = item->as.string.text;
   }
   *texts = array;
@@ -67,7 +69,8 @@ static bool read_list(const cbn_case_parser *p, const cbn_value *map, const char
   const cbn_value *value = cbn_value_get(map, key);
   *count = 0;
   if (value == NULL) return true;
-  if (value->kind != CBN_LIST) REFUSE(p, value, "type", "'%s' must be a list, got a %s", key, cbn_value_kind_name(value->kind));
+  if (value->kind != CBN_LIST)
+    REFUSE(p, value, "type", "'%s' must be a list, got a %s", key, cbn_value_kind_name(value->kind));
   *items = value->as.list.items;
   *count = value->as.list.count;
   return true;
@@ -106,8 +109,9 @@ static bool read_rejection(const cbn_case_parser *p, const cbn_value *map, cbn_e
 static bool names_both(const cbn_value *value, const char *a, const char *b) {
   char joined[64], swapped[64];
   if (value->kind == CBN_LIST)
-    return value->as.list.count == 2 && ((cbn_value_is(value->as.list.items[0], a) && cbn_value_is(value->as.list.items[1], b)) ||
-                                         (cbn_value_is(value->as.list.items[0], b) && cbn_value_is(value->as.list.items[1], a)));
+    return value->as.list.count == 2 &&
+           ((cbn_value_is(value->as.list.items[0], a) && cbn_value_is(value->as.list.items[1], b)) ||
+            (cbn_value_is(value->as.list.items[0], b) && cbn_value_is(value->as.list.items[1], a)));
   snprintf(joined, sizeof joined, "%s|%s", a, b);
   snprintf(swapped, sizeof swapped, "%s|%s", b, a);
   return cbn_value_is(value, joined) || cbn_value_is(value, swapped);
@@ -133,14 +137,15 @@ static bool read_acceptable(const cbn_case_parser *p, const cbn_value *map, cbn_
   return true;
 }
 
-static const int expected_roles[] = {CBN_ROLE_OUTPUT,      CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
-                                     CBN_ROLE_GRAD_INPUT,  CBN_ROLE_GRAD_WEIGHT,  CBN_ROLE_GRAD_BIAS};
+static const int expected_roles[] = {CBN_ROLE_OUTPUT,     CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
+                                     CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT,  CBN_ROLE_GRAD_BIAS};
 enum { EXPECTED_ROLES = sizeof expected_roles / sizeof expected_roles[0] };
 
 static bool read_expectation(const cbn_case_parser *p, const cbn_value *map, const cbn_value *at,
                              cbn_expectation *expect, cbn_error *error) {
-  static const char *const keys[] = {"output",    "running_mean", "running_var", "grad_input",   "grad_weight",
-                                     "grad_bias", "rejected",     "same_as",     "differs_from", "acceptable", NULL};
+  static const char *const keys[] = {"output",       "running_mean", "running_var", "grad_input",
+                                     "grad_weight",  "grad_bias",    "rejected",    "same_as",
+                                     "differs_from", "acceptable",   NULL};
   expect->node = map;
   if (!check_map(p, map, at, "expect", keys, error)) return false;
   bool tensors = false;
@@ -189,7 +194,7 @@ static bool read_one_step(const cbn_case_parser *p, const cbn_value *map, const 
 
 static bool read_steps(const cbn_case_parser *p, const cbn_value *map, cbn_case *golden, cbn_error *error) {
   static const char *const keys[] = {"mode", "input", "grad_output", "expect", NULL};
-  const cbn_value *tensors = cbn_value_get(map, "tensors"), *const *items;
+  const cbn_value *tensors = cbn_value_get(map, "tensors"), *const * items;
   golden->has_steps = cbn_value_get(map, "steps") != NULL;
   golden->step_count = 1;
   if (golden->has_steps && !read_list(p, map, "steps", &items, &golden->step_count, error)) return false;
@@ -286,16 +291,17 @@ static bool check_id(const cbn_case_parser *p, const cbn_value *map, const char 
   if (strlen(id) > 200) REFUSE(p, cbn_value_get(map, "id"), "id", "an id has at most 200 characters");
   for (const char *c = id; *c != '\0'; c++) /* so that it is one word of a selection and of a shell */
     if (*c <= ' ' || *c > '~' || strchr("()'\"\\`$", *c) != NULL)
-      REFUSE(p, cbn_value_get(map, "id"), "id", "an id has printable ASCII characters, none of them a space, quote, bracket, \\ or $");
+      REFUSE(p, cbn_value_get(map, "id"), "id",
+             "an id has printable ASCII characters, none of them a space, quote, bracket, \\ or $");
   return true;
 }
 
 bool cbn_parse_case(const cbn_case_parser *p, size_t i, cbn_case *golden, cbn_error *error) {
-  static const char *const keys[] = {"id",     "comment", "flags",  "source", "params",     "tensors", "layout",
-                                     "mode",   "expect",  "steps",  "documented", "upstream", NULL};
+  static const char *const keys[] = {"id",   "comment", "flags", "source",     "params",   "tensors", "layout",
+                                     "mode", "expect",  "steps", "documented", "upstream", NULL};
   const cbn_value *map = p->cases[i], *params;
   if (!check_map(p, map, map, "a case", keys, error)) return false;
-  *golden = (cbn_case){.file = p->file, .line = map->line, .dialect = p->dialect, .operator = p->operator};
+  *golden = (cbn_case){.file = p->file, .line = map->line, .dialect = p->dialect, .operator= p->operator};
   if (!read_string(p, map, "id", true, &golden->id, error) || !check_id(p, map, golden->id, error) ||
       !read_string(p, map, "comment", false, &golden->comment, error) ||
       !read_string(p, map, "source", false, &golden->source, error) ||
@@ -320,17 +326,19 @@ bool cbn_parse_header(cbn_case_parser *p, const cbn_value *root, cbn_error *erro
   if (format == NULL) REFUSE(p, root, "missing-key", "'format' is missing; write `format: 1`");
   if (format->kind != CBN_INTEGER || format->as.integer != 1)
     REFUSE(p, format, "format", "this program reads format 1");
-  if (!read_string(p, root, "dialect", true, &dialect, error) || !read_string(p, root, "operator", true, &operator, error) ||
+  if (!read_string(p, root, "dialect", true, &dialect, error) ||
+      !read_string(p, root, "operator", true, &operator, error) ||
       !read_string(p, root, "source", true, &p->source, error) ||
       !read_list(p, root, "cases", &p->cases, &p->case_count, error))
     return false;
   p->dialect = cbn_dialect_by_name(dialect);
   if (p->dialect == NULL)
-    REFUSE(p, cbn_value_get(root, "dialect"), "dialect", "there is no dialect '%.60s'; `convbn dialects` lists them", dialect);
-  p->operator = cbn_dialect_find(p->dialect, operator);
-  if (p->operator == NULL)
-    REFUSE(p, cbn_value_get(root, "operator"), "operator", "%s has no operator '%.60s' here; `convbn dialects` lists them",
-           dialect, operator);
+    REFUSE(p, cbn_value_get(root, "dialect"), "dialect", "there is no dialect '%.60s'; `convbn dialects` lists them",
+           dialect);
+  p->operator= cbn_dialect_find(p->dialect, operator);
+  if (p->operator== NULL)
+    REFUSE(p, cbn_value_get(root, "operator"), "operator",
+           "%s has no operator '%.60s' here; `convbn dialects` lists them", dialect, operator);
   if (p->case_count == 0) REFUSE(p, root, "no-cases", "the file has no cases");
   return true;
 }

@@ -97,8 +97,8 @@ typedef void cbn_problem_sink(void *context, const char *line);
 cbn_case_set *cbn_cases_create(void);
 void cbn_cases_destroy(cbn_case_set *set);
 
-/* Adds a file, or every *.yaml and *.yml below a folder but for `flags.yaml`. Problems go to `sink`; other files are still read.
- * Returns the number of problems. */
+/* Adds a file, or every *.yaml and *.yml below a folder but for `flags.yaml`. Problems go to `sink`; other files are
+ * still read. Returns the number of problems. */
 size_t cbn_cases_load(cbn_case_set *set, const char *path, cbn_problem_sink *sink, void *context);
 
 size_t cbn_cases_count(const cbn_case_set *set);
@@ -106,7 +106,8 @@ const cbn_case *cbn_cases_at(const cbn_case_set *set, size_t i);
 const cbn_case *cbn_cases_find(const cbn_case_set *set, const char *id); /* NULL if there is none */
 size_t cbn_cases_files(const cbn_case_set *set);
 
-/* The flags.yaml in the folder `path` or the nearest one above: the folder that it is in is the root of a collection. */
+/* The flags.yaml in the folder `path` or the nearest one above: the folder that it is in is the root of a
+ * collection. */
 bool cbn_cases_flags_file(const char *path, char found[PATH_MAX]);
 
 /* A hash of the files' bytes, as hexadecimal digits. */
@@ -115,8 +116,9 @@ void cbn_cases_hash(const cbn_case_set *set, char text[17]);
 /* The bytes of a tensor that source describes; -1 where that is known only from its .npy file. */
 int64_t cbn_source_bytes(const cbn_tensor_source *source);
 
-/* Makes the tensor: dense, row-major, of the source's type, its own memory. `seed` is mixed into the seed of a fill (0: as written).
- * False with `FILE:LINE:COLUMN: rule: ...`. A source without content makes no tensor and must not be asked. */
+/* Makes the tensor: dense, row-major, of the source's type, its own memory. `seed` is mixed into the seed of a fill
+ * (0: as written). False with `FILE:LINE:COLUMN: rule: ...`. A source without content makes no tensor and must not
+ * be asked. */
 bool cbn_source_materialise(const cbn_tensor_source *source, const char *file, int role, uint64_t seed,
                             int64_t limit_bytes, cbn_tensor *tensor, cbn_error *error);
 

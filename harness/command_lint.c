@@ -20,9 +20,10 @@ static error_t parse(int key, char *text, struct argp_state *state) {
 static const struct argp argp = {
     .parser = parse,
     .args_doc = "PATH...",
-    .doc = "Checks case files: syntax, keys, shapes, ids, flags, relations between cases, and whether the reference "
-           "bears out what they state. Every file is checked, whatever is wrong with others."
-           "\vExit status: 0 all is in order; 2 a problem was found."};
+    .doc =
+        "Checks case files: syntax, keys, shapes, ids, flags, relations between cases, and whether the reference "
+        "bears out what they state. Every file is checked, whatever is wrong with others."
+        "\vExit status: 0 all is in order; 2 a problem was found."};
 
 static void print_problem(void *context, const char *line) {
   (void)context;

@@ -13,10 +13,12 @@ static void parse_nothing(int argc, char **argv, const char *doc) {
 }
 
 int cbn_command_dialects(int argc, char **argv) {
-  parse_nothing(argc, argv, "Lists the dialects: whose behaviour each is, its operators with their parameters and defaults.");
+  parse_nothing(argc, argv,
+                "Lists the dialects: whose behaviour each is, its operators with their parameters and defaults.");
   for (const cbn_dialect *const *d = cbn_dialects(); *d != NULL; d++) {
     printf("%s  (%s; %s by default)\n", (*d)->name, (*d)->profile, (*d)->trains_by_default ? "trains" : "evaluates");
-    for (size_t i = 0; i < (*d)->operator_count; i++) printf("  %s%s\n", (*d)->operators[i].name, (*d)->operators[i].signature);
+    for (size_t i = 0; i < (*d)->operator_count; i++)
+      printf("  %s%s\n", (*d)->operators[i].name, (*d)->operators[i].signature);
   }
   return CBN_EXIT_EXPECTED;
 }
@@ -50,7 +52,9 @@ int cbn_command_verdicts(int argc, char **argv) {
   parse_nothing(argc, argv, "Lists the verdicts and the exit codes.");
   for (int v = 0; v < CBN_VERDICT_COUNT; v++)
     printf("%-18s %s\n", cbn_verdict_name((enum cbn_verdict)v), cbn_verdict_sentence((enum cbn_verdict)v));
-  puts("\nExit status: 0 as expected; 1 a discrepancy; 2 usage or a bad case; 3 the engine cannot start; 4 nothing selected;\n"
-       "5 only inconclusive. Where several apply: 2, 3, 1, 5, 4, 0, the first of them.");
+  puts(
+      "\nExit status: 0 as expected; 1 a discrepancy; 2 usage or a bad case; 3 the engine cannot start; 4 nothing "
+      "selected;\n"
+      "5 only inconclusive. Where several apply: 2, 3, 1, 5, 4, 0, the first of them.");
   return CBN_EXIT_EXPECTED;
 }

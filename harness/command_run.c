@@ -23,11 +23,23 @@ typedef struct arguments {
   int path_count;
 } arguments;
 
-enum { KEY_JSON = 256, KEY_HTML, KEY_LIST, KEY_LARGE, KEY_SEED, KEY_TIMEOUT, KEY_ENGINE, KEY_MEMORY, KEY_ENGINE_MEMORY };
+enum {
+  KEY_JSON = 256,
+  KEY_HTML,
+  KEY_LIST,
+  KEY_LARGE,
+  KEY_SEED,
+  KEY_TIMEOUT,
+  KEY_ENGINE,
+  KEY_MEMORY,
+  KEY_ENGINE_MEMORY
+};
 
 static const struct argp_option options[] = {
-    {"engine", KEY_ENGINE, "ENGINE", 0, "The engine under test: reference, fast (the default), or the path of a plug-in; options behind a colon", 1},
-    {NULL, 'k', "EXPR", 0, "Only cases whose id, operator, dialect or flags match: words, and, or, not, parentheses", 1},
+    {"engine", KEY_ENGINE, "ENGINE", 0,
+     "The engine under test: reference, fast (the default), or the path of a plug-in; options behind a colon", 1},
+    {NULL, 'k', "EXPR", 0, "Only cases whose id, operator, dialect or flags match: words, and, or, not, parentheses",
+     1},
     {"list", KEY_LIST, NULL, 0, "List the selected cases and stop", 1},
     {"large", KEY_LARGE, NULL, 0, "Run large cases too (seconds to minutes each)", 1},
     {"jobs", 'j', "N", 0, "Cases side by side (default: the processors)", 2},
@@ -55,7 +67,8 @@ static long long whole(struct argp_state *state, const char *text, const char *w
 static double seconds(struct argp_state *state, const char *text) {
   char *end;
   const double s = strtod(text, &end);
-  if (*end != '\0' || end == text || !(s > 0 && s <= 1e6)) argp_error(state, "--timeout must be seconds above 0, got '%s'", text);
+  if (*end != '\0' || end == text || !(s > 0 && s <= 1e6))
+    argp_error(state, "--timeout must be seconds above 0, got '%s'", text);
   return s;
 }
 
@@ -90,9 +103,10 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .args_doc = "PATH...",
-    .doc = "Runs golden cases against an engine and says for each whether the engine is right."
-           "\vExit status: 0 as expected; 1 a discrepancy; 2 usage or a bad case; 3 the engine cannot start; 4 nothing "
-           "selected; 5 only inconclusive."};
+    .doc =
+        "Runs golden cases against an engine and says for each whether the engine is right."
+        "\vExit status: 0 as expected; 1 a discrepancy; 2 usage or a bad case; 3 the engine cannot start; 4 nothing "
+        "selected; 5 only inconclusive."};
 
 /* ------------------------------------------------------------------------------------------------------- select */
 
@@ -102,14 +116,16 @@ static void print_problem(void *context, const char *line) {
 }
 
 static bool is_selected(const cbn_select *select, const cbn_case *golden) {
-  const char *texts[3 + 64] = {golden->id, golden->dialect->name, golden->operator->name};
+  const char *texts[3 + 64] = {golden->id, golden->dialect->name, golden->operator->name };
   size_t count = 3;
-  for (size_t i = 0; i < golden->flag_count && count < sizeof texts / sizeof texts[0]; i++) texts[count++] = golden->flags[i];
+  for (size_t i = 0; i < golden->flag_count && count < sizeof texts / sizeof texts[0]; i++)
+    texts[count++] = golden->flags[i];
   return select == NULL || cbn_select_match(select, texts, count);
 }
 
 /* The selected cases, owned by the caller; large ones only on request. NULL without memory. */
-static const cbn_case **choose(const cbn_case_set *set, const cbn_select *select, bool large, size_t *count, size_t *left_out) {
+static const cbn_case **choose(const cbn_case_set *set, const cbn_select *select, bool large, size_t *count,
+                               size_t *left_out) {
   const cbn_case **chosen = calloc(cbn_cases_count(set) + 1, sizeof *chosen);
   *count = *left_out = 0;
   for (size_t i = 0; chosen != NULL && i < cbn_cases_count(set); i++) {
@@ -139,7 +155,8 @@ static void ignore_problem(void *context, const char *line) {
   (void)line;
 }
 
-/* The whole collection that the path belongs to, to look named cases up in; NULL where it is not needed or not found. */
+/* The whole collection that the path belongs to, to look named cases up in; NULL where it is not needed or not
+ * found. */
 static cbn_case_set *load_collection(const cbn_case_set *set, const char *path) {
   char flags[PATH_MAX];
   if (!needs_collection(set) || !cbn_cases_flags_file(path, flags)) return NULL;
@@ -154,8 +171,10 @@ static cbn_case_set *load_collection(const cbn_case_set *set, const char *path) 
 static bool write_html(const char *folder, const char *json, size_t length, cbn_error *error) {
   char path[PATH_MAX], *text = NULL;
   size_t size = 0;
-  if (mkdir(folder, 0777) != 0 && errno != EEXIST) CBN_FAIL(error, "%s: cannot make the folder: %s", folder, strerror(errno));
-  CBN_CHECK(snprintf(path, sizeof path, "%s/index.html", folder) < (int)sizeof path, error, "%.200s: the path is too long", folder);
+  if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+    CBN_FAIL(error, "%s: cannot make the folder: %s", folder, strerror(errno));
+  CBN_CHECK(snprintf(path, sizeof path, "%s/index.html", folder) < (int)sizeof path, error,
+            "%.200s: the path is too long", folder);
   FILE *memory = open_memstream(&text, &size);
   CBN_CHECK(memory != NULL, error, "memory: there is none left for the report");
   bool written = cbn_report_html_write(memory, json, length, error);
@@ -184,17 +203,20 @@ static bool check_target(const char *target, bool folder, cbn_error *error) {
   struct stat status;
   CBN_CHECK(target[0] != '\0' && strlen(target) < sizeof copy, error, "%.200s: a report needs a name", target);
   const bool there = stat(target, &status) == 0;
-  CBN_CHECK(!there || S_ISDIR(status.st_mode) == folder, error, "%s: cannot write it: it is %s", target, folder ? "no folder" : "a folder");
+  CBN_CHECK(!there || S_ISDIR(status.st_mode) == folder, error, "%s: cannot write it: it is %s", target,
+            folder ? "no folder" : "a folder");
   strcpy(copy, target);
   const char *holder = there && folder ? target : dirname(copy);
-  CBN_CHECK(stat(holder, &status) == 0 && S_ISDIR(status.st_mode), error, "%s: cannot write it: %.200s is no folder", target, holder);
+  CBN_CHECK(stat(holder, &status) == 0 && S_ISDIR(status.st_mode), error, "%s: cannot write it: %.200s is no folder",
+            target, holder);
   CBN_CHECK(access(holder, W_OK) == 0, error, "%s: cannot write it: %s", target, strerror(errno));
   return true;
 }
 
 /* An unwritable report is found before the work, not after it. */
 static bool check_writable(const arguments *a, cbn_error *error) {
-  return (a->json == NULL || check_target(a->json, false, error)) && (a->html == NULL || check_target(a->html, true, error));
+  return (a->json == NULL || check_target(a->json, false, error)) &&
+         (a->html == NULL || check_target(a->html, true, error));
 }
 
 static void print_command(int argc, char **argv, char *text, size_t size) {
@@ -226,8 +248,12 @@ static int run_chosen(const arguments *a, const cbn_case_set *set, const cbn_cas
   if (!cbn_run_cases(set, cases, count, &a->run, cbn_terminal_result, &terminal, &run, &error))
     return fail(CBN_EXIT_ENGINE, error.text);
   cbn_cases_hash(set, hash);
-  const cbn_provenance provenance = {.command = command, .engine = a->run.engine, .started = started, .cases_hash = hash,
-                                     .jobs = a->run.jobs, .seed = a->run.seed};
+  const cbn_provenance provenance = {.command = command,
+                                     .engine = a->run.engine,
+                                     .started = started,
+                                     .cases_hash = hash,
+                                     .jobs = a->run.jobs,
+                                     .seed = a->run.seed};
   cbn_terminal_summary(&terminal, &run, left_out);
   int code = cbn_run_exit(&run);
   if (!write_reports(a, &run, &provenance, &error)) code = cbn_exit_worse(code, fail(CBN_EXIT_USAGE, error.text));
@@ -252,7 +278,8 @@ static int run_selection(arguments *a, const cbn_case_set *set, const char *comm
     fail(CBN_EXIT_USAGE, "memory: there is none left");
   } else if (count == 0) {
     char text[128];
-    snprintf(text, sizeof text, left_out > 0 ? "only large cases are selected (%zu); --large runs them" : "no case is selected", left_out);
+    snprintf(text, sizeof text,
+             left_out > 0 ? "only large cases are selected (%zu); --large runs them" : "no case is selected", left_out);
     code = fail(CBN_EXIT_NOTHING_SELECTED, text);
   } else if (a->list) {
     for (size_t i = 0; i < count; i++) printf("%s%s\n", chosen[i]->id, cbn_case_is_large(chosen[i]) ? "  (large)" : "");
@@ -269,7 +296,10 @@ static int run_selection(arguments *a, const cbn_case_set *set, const char *comm
 int cbn_command_run(int argc, char **argv) {
   const long online = sysconf(_SC_NPROCESSORS_ONLN);
   const int processors = online > 0 ? (int)online : 1;
-  arguments a = {.run = {.engine = "fast", .jobs = processors, .processors = processors, .memory_bytes = (int64_t)4 << 30,
+  arguments a = {.run = {.engine = "fast",
+                         .jobs = processors,
+                         .processors = processors,
+                         .memory_bytes = (int64_t)4 << 30,
                          .engine_memory_bytes = (int64_t)2 << 30}};
   char command[4096];
   print_command(argc, argv, command, sizeof command);

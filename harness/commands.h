@@ -1,4 +1,5 @@
-/* The subcommands of the program `convbn`. Each takes its own arguments (argv[0] is "convbn run" and so on) and returns an exit code. */
+/* The subcommands of the program `convbn`. Each takes its own arguments (argv[0] is "convbn run" and so on) and
+ * returns an exit code. */
 #ifndef CBN_HARNESS_COMMANDS_H
 #define CBN_HARNESS_COMMANDS_H
 

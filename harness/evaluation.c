@@ -51,7 +51,8 @@ static void fail_case(cbn_case_result *r, const cbn_error *error) {
 /* ------------------------------------------------------------------------------------------ the case's own words */
 
 static cbn_solve_options solve_options(const evaluation *e) {
-  return (cbn_solve_options){.arithmetic = e->arithmetic, .seed = e->options->seed, .memory_bytes = e->options->memory_bytes};
+  return (cbn_solve_options){
+      .arithmetic = e->arithmetic, .seed = e->options->seed, .memory_bytes = e->options->memory_bytes};
 }
 
 static bool has_fill(const cbn_case *golden) {
@@ -67,7 +68,8 @@ static bool values_apply(const evaluation *e) { return e->options->seed == 0 || 
 
 static bool all_steps_hold(const evaluation *e, const cbn_solution *solution, cbn_error *why) {
   for (size_t i = 0; i < solution->count; i++)
-    if (!cbn_expectation_holds(e->golden, &e->golden->steps[i].expect, solution, i, e->golden->by_hand, values_apply(e), why))
+    if (!cbn_expectation_holds(e->golden, &e->golden->steps[i].expect, solution, i, e->golden->by_hand, values_apply(e),
+                               why))
       return false;
   return true;
 }
@@ -78,8 +80,11 @@ static bool accepts_either_variance(const cbn_case *golden) {
   return false;
 }
 
-/* What a case states, or a recorded engine gave, is held against its own arithmetic, whatever the judged engine declares. */
-static const cbn_solution *stated_solution(const evaluation *e) { return e->stated.steps != NULL ? &e->stated : &e->solution; }
+/* What a case states, or a recorded engine gave, is held against its own arithmetic, whatever the judged engine
+ * declares. */
+static const cbn_solution *stated_solution(const evaluation *e) {
+  return e->stated.steps != NULL ? &e->stated : &e->solution;
+}
 
 /* Do the steps hold with the running variance of the other convention? */
 static bool other_variance_holds(const evaluation *e, cbn_error *why) {
@@ -96,7 +101,8 @@ static bool other_variance_holds(const evaluation *e, cbn_error *why) {
 static bool relations_hold(const evaluation *e, const char *const *ids, size_t count, bool same, cbn_error *why) {
   for (size_t i = 0; i < count; i++) {
     const cbn_case *other = cbn_cases_find(e->set, ids[i]);
-    CBN_CHECK(other != NULL, why, "%s names %.200s, which is not among the cases loaded", same ? "same_as" : "differs_from", ids[i]);
+    CBN_CHECK(other != NULL, why, "%s names %.200s, which is not among the cases loaded",
+              same ? "same_as" : "differs_from", ids[i]);
     cbn_solve_options options = solve_options(e);
     cbn_solution solution;
     cbn_error error;
@@ -113,7 +119,8 @@ static bool relations_hold(const evaluation *e, const char *const *ids, size_t c
 
 static void check_expectations(evaluation *e) {
   cbn_error why;
-  if (!all_steps_hold(e, stated_solution(e), &why) && !(accepts_either_variance(e->golden) && other_variance_holds(e, &why)))
+  if (!all_steps_hold(e, stated_solution(e), &why) &&
+      !(accepts_either_variance(e->golden) && other_variance_holds(e, &why)))
     decide(e->result, CBN_VERDICT_GOLDEN_REFUTED, "the case contradicts the reference: %s", why.text);
   for (size_t i = 0; i < e->golden->step_count && values_apply(e); i++) {
     const cbn_expectation *expect = &e->golden->steps[i].expect;
@@ -130,7 +137,8 @@ static size_t describe_result(const cbn_solved_step *step, int role, char *text,
   size_t length = (size_t)snprintf(text, size, "%s: shape [", cbn_role_name(role));
   for (int32_t a = 0; a < shape.rank && length < size; a++)
     length += (size_t)snprintf(text + length, size - length, "%s%" PRId64, a == 0 ? "" : ", ", shape.extent[a]);
-  if (length < size) length += (size_t)snprintf(text + length, size - length, "]%s", expected->count > 0 ? ", values" : "");
+  if (length < size)
+    length += (size_t)snprintf(text + length, size - length, "]%s", expected->count > 0 ? ", values" : "");
   for (int64_t i = 0; i < expected->count && i < 12 && length < size; i++)
     length += (size_t)snprintf(text + length, size - length, " %.7g", expected->value[i]);
   if (expected->count > 12 && length < size) length += (size_t)snprintf(text + length, size - length, " ...");
@@ -161,23 +169,24 @@ static void check_claims(evaluation *e) {
   for (size_t i = 0; i < golden->claim_count; i++) {
     const cbn_claim *claim = &golden->claims[i];
     cbn_claim_result *r = &e->result->claims[i];
-    const bool holds = !claim->has_expect ||
-                       (cbn_expectation_holds(golden, &claim->expect, stated_solution(e), last, false, values_apply(e), &why) &&
-                        relations_hold(e, claim->expect.same_as, claim->expect.same_count, true, &why) &&
-                        relations_hold(e, claim->expect.differs_from, claim->expect.differs_count, false, &why));
+    const bool holds =
+        !claim->has_expect ||
+        (cbn_expectation_holds(golden, &claim->expect, stated_solution(e), last, false, values_apply(e), &why) &&
+         relations_hold(e, claim->expect.same_as, claim->expect.same_count, true, &why) &&
+         relations_hold(e, claim->expect.differs_from, claim->expect.differs_count, false, &why));
     r->holds = holds != claim->refuted;
     if (claim->has_expect) cbn_value_print(claim->expect.node, r->expected, sizeof r->expected);
     describe_observed(e, claim, r->observed, sizeof r->observed);
     if (!r->holds)
-      decide(e->result, CBN_VERDICT_GOLDEN_REFUTED, "the document's claim is marked %s, but %s", claim->refuted ? "refuted" : "confirmed",
-             claim->refuted ? "the reference bears it out" : why.text);
+      decide(e->result, CBN_VERDICT_GOLDEN_REFUTED, "the document's claim is marked %s, but %s",
+             claim->refuted ? "refuted" : "confirmed", claim->refuted ? "the reference bears it out" : why.text);
   }
   for (size_t i = 0; i < golden->upstream_count; i++) {
-    e->result->upstream_holds[i] =
-        !cbn_expectation_holds(golden, &golden->upstream[i].observed, stated_solution(e), last, false, values_apply(e), &why);
+    e->result->upstream_holds[i] = !cbn_expectation_holds(golden, &golden->upstream[i].observed, stated_solution(e),
+                                                          last, false, values_apply(e), &why);
     if (!e->result->upstream_holds[i])
-      decide(e->result, CBN_VERDICT_GOLDEN_REFUTED, "the answer of %s is marked as wrong, but the reference agrees with it",
-             golden->upstream[i].engine);
+      decide(e->result, CBN_VERDICT_GOLDEN_REFUTED,
+             "the answer of %s is marked as wrong, but the reference agrees with it", golden->upstream[i].engine);
   }
 }
 
@@ -220,7 +229,8 @@ static bool prepare_call(evaluation *e, cbn_solved_step *solved, engine_call *c)
     const cbn_tensor input = c->input, weight = c->weight;
     c->input.data = c->weight.data = NULL;
     if (!make_laid_out(&c->input, input.rank, input.extent, e->golden->layout, &input)) return false;
-    if (weight.data != NULL && !make_laid_out(&c->weight, weight.rank, weight.extent, e->golden->layout, &weight)) return false;
+    if (weight.data != NULL && !make_laid_out(&c->weight, weight.rank, weight.extent, e->golden->layout, &weight))
+      return false;
   }
   const int32_t rank = conv ? cbn_conv_extents(&plan->conv, CBN_ROLE_OUTPUT, extent)
                             : cbn_batchnorm_extents(&plan->batchnorm, CBN_ROLE_OUTPUT, extent);
@@ -232,7 +242,8 @@ static bool prepare_call(evaluation *e, cbn_solved_step *solved, engine_call *c)
                                                [CBN_ROLE_RUNNING_VAR] = &e->running[1],
                                                [CBN_ROLE_OUTPUT] = &c->output};
   for (int role = 0; role < CBN_ROLE_COUNT; role++) {
-    const int32_t has = conv ? cbn_conv_extents(&plan->conv, role, extent) : cbn_batchnorm_extents(&plan->batchnorm, role, extent);
+    const int32_t has =
+        conv ? cbn_conv_extents(&plan->conv, role, extent) : cbn_batchnorm_extents(&plan->batchnorm, role, extent);
     c->call.tensor[role] = has > 0 ? tensors[role] : NULL;
   }
   return true;
@@ -251,7 +262,8 @@ static bool judge_step(evaluation *e, const cbn_solved_step *solved, const engin
     } else if (e->solution.large && roles[i] == CBN_ROLE_OUTPUT &&
                !cbn_judge_large(&plan->conv, &solved->input, &e->solution.tensor[CBN_ROLE_WEIGHT],
                                 plan->conv.has_bias ? &e->solution.tensor[CBN_ROLE_BIAS] : NULL, e->arithmetic,
-                                e->options->seed, &native, &c->output, &step->tensor[step->tensor_count++], &e->result->exact)) {
+                                e->options->seed, &native, &c->output, &step->tensor[step->tensor_count++],
+                                &e->result->exact)) {
       return false;
     }
   }
@@ -275,8 +287,10 @@ static void report_mismatches(evaluation *e, size_t i) {
     if (t->outside == 0) continue;
     print_place(t, place, sizeof place);
     decide(e->result, CBN_VERDICT_MISMATCH,
-           "%s%" PRId64 " of %" PRId64 " elements are outside their bounds%s; the worst, %s, is %.9g where %.9g +- %.3g is right",
-           which, t->outside, t->elements, t->sampled ? " (channel sums and samples)" : "", place, t->actual, t->expected, t->bound);
+           "%s%" PRId64 " of %" PRId64
+           " elements are outside their bounds%s; the worst, %s, is %.9g where %.9g +- %.3g is right",
+           which, t->outside, t->elements, t->sampled ? " (channel sums and samples)" : "", place, t->actual,
+           t->expected, t->bound);
   }
 }
 
@@ -285,13 +299,18 @@ static bool accept_answer(evaluation *e, const cbn_engine_answer *answer) {
   cbn_case_result *r = e->result;
   r->engine_seconds += answer->seconds;
   if (answer->verdict != CBN_VERDICT_PASS) {
-    decide(r, answer->verdict, "%s%s%s", cbn_verdict_sentence(answer->verdict), answer->message[0] != '\0' ? ": " : "", answer->message);
+    decide(r, answer->verdict, "%s%s%s", cbn_verdict_sentence(answer->verdict), answer->message[0] != '\0' ? ": " : "",
+           answer->message);
     return false;
   }
   switch (answer->status) {
   case CBN_OK: return true;
-  case CBN_UNSUPPORTED: decide(r, CBN_VERDICT_UNSUPPORTED, "the engine is not made for this: %s", answer->message); return false;
-  case CBN_REJECTED: decide(r, CBN_VERDICT_REJECTED_VALID, "the engine refuses a valid problem: %s", answer->message); return false;
+  case CBN_UNSUPPORTED:
+    decide(r, CBN_VERDICT_UNSUPPORTED, "the engine is not made for this: %s", answer->message);
+    return false;
+  case CBN_REJECTED:
+    decide(r, CBN_VERDICT_REJECTED_VALID, "the engine refuses a valid problem: %s", answer->message);
+    return false;
   default: decide(r, CBN_VERDICT_CRASH, "the engine failed: %s", answer->message); return false;
   }
 }
@@ -318,7 +337,8 @@ static bool begin_running(evaluation *e) {
   static const int roles[] = {CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
   for (int i = 0; i < 2; i++) {
     const cbn_tensor *given = &e->solution.tensor[roles[i]];
-    if (given->data != NULL && !make_laid_out(&e->running[i], given->rank, given->extent, CBN_CONTIGUOUS, given)) return false;
+    if (given->data != NULL && !make_laid_out(&e->running[i], given->rank, given->extent, CBN_CONTIGUOUS, given))
+      return false;
   }
   return true;
 }
@@ -360,17 +380,20 @@ static void conclude(evaluation *e) {
   const cbn_solved_step *last = &e->solution.steps[e->solution.count - 1];
   if (last->rejected) {
     r->rule = cbn_rule_name((int)last->rejection.rule);
-    decide(r, CBN_VERDICT_PASS, "refused, as it must be: %s: %s (rule %s)", last->rejection.exception, last->rejection.message, r->rule);
+    decide(r, CBN_VERDICT_PASS, "refused, as it must be: %s: %s (rule %s)", last->rejection.exception,
+           last->rejection.message, r->rule);
   } else if (empty && inconclusive == elements) {
     decide(r, CBN_VERDICT_PASS, "the output is empty, as it must be");
   } else if (inconclusive == elements) {
-    decide(r, CBN_VERDICT_INCONCLUSIVE, "overflow or a vanishing variance makes all %" PRId64 " elements meaningless", elements);
+    decide(r, CBN_VERDICT_INCONCLUSIVE, "overflow or a vanishing variance makes all %" PRId64 " elements meaningless",
+           elements);
   } else if (r->exact) {
     decide(r, CBN_VERDICT_PASS, "%s%" PRId64 " %s are exactly right", sampled ? "" : "all ", elements,
            sampled ? "channel sums and samples" : "elements");
   } else {
-    decide(r, CBN_VERDICT_PASS, "all %" PRId64 " elements are within their bounds; the largest error is %.3g of its bound",
-           elements, r->share);
+    decide(r, CBN_VERDICT_PASS,
+           "all %" PRId64 " elements are within their bounds; the largest error is %.3g of its bound", elements,
+           r->share);
   }
 }
 
@@ -408,7 +431,11 @@ static void evaluate_solved(evaluation *e) {
 void cbn_evaluate(const cbn_case *golden, const cbn_case_set *set, cbn_engine_process *engine,
                   const cbn_evaluate_options *options, cbn_case_result *result) {
   const double start = now_seconds();
-  evaluation e = {.golden = golden, .set = set, .engine = engine, .options = options, .result = result,
+  evaluation e = {.golden = golden,
+                  .set = set,
+                  .engine = engine,
+                  .options = options,
+                  .result = result,
                   .arithmetic = cbn_engine_identify(engine)->arithmetic};
   if (golden->operator->kind == CBN_OPERATOR_CONV) e.arithmetic &= ~(uint32_t)CBN_TWO_PASS_STATISTICS;
   cbn_error error = {"memory: there is none left"};

@@ -15,7 +15,8 @@ static void native_indices(const cbn_tensor *actual, const cbn_shape *native, in
 }
 
 /* Keeps the element as the worst so far if it is. */
-static void note(cbn_tensor_result *r, const cbn_interval *interval, double actual, const cbn_tensor *tensor, int64_t i) {
+static void note(cbn_tensor_result *r, const cbn_interval *interval, double actual, const cbn_tensor *tensor,
+                 int64_t i) {
   const double share = cbn_interval_share(interval, actual);
   r->elements++;
   if (interval->flags & CBN_INCONCLUSIVE) r->inconclusive++;
@@ -73,8 +74,8 @@ static void keep_map(const cbn_expected *expected, const cbn_tensor *actual, cbn
   r->map = map;
 }
 
-void cbn_judge_tensor(int role, const cbn_shape *native, const cbn_expected *expected, const cbn_tensor *actual, bool maps,
-                      cbn_tensor_result *result) {
+void cbn_judge_tensor(int role, const cbn_shape *native, const cbn_expected *expected, const cbn_tensor *actual,
+                      bool maps, cbn_tensor_result *result) {
   *result = (cbn_tensor_result){.role = role, .shape = *native};
   for (int64_t i = 0; i < expected->count; i++) {
     const cbn_interval interval = cbn_expected_at(expected, i);
@@ -87,7 +88,8 @@ void cbn_judge_tensor(int role, const cbn_shape *native, const cbn_expected *exp
 
 enum { SUMS = 2 };
 
-/* The weight of output channel o (of those of one group) in the two sums: 1, and a number different for near channels. */
+/* The weight of output channel o (of those of one group) in the two sums: 1, and a number different for near
+ * channels. */
 static double channel_weight(int sum, int64_t o) { return sum == 0 ? 1 : (double)(1 + o * 37 % 61); }
 
 /* The largest magnitude of a tensor of integers; infinity where an element is none. */
@@ -103,11 +105,14 @@ static double largest_integer(const cbn_tensor *tensor) {
 }
 
 /* Every f32 sum of an engine exact, and every summed filter exact in f32? Then all sums below are exact in f64. */
-static bool sums_are_exact(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight, const cbn_tensor *bias) {
+static bool sums_are_exact(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight,
+                           const cbn_tensor *bias) {
   const double x = largest_integer(input), w = largest_integer(weight), b = largest_integer(bias);
-  const double products = (double)(conv->in_channels / conv->groups * cbn_extent_product(conv->spatial_rank, conv->kernel));
+  const double products =
+      (double)(conv->in_channels / conv->groups * cbn_extent_product(conv->spatial_rank, conv->kernel));
   const double channels = (double)(conv->out_channels / conv->groups) * 61;
-  return products * x * w + b <= 0x1p24 && channels * fmax(w, b) <= 0x1p24 && channels * (products * x * w + b) <= 0x1p53;
+  return products * x * w + b <= 0x1p24 && channels * fmax(w, b) <= 0x1p24 &&
+         channels * (products * x * w + b) <= 0x1p53;
 }
 
 /* The problem whose output channels are the SUMS sums of each group. */
@@ -128,7 +133,8 @@ static bool summed_allocate(const cbn_conv *conv, summed *s) {
   *s = (summed){.conv = *conv};
   s->conv.out_channels = SUMS * conv->groups;
   int32_t rank = cbn_conv_extents(&s->conv, CBN_ROLE_WEIGHT, extent);
-  if (!cbn_tensor_describe(&s->weight, CBN_F32, rank, extent, CBN_CONTIGUOUS) || !cbn_tensor_allocate(&s->weight)) return false;
+  if (!cbn_tensor_describe(&s->weight, CBN_F32, rank, extent, CBN_CONTIGUOUS) || !cbn_tensor_allocate(&s->weight))
+    return false;
   if (conv->has_bias && (!cbn_tensor_describe(&s->bias, CBN_F32, 1, &s->conv.out_channels, CBN_CONTIGUOUS) ||
                          !cbn_tensor_allocate(&s->bias)))
     return false;
@@ -161,7 +167,8 @@ static void compare_sums(const cbn_conv *conv, const cbn_tensor *actual, const s
         double sums[SUMS] = {0};
         for (int64_t o = 0; o < share; o++) {
           const double y = cbn_tensor_get(actual, (n * conv->out_channels + group * share + o) * positions + p);
-          for (int k = 0; k < SUMS; k++) sums[k] += y == rint(y) ? channel_weight(k, o) * y : NAN; /* a fraction could vanish in the sum */
+          for (int k = 0; k < SUMS; k++)
+            sums[k] += y == rint(y) ? channel_weight(k, o) * y : NAN; /* a fraction could vanish in the sum */
         }
         for (int k = 0; k < SUMS; k++) {
           const int64_t sum = (n * conv->groups + group) * SUMS + k;
@@ -171,8 +178,9 @@ static void compare_sums(const cbn_conv *conv, const cbn_tensor *actual, const s
       }
 }
 
-static bool judge_samples(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight, const cbn_tensor *bias,
-                          uint32_t arithmetic, uint64_t seed, const cbn_tensor *actual, cbn_tensor_result *r) {
+static bool judge_samples(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight,
+                          const cbn_tensor *bias, uint32_t arithmetic, uint64_t seed, const cbn_tensor *actual,
+                          cbn_tensor_result *r) {
   const int64_t column = conv->batch * conv->out_channels;
   const int64_t positions = cbn_extent_product(conv->spatial_rank, actual->extent + 2);
   int64_t position[CBN_SAMPLES][CBN_MAX_SPATIAL];
@@ -201,8 +209,8 @@ bool cbn_judge_large(const cbn_conv *conv, const cbn_tensor *input, const cbn_te
     summed s;
     const bool memory = summed_allocate(conv, &s);
     if (memory) sum_filters(conv, weight, bias, &s);
-    const bool computed = memory && cbn_reference_conv(&s.conv, input, &s.weight, conv->has_bias ? &s.bias : NULL,
-                                                       arithmetic, &s.output);
+    const bool computed =
+        memory && cbn_reference_conv(&s.conv, input, &s.weight, conv->has_bias ? &s.bias : NULL, arithmetic, &s.output);
     if (computed) compare_sums(conv, actual, &s, result);
     summed_release(&s);
     if (!computed) return false;

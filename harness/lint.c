@@ -20,7 +20,8 @@ typedef struct lint {
   size_t problems;
 } lint;
 
-static void report(lint *l, const char *file, const cbn_value *at, const char *rule, const char *format, const char *name) {
+static void report(lint *l, const char *file, const cbn_value *at, const char *rule, const char *format,
+                   const char *name) {
   cbn_error error;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -46,7 +47,9 @@ static bool uses_flag(const cbn_case_set *set, const char *flag) {
   return false;
 }
 
-static bool is_text(const cbn_value *value) { return value != NULL && value->kind == CBN_STRING && value->as.string.length > 0; }
+static bool is_text(const cbn_value *value) {
+  return value != NULL && value->kind == CBN_STRING && value->as.string.length > 0;
+}
 
 /* Each flag says what goes wrong and to what effect; with a whole folder at hand each is used. */
 static void check_flags_file(lint *l, const char *path, const cbn_value *flags, bool whole) {
@@ -75,8 +78,10 @@ static void check_flags(lint *l, const char *root) {
   for (size_t i = 0; i < cbn_cases_count(l->set); i++)
     for (size_t k = 0; k < cbn_cases_at(l->set, i)->flag_count; k++)
       if (cbn_value_get(flags, cbn_cases_at(l->set, i)->flags[k]) == NULL)
-        report_case(l, cbn_cases_at(l->set, i), "flag", found ? "flags.yaml does not explain the flag %.80s" : "there is no flags.yaml to explain the flag %.80s",
-                    cbn_cases_at(l->set, i)->flags[k]);
+        report_case(
+            l, cbn_cases_at(l->set, i), "flag",
+            found ? "flags.yaml does not explain the flag %.80s" : "there is no flags.yaml to explain the flag %.80s",
+            cbn_cases_at(l->set, i)->flags[k]);
   cbn_arena_destroy(arena);
 }
 
@@ -84,7 +89,8 @@ static void check_flags(lint *l, const char *root) {
 
 static void check_ids(lint *l, const cbn_case *golden, const char *const *ids, size_t count) {
   for (size_t i = 0; i < count; i++)
-    if (cbn_cases_find(l->set, ids[i]) == NULL) report_case(l, golden, "relation", "there is no case %.200s here", ids[i]);
+    if (cbn_cases_find(l->set, ids[i]) == NULL)
+      report_case(l, golden, "relation", "there is no case %.200s here", ids[i]);
 }
 
 /* The reference's own view of the case; a large one is only planned. */
@@ -141,7 +147,9 @@ typedef struct question {
   const cbn_case *golden;
 } question;
 
-static int by_text(const void *a, const void *b) { return strcmp(((const question *)a)->text, ((const question *)b)->text); }
+static int by_text(const void *a, const void *b) {
+  return strcmp(((const question *)a)->text, ((const question *)b)->text);
+}
 
 static void check_twins(lint *l) {
   const size_t count = cbn_cases_count(l->set);
@@ -159,7 +167,8 @@ static void check_twins(lint *l) {
   free(questions);
 }
 
-size_t cbn_lint(const cbn_case_set *set, const char *root, int64_t memory_bytes, cbn_problem_sink *sink, void *context) {
+size_t cbn_lint(const cbn_case_set *set, const char *root, int64_t memory_bytes, cbn_problem_sink *sink,
+                void *context) {
   lint l = {.set = set, .memory_bytes = memory_bytes, .sink = sink, .context = context};
   check_flags(&l, root);
   for (size_t i = 0; i < cbn_cases_count(set); i++) check_case(&l, cbn_cases_at(set, i));

@@ -1,5 +1,5 @@
-/* What a schema cannot say of cases: flags that resolve and are used, relations to cases that exist, tensors that fit the
- * parameters, expectations that the reference bears out, no two cases that are the same. */
+/* What a schema cannot say of cases: flags that resolve and are used, relations to cases that exist, tensors that
+ * fit the parameters, expectations that the reference bears out, no two cases that are the same. */
 #ifndef CBN_HARNESS_LINT_H
 #define CBN_HARNESS_LINT_H
 

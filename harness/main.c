@@ -18,9 +18,10 @@ static const struct {
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void usage(FILE *out) {
-  fprintf(out, "Usage: convbn COMMAND [ARGUMENT...]\n"
-               "Conformance tests for convolution and batch normalization: is an engine right, and which\n"
-               "framework's rules does it follow?\n\n");
+  fprintf(out,
+          "Usage: convbn COMMAND [ARGUMENT...]\n"
+          "Conformance tests for convolution and batch normalization: is an engine right, and which\n"
+          "framework's rules does it follow?\n\n");
   for (int i = 0; i < COMMANDS; i++) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].text);
   fprintf(out, "\n`convbn COMMAND --help` tells more of one command. Example: convbn run cases/ --html report\n");
 }

@@ -34,7 +34,8 @@ void cbn_replay_line(const cbn_case *golden, const char *engine, uint64_t seed, 
   cbn_shell_quote(engine, name, sizeof name);
   const int length = snprintf(text, size, "convbn run %s -k %s --engine %s%s", file, id, name,
                               cbn_case_is_large(golden) ? " --large" : "");
-  if (seed != 0 && length > 0 && (size_t)length < size) snprintf(text + length, size - (size_t)length, " --seed %llu", (unsigned long long)seed);
+  if (seed != 0 && length > 0 && (size_t)length < size)
+    snprintf(text + length, size - (size_t)length, " --seed %llu", (unsigned long long)seed);
 }
 
 /* ------------------------------------------------------------------------------------------------------ numbers */
@@ -78,27 +79,29 @@ static json_t *integers(const int64_t *values, int32_t count) {
 static json_t *map_json(const cbn_map *map) {
   if (map == NULL) return json_null();
   const int cells = map->rows * map->columns;
-  return json_pack("{s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "axes", text_of(map->axes), "origin", integers(map->origin, 2),
-                   "rows", map->rows, "columns", map->columns, "expected", numbers(map->expected, cells), "actual",
-                   numbers(map->actual, cells), "share", numbers(map->share, cells));
+  return json_pack("{s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "axes", text_of(map->axes), "origin",
+                   integers(map->origin, 2), "rows", map->rows, "columns", map->columns, "expected",
+                   numbers(map->expected, cells), "actual", numbers(map->actual, cells), "share",
+                   numbers(map->share, cells));
 }
 
 static json_t *tensor_json(const cbn_tensor_result *t) {
   const bool any = t->elements > 0;
-  return json_pack("{s:s, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "role", cbn_role_name(t->role), "shape",
-                   integers(t->shape.extent, t->shape.rank), "elements", (json_int_t)t->elements, "outside",
+  return json_pack("{s:s, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "role", cbn_role_name(t->role),
+                   "shape", integers(t->shape.extent, t->shape.rank), "elements", (json_int_t)t->elements, "outside",
                    (json_int_t)t->outside, "inconclusive", (json_int_t)t->inconclusive, "sampled", t->sampled,
                    "error_over_bound", any ? number(t->share) : json_null(), "worst",
-                   any ? integers(t->worst, t->shape.rank) : json_null(), "expected", any ? number(t->expected) : json_null(),
-                   "actual", any ? number(t->actual) : json_null(), "bound", any ? number(t->bound) : json_null(), "map",
-                   map_json(t->map));
+                   any ? integers(t->worst, t->shape.rank) : json_null(), "expected",
+                   any ? number(t->expected) : json_null(), "actual", any ? number(t->actual) : json_null(), "bound",
+                   any ? number(t->bound) : json_null(), "map", map_json(t->map));
 }
 
 static json_t *steps_json(const cbn_case_result *r) {
   json_t *steps = json_array();
   for (size_t i = 0; r->steps != NULL && i < r->golden->step_count; i++) {
     json_t *tensors = json_array();
-    for (int k = 0; k < r->steps[i].tensor_count; k++) json_array_append_new(tensors, tensor_json(&r->steps[i].tensor[k]));
+    for (int k = 0; k < r->steps[i].tensor_count; k++)
+      json_array_append_new(tensors, tensor_json(&r->steps[i].tensor[k]));
     json_array_append_new(steps, json_pack("{s:o, s:o}", "mode", text_of(r->steps[i].mode), "tensors", tensors));
   }
   return steps;
@@ -108,10 +111,11 @@ static json_t *claims_json(const cbn_case_result *r) {
   json_t *claims = json_array();
   for (size_t i = 0; r->claims != NULL && i < r->golden->claim_count; i++) {
     const cbn_claim *claim = &r->golden->claims[i];
-    json_array_append_new(claims, json_pack("{s:o, s:o, s:s, s:o, s:b, s:o, s:o}", "document", text_of(claim->document), "claim",
-                                            text_of(claim->text), "status", claim->refuted ? "refuted" : "confirmed", "by",
-                                            text_of(claim->by), "holds", r->claims[i].holds, "expected",
-                                            text_of(r->claims[i].expected), "observed", text_of(r->claims[i].observed)));
+    json_array_append_new(
+        claims, json_pack("{s:o, s:o, s:s, s:o, s:b, s:o, s:o}", "document", text_of(claim->document), "claim",
+                          text_of(claim->text), "status", claim->refuted ? "refuted" : "confirmed", "by",
+                          text_of(claim->by), "holds", r->claims[i].holds, "expected", text_of(r->claims[i].expected),
+                          "observed", text_of(r->claims[i].observed)));
   }
   return claims;
 }
@@ -136,12 +140,13 @@ static json_t *case_json(const cbn_case_result *r, const cbn_provenance *provena
   if (g->params != NULL) cbn_value_print(g->params, params, sizeof params);
   cbn_replay_line(g, provenance->engine, provenance->seed, replay, sizeof replay);
   return json_pack(
-      "{s:o, s:o, s:i, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:f, s:f, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:o}", "id",
-      text_of(g->id), "file", text_of(g->file), "line", (int)g->line, "dialect", g->dialect->name, "operator",
-      g->operator->name, "source", text_of(g->source), "comment", text_of(g->comment), "flags", flags_json(g), "verdict",
-      cbn_verdict_name(r->verdict), "sentence", text_of(r->sentence), "error_over_bound", optional(r->share), "seconds",
-      r->seconds, "engine_seconds", r->engine_seconds, "vacuous", r->vacuous, "exact", r->exact, "rule", text_of(r->rule),
-      "params", text_of(params), "replay", text_of(replay), "layout",
+      "{s:o, s:o, s:i, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:f, s:f, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:o, s:o, "
+      "s:o}",
+      "id", text_of(g->id), "file", text_of(g->file), "line", (int)g->line, "dialect", g->dialect->name, "operator",
+      g->operator->name, "source", text_of(g->source), "comment", text_of(g->comment), "flags", flags_json(g),
+      "verdict", cbn_verdict_name(r->verdict), "sentence", text_of(r->sentence), "error_over_bound", optional(r->share),
+      "seconds", r->seconds, "engine_seconds", r->engine_seconds, "vacuous", r->vacuous, "exact", r->exact, "rule",
+      text_of(r->rule), "params", text_of(params), "replay", text_of(replay), "layout",
       g->layout == CBN_CHANNELS_LAST ? "channels_last" : "contiguous", "work", (json_int_t)r->work, "documented",
       claims_json(r), "upstream", upstream_json(r), "steps", steps_json(r));
 }
@@ -181,14 +186,16 @@ static json_t *environment_json(const cbn_run *run, const cbn_provenance *p) {
   struct utsname name;
   processor_name(processor, sizeof processor);
   snprintf(system, sizeof system, "unknown");
-  if (uname(&name) == 0) snprintf(system, sizeof system, "%.80s %.120s %.80s", name.sysname, name.release, name.machine);
-  json_t *engine = json_pack("{s:o, s:o, s:o, s:o}", "name", text_of(run->identity.name), "version",
-                             text_of(run->identity.version), "description", text_of(run->identity.description), "spec",
-                             text_of(p->engine));
-  return json_pack("{s:s, s:o, s:s, s:f, s:o, s:o, s:s, s:i, s:o, s:o, s:s}", "program", PROGRAM, "engine", engine, "started",
-                   p->started, "seconds", run->seconds, "cpu", text_of(processor), "os", text_of(system), "compiler",
-                   __VERSION__, "jobs", p->jobs, "seed", p->seed == 0 ? json_null() : json_integer((json_int_t)p->seed),
-                   "command", text_of(p->command), "cases_hash", p->cases_hash);
+  if (uname(&name) == 0)
+    snprintf(system, sizeof system, "%.80s %.120s %.80s", name.sysname, name.release, name.machine);
+  json_t *engine =
+      json_pack("{s:o, s:o, s:o, s:o}", "name", text_of(run->identity.name), "version", text_of(run->identity.version),
+                "description", text_of(run->identity.description), "spec", text_of(p->engine));
+  return json_pack("{s:s, s:o, s:s, s:f, s:o, s:o, s:s, s:i, s:o, s:o, s:s}", "program", PROGRAM, "engine", engine,
+                   "started", p->started, "seconds", run->seconds, "cpu", text_of(processor), "os", text_of(system),
+                   "compiler", __VERSION__, "jobs", p->jobs, "seed",
+                   p->seed == 0 ? json_null() : json_integer((json_int_t)p->seed), "command", text_of(p->command),
+                   "cases_hash", p->cases_hash);
 }
 
 json_t *cbn_results_json(const cbn_run *run, const cbn_provenance *provenance) {
@@ -202,8 +209,10 @@ json_t *cbn_results_json(const cbn_run *run, const cbn_provenance *provenance) {
 bool cbn_write_file(const char *path, const char *text, size_t length, cbn_error *error) {
   char partial[4096];
   struct stat status;
-  const bool special = stat(path, &status) == 0 && !S_ISREG(status.st_mode); /* a device or a pipe: written to, not replaced */
-  CBN_CHECK(snprintf(partial, sizeof partial, "%s%s", path, special ? "" : ".partial") < (int)sizeof partial, error, "%.200s: the path is too long", path);
+  const bool special =
+      stat(path, &status) == 0 && !S_ISREG(status.st_mode); /* a device or a pipe: written to, not replaced */
+  CBN_CHECK(snprintf(partial, sizeof partial, "%s%s", path, special ? "" : ".partial") < (int)sizeof partial, error,
+            "%.200s: the path is too long", path);
   FILE *file = fopen(partial, "wb");
   CBN_CHECK(file != NULL, error, "%s: cannot write it: %s", path, strerror(errno));
   bool written = fwrite(text, 1, length, file) == length && fflush(file) == 0;

@@ -34,9 +34,7 @@ static double now_seconds(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static bool is_bad(const cbn_case_result *r) {
-  return r->bad_case || cbn_verdict_weight_of(r->verdict) == CBN_BAD;
-}
+static bool is_bad(const cbn_case_result *r) { return r->bad_case || cbn_verdict_weight_of(r->verdict) == CBN_BAD; }
 
 /* The next case of the wanted kind; `count` where there is none. */
 static size_t take(work *w, bool large) {
@@ -64,13 +62,13 @@ static cbn_engine_process *start_engine(const cbn_run_options *options, cbn_erro
 }
 
 static void evaluate_all(work *w, cbn_engine_process *engine, bool large) {
-  cbn_evaluate_options options = {
-      .timeout_seconds = w->options->timeout_seconds > 0 ? w->options->timeout_seconds
+  cbn_evaluate_options options = {.timeout_seconds = w->options->timeout_seconds > 0
+                                                         ? w->options->timeout_seconds
                                                          : (double)(large ? LARGE_CALL_SECONDS : CALL_SECONDS),
-      .threads = large ? w->options->processors : SMALL_THREADS,
-      .seed = w->options->seed,
-      .memory_bytes = w->options->memory_bytes,
-      .maps = w->options->maps};
+                                  .threads = large ? w->options->processors : SMALL_THREADS,
+                                  .seed = w->options->seed,
+                                  .memory_bytes = w->options->memory_bytes,
+                                  .maps = w->options->maps};
   for (size_t i = take(w, large); i < w->run->count; i = take(w, large)) {
     cbn_evaluate(w->cases[i], w->set, engine, &options, &w->run->results[i]);
     tell(w, i);
@@ -119,7 +117,12 @@ static void run_workers(work *w, cbn_engine_process *first) {
 
 bool cbn_run_cases(const cbn_case_set *set, const cbn_case *const *cases, size_t count, const cbn_run_options *options,
                    cbn_result_sink *sink, void *context, cbn_run *run, cbn_error *error) {
-  work w = {.set = set, .cases = cases, .options = options, .sink = sink, .context = context, .run = run,
+  work w = {.set = set,
+            .cases = cases,
+            .options = options,
+            .sink = sink,
+            .context = context,
+            .run = run,
             .lock = PTHREAD_MUTEX_INITIALIZER};
   const double start = now_seconds();
   *run = (cbn_run){0};

@@ -9,7 +9,8 @@
 #include "core/checked.h"
 #include "harness/yaml.h"
 
-/* Bytes that the reference takes for an output element (value, bound, own, flags) and for a tap of the kernel (three offsets). */
+/* Bytes that the reference takes for an output element (value, bound, own, flags) and for a tap of the kernel (three
+ * offsets). */
 enum { EXPECTED_BYTES = 25, TAP_BYTES = 24 };
 
 /* What changes from step to step. */
@@ -28,10 +29,7 @@ static bool is_training(const cbn_case *golden, const cbn_step *step) {
 static bool plan_step(const cbn_case *golden, const cbn_step *step, int64_t trained, const cbn_shape *input,
                       cbn_solved_step *solved) {
   const cbn_request request = {
-      .params = golden->params,
-      .input = *input,
-      .training = is_training(golden, step),
-      .trained = trained};
+      .params = golden->params, .input = *input, .training = is_training(golden, step), .trained = trained};
   solved->rejected = !golden->operator->plan(&request, &solved->plan, &solved->rejection);
   return !solved->rejected;
 }
@@ -78,8 +76,8 @@ uint32_t cbn_stated_arithmetic(const cbn_case *golden) { return golden->by_hand 
 bool cbn_case_is_large(const cbn_case *golden) {
   for (size_t i = 0; i < golden->step_count; i++) {
     cbn_solved_step solved = {0};
-    if (golden->steps[i].input->has_shape && plan_step(golden, &golden->steps[i], 0, &golden->steps[i].input->shape, &solved) &&
-        is_large(&solved.plan))
+    if (golden->steps[i].input->has_shape &&
+        plan_step(golden, &golden->steps[i], 0, &golden->steps[i].input->shape, &solved) && is_large(&solved.plan))
       return true;
   }
   return false;
@@ -114,19 +112,22 @@ static bool make_tensor(const cbn_case *golden, int role, const cbn_plan *plan, 
     return refuse(golden, source->node, error, "type", "the tensor '%s' of %s must be f32 in this version", name);
   CBN_FORWARD(cbn_source_materialise(source, golden->file, role, options->seed, options->memory_bytes, tensor, error));
   if (tensor->rank == rank && memcmp(tensor->extent, extent, (size_t)rank * sizeof *extent) == 0) return true;
-  return refuse(golden, source->node, error, "shape", "the tensor '%s' of %s has another shape than the parameters say", name);
+  return refuse(golden, source->node, error, "shape", "the tensor '%s' of %s has another shape than the parameters say",
+                name);
 }
 
 static bool make_input(const cbn_case *golden, const cbn_step *step, const cbn_solve_options *options,
                        cbn_solved_step *solved, cbn_error *error) {
   const cbn_tensor_source *source = step->input;
   if (source->content == CBN_CONTENT_NONE)
-    return refuse(golden, source->node, error, "missing-tensor", "the tensor '%s' of %s has neither values, fill nor npy", "input");
+    return refuse(golden, source->node, error, "missing-tensor",
+                  "the tensor '%s' of %s has neither values, fill nor npy", "input");
   if (source->type != CBN_F32)
     return refuse(golden, source->node, error, "type", "the tensor '%s' of %s must be f32 in this version", "input");
   cbn_tensor native;
   int64_t extent[CBN_MAX_RANK];
-  CBN_FORWARD(cbn_source_materialise(source, golden->file, CBN_ROLE_INPUT, options->seed, options->memory_bytes, &native, error));
+  CBN_FORWARD(cbn_source_materialise(source, golden->file, CBN_ROLE_INPUT, options->seed, options->memory_bytes,
+                                     &native, error));
   const int32_t rank = plan_extents(&solved->plan, CBN_ROLE_INPUT, extent);
   cbn_tensor_describe(&solved->input, CBN_F32, rank, extent, CBN_CONTIGUOUS);
   solved->input.data = native.data; /* dense either way: a batch axis of extent 1 in front changes nothing */
@@ -134,12 +135,13 @@ static bool make_input(const cbn_case *golden, const cbn_step *step, const cbn_s
 }
 
 /* The shape of the input before it is made: a .npy file says its own. */
-static bool input_shape(const cbn_case *golden, const cbn_step *step, const cbn_solve_options *options, cbn_shape *shape,
-                        cbn_error *error) {
+static bool input_shape(const cbn_case *golden, const cbn_step *step, const cbn_solve_options *options,
+                        cbn_shape *shape, cbn_error *error) {
   cbn_tensor tensor;
   *shape = step->input->shape;
   if (step->input->has_shape) return true;
-  CBN_FORWARD(cbn_source_materialise(step->input, golden->file, CBN_ROLE_INPUT, 0, options->memory_bytes, &tensor, error));
+  CBN_FORWARD(
+      cbn_source_materialise(step->input, golden->file, CBN_ROLE_INPUT, 0, options->memory_bytes, &tensor, error));
   shape->rank = tensor.rank;
   memcpy(shape->extent, tensor.extent, sizeof tensor.extent);
   cbn_tensor_release(&tensor);
@@ -151,15 +153,17 @@ static bool count_memory(const cbn_case *golden, const cbn_plan *plan, const cbn
                          cbn_error *error) {
   int64_t bytes, reference;
   const int64_t results = is_large(plan) ? 0 : plan_count(plan, CBN_ROLE_OUTPUT);
-  const bool fits = plan_bytes(plan, &bytes) && reference_bytes(plan, results, &reference) && cbn_add(bytes, reference, &bytes) &&
-                    cbn_add(bytes, *total, &bytes);
+  const bool fits = plan_bytes(plan, &bytes) && reference_bytes(plan, results, &reference) &&
+                    cbn_add(bytes, reference, &bytes) && cbn_add(bytes, *total, &bytes);
   if (fits && bytes <= options->memory_bytes) {
     *total = bytes;
     return true;
   }
-  CBN_FAIL(error, "%s:%" PRIu32 ":1: memory-limit: %.200s needs %s%" PRId64 " MiB, the limit is %" PRId64
-           " MiB; raise it with --memory", golden->file, golden->line, golden->id, fits ? "" : "more than ",
-           (fits ? bytes : INT64_MAX) >> 20, options->memory_bytes >> 20);
+  CBN_FAIL(error,
+           "%s:%" PRIu32 ":1: memory-limit: %.200s needs %s%" PRId64 " MiB, the limit is %" PRId64
+           " MiB; raise it with --memory",
+           golden->file, golden->line, golden->id, fits ? "" : "more than ", (fits ? bytes : INT64_MAX) >> 20,
+           options->memory_bytes >> 20);
 }
 
 /* --------------------------------------------------------------------------------------------------- reference */
@@ -184,7 +188,8 @@ static bool begin_statistics(const cbn_case *golden, const cbn_plan *plan, const
       if (plan_count(plan, statistics[i]) > 0) return false; /* a call that does not use them needs none that fit */
       continue;
     }
-    if (!cbn_expected_allocate(held[i], 1, tensor->extent)) return refuse(golden, NULL, error, "memory", "there is none left for '%s' of %s", "statistics");
+    if (!cbn_expected_allocate(held[i], 1, tensor->extent))
+      return refuse(golden, NULL, error, "memory", "there is none left for '%s' of %s", "statistics");
     for (int64_t c = 0; c < held[i]->count; c++) held[i]->value[c] = cbn_tensor_get(tensor, c);
   }
   return true;
@@ -216,7 +221,8 @@ static bool compute(const cbn_case *golden, const cbn_solve_options *options, co
 }
 
 /* Plans all steps and counts what they need, before anything is allocated. */
-static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options, cbn_solution *solution, cbn_error *error) {
+static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options, cbn_solution *solution,
+                       cbn_error *error) {
   int64_t trained = 0, bytes = 0;
   for (; solution->count < golden->step_count; solution->count++) {
     const cbn_step *step = &golden->steps[solution->count];
@@ -254,7 +260,8 @@ static bool solve_step(const cbn_case *golden, const cbn_solve_options *options,
 bool cbn_solve(const cbn_case *golden, const cbn_solve_options *options, cbn_solution *solution, cbn_error *error) {
   state now = {0};
   *solution = (cbn_solution){.steps = calloc(golden->step_count, sizeof *solution->steps)};
-  bool solved = solution->steps != NULL || refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "steps");
+  bool solved = solution->steps != NULL ||
+                refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "steps");
   solved = solved && plan_steps(golden, options, solution, error);
   for (size_t i = 0; solved && i < solution->count; i++) solved = solve_step(golden, options, i, solution, &now, error);
   cbn_expected_release(&now.mean);
@@ -301,7 +308,8 @@ static void print_shape(int32_t rank, const int64_t *extent, char *text, size_t 
 /* A value made by hand: the exact result, which lies in value +- own, rounded once to f32. */
 static bool is_rounded_result(const cbn_interval *interval, double value) {
   if (!isfinite(interval->value) || interval->flags & CBN_INCONCLUSIVE) return cbn_interval_admits(interval, value);
-  return value >= (double)(float)(interval->value - interval->own) && value <= (double)(float)(interval->value + interval->own);
+  return value >= (double)(float)(interval->value - interval->own) &&
+         value <= (double)(float)(interval->value + interval->own);
 }
 
 static bool values_hold(const cbn_tensor *stated, const cbn_expected *expected, const char *name, bool by_hand,
@@ -352,8 +360,9 @@ static bool rejection_holds(const cbn_expectation *expect, const cbn_solved_step
     if (has_empty_output(solved) && (expect->acceptable & CBN_ACCEPT_EMPTY_EITHER)) return true;
     CBN_FAIL(why, "a rejection is stated, the dialect accepts the call");
   }
-  CBN_CHECK(expect->rule < 0 || expect->rule == (int)r->rule, why, "the rule is stated as %s, the dialect refuses by %s (%s)",
-            cbn_rule_name(expect->rule), cbn_rule_name((int)r->rule), r->message);
+  CBN_CHECK(expect->rule < 0 || expect->rule == (int)r->rule, why,
+            "the rule is stated as %s, the dialect refuses by %s (%s)", cbn_rule_name(expect->rule),
+            cbn_rule_name((int)r->rule), r->message);
   CBN_CHECK(expect->exception == NULL || strcmp(expect->exception, r->exception) == 0, why,
             "the exception is stated as %s, the dialect raises %s (%s: %s)", expect->exception, r->exception,
             cbn_rule_name((int)r->rule), r->message);
@@ -365,9 +374,10 @@ bool cbn_expectation_holds(const cbn_case *golden, const cbn_expectation *expect
   const cbn_solved_step *solved = &solution->steps[step];
   if (expect->rejected) return rejection_holds(expect, solved, why);
   if (solved->rejected) {
-    if (solved->rejection.rule == CBN_RULE_KERNEL_EXCEEDS_INPUT && (expect->acceptable & CBN_ACCEPT_EMPTY_EITHER)) return true;
-    CBN_FAIL(why, "a result is stated, the dialect refuses the call: %s (%s: %s)", cbn_rule_name((int)solved->rejection.rule),
-             solved->rejection.exception, solved->rejection.message);
+    if (solved->rejection.rule == CBN_RULE_KERNEL_EXCEEDS_INPUT && (expect->acceptable & CBN_ACCEPT_EMPTY_EITHER))
+      return true;
+    CBN_FAIL(why, "a result is stated, the dialect refuses the call: %s (%s: %s)",
+             cbn_rule_name((int)solved->rejection.rule), solved->rejection.exception, solved->rejection.message);
   }
   for (int role = 0; role < CBN_ROLE_COUNT; role++)
     if (expect->tensor[role] != NULL &&
@@ -393,12 +403,13 @@ static int64_t sample_index(int i, int axis, int64_t extent, uint64_t seed) {
 void cbn_sample_positions(int32_t spatial_rank, const int64_t *extent, uint64_t seed,
                           int64_t position[CBN_SAMPLES][CBN_MAX_SPATIAL]) {
   for (int i = 0; i < CBN_SAMPLES; i++)
-    for (int a = 0; a < CBN_MAX_SPATIAL; a++) position[i][a] = a < spatial_rank ? sample_index(i, a, extent[a], seed) : 0;
+    for (int a = 0; a < CBN_MAX_SPATIAL; a++)
+      position[i][a] = a < spatial_rank ? sample_index(i, a, extent[a], seed) : 0;
 }
 
 static bool intervals_agree(cbn_interval a, cbn_interval b, int64_t i, const char *name, cbn_error *why) {
-  CBN_CHECK(a.value == b.value || (isnan(a.value) && isnan(b.value)) || fabs(a.value - b.value) <= a.bound + b.bound, why,
-            "they differ at element %" PRId64 " of %s: %.9g and %.9g", i, name, a.value, b.value);
+  CBN_CHECK(a.value == b.value || (isnan(a.value) && isnan(b.value)) || fabs(a.value - b.value) <= a.bound + b.bound,
+            why, "they differ at element %" PRId64 " of %s: %.9g and %.9g", i, name, a.value, b.value);
   return true;
 }
 

@@ -26,19 +26,20 @@ typedef struct cbn_solved_step {
 } cbn_solved_step;
 
 typedef struct cbn_solution {
-  cbn_tensor tensor[CBN_ROLE_COUNT]; /* weight, bias, the running statistics before the first step; no data where absent */
+  cbn_tensor tensor[CBN_ROLE_COUNT]; /* weight, bias, statistics before the first step; no data where absent */
   cbn_solved_step *steps;
   size_t count;
   bool large;
   int64_t work; /* multiply-adds, or elements of a batch normalization, of all steps */
 } cbn_solution;
 
-/* Solves the case. False where the case itself is wrong: a tensor is missing, has another shape than the parameters say, needs more
- * memory than it may. Released with cbn_solution_release in either event. */
+/* Solves the case. False where the case itself is wrong: a tensor is missing, has another shape than the parameters
+ * say, needs more memory than it may. Released with cbn_solution_release in either event. */
 bool cbn_solve(const cbn_case *golden, const cbn_solve_options *options, cbn_solution *solution, cbn_error *error);
 void cbn_solution_release(cbn_solution *solution);
 
-/* The arithmetic of which a case's statements may be a result: none but plain arithmetic where they were made by hand. */
+/* The arithmetic of which a case's statements may be a result: none but plain arithmetic where they were made by
+ * hand. */
 uint32_t cbn_stated_arithmetic(const cbn_case *golden);
 
 /* Plans the steps without making a tensor: is the case large? */
@@ -47,19 +48,20 @@ bool cbn_case_is_large(const cbn_case *golden);
 /* The shape of a result as the dialect gives it. */
 cbn_shape cbn_native_shape(const cbn_solved_step *step, int role);
 
-/* Does the expectation agree with what the oracle says of that step? Else `why` says where it does not. Values made by hand must be the
- * exact results rounded once; others must be within their bounds. `values` false compares shapes alone. */
+/* Does the expectation agree with what the oracle says of that step? Else `why` says where it does not. Values made
+ * by hand must be the exact results rounded once; others must be within their bounds. `values` false compares shapes
+ * alone. */
 bool cbn_expectation_holds(const cbn_case *golden, const cbn_expectation *expect, const cbn_solution *solution,
                            size_t step, bool by_hand, bool values, cbn_error *why);
 
-/* Positions of an output that is too large to be looked at whole: corners, borders, and others drawn from `seed`. `extent` are its
- * spatial extents, none of them 0. */
+/* Positions of an output that is too large to be looked at whole: corners, borders, and others drawn from `seed`.
+ * `extent` are its spatial extents, none of them 0. */
 enum { CBN_SAMPLES = 48 };
 void cbn_sample_positions(int32_t spatial_rank, const int64_t *extent, uint64_t seed,
                           int64_t position[CBN_SAMPLES][CBN_MAX_SPATIAL]);
 
-/* Are the results of the last steps of two solved cases, output and running statistics, the same within their bounds? Large ones
- * are compared at sampled positions. */
+/* Are the results of the last steps of two solved cases, output and running statistics, the same within their
+ * bounds? Large ones are compared at sampled positions. */
 bool cbn_solutions_agree(const cbn_solution *a, const cbn_solution *b, cbn_error *why);
 
 #endif

@@ -12,7 +12,8 @@
 static bool read_shape(const char *file, const cbn_value *node, const char *name, cbn_shape *shape, cbn_error *error) {
   if (node->kind != CBN_LIST) REFUSE(node, "shape", "the shape of '%s' must be a list of extents", name);
   if (node->as.list.count == 0 || node->as.list.count > CBN_MAX_NATIVE_RANK)
-    REFUSE(node, "shape", "the shape of '%s' must have 1 to %d extents, got %zu", name, CBN_MAX_NATIVE_RANK, node->as.list.count);
+    REFUSE(node, "shape", "the shape of '%s' must have 1 to %d extents, got %zu", name, CBN_MAX_NATIVE_RANK,
+           node->as.list.count);
   shape->rank = (int32_t)node->as.list.count;
   for (int32_t a = 0; a < shape->rank; a++) {
     const cbn_value *extent = node->as.list.items[a];
@@ -31,8 +32,8 @@ static bool check_nested(const char *file, const cbn_value *list, const char *na
   double ignored;
   if (list->kind != CBN_LIST) REFUSE(list, "values", "the values of '%s' must be nested as its shape or flat", name);
   if ((int64_t)list->as.list.count != shape->extent[axis])
-    REFUSE(list, "value-count", "'%s' has extent %" PRId64 " on axis %d, got %zu values", name, shape->extent[axis], (int)axis,
-           list->as.list.count);
+    REFUSE(list, "value-count", "'%s' has extent %" PRId64 " on axis %d, got %zu values", name, shape->extent[axis],
+           (int)axis, list->as.list.count);
   for (size_t i = 0; i < list->as.list.count; i++) {
     const cbn_value *item = list->as.list.items[i];
     if (axis + 1 < shape->rank) {
@@ -62,10 +63,17 @@ static bool check_values(const char *file, const cbn_value *values, const char *
 /* ------------------------------------------------------------------------------------------------------ fills */
 
 /* The parameters of the fills: their key, to which fills they belong, and where the number goes. */
-enum { BIT_INTEGERS = 1 << CBN_FILL_INTEGERS, BIT_EXACT = 1 << CBN_FILL_EXACT, BIT_NORMAL = 1 << CBN_FILL_NORMAL,
-       BIT_IMPULSE = 1 << CBN_FILL_IMPULSE, BIT_RAMP = 1 << CBN_FILL_RAMP, BIT_SPECIAL = 1 << CBN_FILL_SPECIAL };
+enum {
+  BIT_INTEGERS = 1 << CBN_FILL_INTEGERS,
+  BIT_EXACT = 1 << CBN_FILL_EXACT,
+  BIT_NORMAL = 1 << CBN_FILL_NORMAL,
+  BIT_IMPULSE = 1 << CBN_FILL_IMPULSE,
+  BIT_RAMP = 1 << CBN_FILL_RAMP,
+  BIT_SPECIAL = 1 << CBN_FILL_SPECIAL
+};
 
-static bool read_fill_integer(const char *file, const cbn_value *item, const char *key, cbn_fill *fill, cbn_error *error) {
+static bool read_fill_integer(const char *file, const cbn_value *item, const char *key, cbn_fill *fill,
+                              cbn_error *error) {
   if (item->kind != CBN_INTEGER) REFUSE(item, "fill", "'%s' must be an integer", key);
   const int64_t n = item->as.integer;
   if (strcmp(key, "seed") == 0) {
@@ -118,7 +126,8 @@ static bool read_fill_parameter(const char *file, const cbn_value *key, const cb
       {"step", BIT_RAMP, &fill->step},
   };
   const char *name = key->as.string.text;
-  if (strcmp(name, "index") == 0 && fill->kind == CBN_FILL_IMPULSE) return read_fill_position(file, item, shape, fill, error);
+  if (strcmp(name, "index") == 0 && fill->kind == CBN_FILL_IMPULSE)
+    return read_fill_position(file, item, shape, fill, error);
   for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
     if (strcmp(name, parameters[i].name) != 0 || (parameters[i].fills & (1 << fill->kind)) == 0) continue;
     if (parameters[i].real == NULL) return read_fill_integer(file, item, name, fill, error);
@@ -128,15 +137,18 @@ static bool read_fill_parameter(const char *file, const cbn_value *key, const cb
   REFUSE(key, "unknown-key", "the fill '%s' has no parameter '%.60s'", cbn_fill_name(fill->kind), name);
 }
 
-static bool read_fill(const char *file, const cbn_value *node, const cbn_shape *shape, cbn_fill *fill, cbn_error *error) {
+static bool read_fill(const char *file, const cbn_value *node, const cbn_shape *shape, cbn_fill *fill,
+                      cbn_error *error) {
   const cbn_value *kind = cbn_value_get(node->kind == CBN_MAP ? node : NULL, "kind");
   const int number = kind != NULL && kind->kind == CBN_STRING ? cbn_fill_by_name(kind->as.string.text) : -1;
   if (number < 0)
-    REFUSE(kind != NULL ? kind : node, "fill", "a fill is a map with a 'kind': integers, exact, normal, impulse, ramp, ones or special");
+    REFUSE(kind != NULL ? kind : node, "fill",
+           "a fill is a map with a 'kind': integers, exact, normal, impulse, ramp, ones or special");
   *fill = cbn_fill_make((enum cbn_fill_kind)number);
   for (size_t i = 0; i < node->as.map.count; i++) {
     const cbn_value *key = node->as.map.keys[i];
-    if (!cbn_value_is(key, "kind") && !read_fill_parameter(file, key, node->as.map.items[i], shape, fill, error)) return false;
+    if (!cbn_value_is(key, "kind") && !read_fill_parameter(file, key, node->as.map.items[i], shape, fill, error))
+      return false;
   }
   const int64_t limit = (int64_t)1 << 53; /* what a double holds exactly */
   if (fill->low > fill->high || fill->low < -limit || fill->high > limit || fill->high - fill->low >= (int64_t)1 << 32)
@@ -151,8 +163,11 @@ static bool check_tensor_keys(const char *file, const cbn_value *node, const cha
   static const char *const keys[] = {"shape", "values", "fill", "npy", "type"};
   for (size_t i = 0; i < node->as.map.count; i++) {
     bool known = false;
-    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) known = known || cbn_value_is(node->as.map.keys[i], keys[k]);
-    if (!known) REFUSE(node->as.map.keys[i], "unknown-key", "the tensor '%s' has no key '%.60s'", name, node->as.map.keys[i]->as.string.text);
+    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+      known = known || cbn_value_is(node->as.map.keys[i], keys[k]);
+    if (!known)
+      REFUSE(node->as.map.keys[i], "unknown-key", "the tensor '%s' has no key '%.60s'", name,
+             node->as.map.keys[i]->as.string.text);
   }
   return true;
 }
@@ -168,7 +183,8 @@ bool cbn_parse_tensor(const char *file, const cbn_value *node, const char *name,
   if (node->kind != CBN_MAP) REFUSE(node, "type", "the tensor '%s' must be a map or a .npy file's name", name);
   if (!check_tensor_keys(file, node, name, error)) return false;
   const cbn_value *shape = cbn_value_get(node, "shape"), *values = cbn_value_get(node, "values");
-  const cbn_value *fill = cbn_value_get(node, "fill"), *npy = cbn_value_get(node, "npy"), *type = cbn_value_get(node, "type");
+  const cbn_value *fill = cbn_value_get(node, "fill"), *npy = cbn_value_get(node, "npy"),
+                  *type = cbn_value_get(node, "type");
   if ((values != NULL) + (fill != NULL) + (npy != NULL) > 1)
     REFUSE(node, "tensor", "the tensor '%s' must have one of values, fill and npy", name);
   if (type != NULL && (type->kind != CBN_STRING || (source->type = cbn_type_by_name(type->as.string.text)) < 0))
@@ -226,9 +242,11 @@ bool cbn_source_materialise(const cbn_tensor_source *source, const char *file, i
   if (source->shape.rank > CBN_MAX_RANK) REFUSE(source->node, "shape", "a tensor has at most %d axes", CBN_MAX_RANK);
   if (!cbn_tensor_describe(tensor, source->type, source->shape.rank, source->shape.extent, CBN_CONTIGUOUS) ||
       cbn_tensor_bytes(tensor) > limit_bytes)
-    REFUSE(source->node, "memory-limit", "the tensor '%s' is larger than the limit of %" PRId64 " bytes; raise it with --memory",
-           cbn_role_name(role), limit_bytes);
-  if (!cbn_tensor_allocate(tensor)) REFUSE(source->node, "memory", "there is none left for the tensor '%s'", cbn_role_name(role));
+    REFUSE(source->node, "memory-limit",
+           "the tensor '%s' is larger than the limit of %" PRId64 " bytes; raise it with --memory", cbn_role_name(role),
+           limit_bytes);
+  if (!cbn_tensor_allocate(tensor))
+    REFUSE(source->node, "memory", "there is none left for the tensor '%s'", cbn_role_name(role));
   if (source->content == CBN_CONTENT_VALUES) {
     set_values(source->values, tensor, 0);
   } else {

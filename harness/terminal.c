@@ -31,8 +31,8 @@ cbn_terminal cbn_terminal_open(enum cbn_verbosity verbosity, const char *engine,
 }
 
 static const char *colour_of(const cbn_terminal *t, enum cbn_verdict verdict) {
-  static const char *const colours[] = {[CBN_GOOD] = "\033[32m", [CBN_BAD] = "\033[1;31m", [CBN_NEUTRAL] = "\033[33m",
-                                        [CBN_UNDECIDED] = "\033[33m"};
+  static const char *const colours[] = {
+      [CBN_GOOD] = "\033[32m", [CBN_BAD] = "\033[1;31m", [CBN_NEUTRAL] = "\033[33m", [CBN_UNDECIDED] = "\033[33m"};
   return t->colour ? colours[cbn_verdict_weight_of(verdict)] : "";
 }
 
@@ -95,9 +95,12 @@ void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left
   fprintf(t->out, "%zu cases:", cases);
   for (int v = 0; v < CBN_VERDICT_COUNT; v++)
     if (counts[v] > 0 || v == CBN_VERDICT_PASS)
-      fprintf(t->out, " %s%zu %s%s,", colour_of(t, (enum cbn_verdict)v), counts[v], cbn_verdict_name((enum cbn_verdict)v), plain(t));
+      fprintf(t->out, " %s%zu %s%s,", colour_of(t, (enum cbn_verdict)v), counts[v],
+              cbn_verdict_name((enum cbn_verdict)v), plain(t));
   if (bad_cases > 0) fprintf(t->out, " %zu bad,", bad_cases);
-  fprintf(t->out, " in %.1f s; engine %s %s (%s)\n", run->seconds, run->identity.name, run->identity.version, run->identity.description);
+  fprintf(t->out, " in %.1f s; engine %s %s (%s)\n", run->seconds, run->identity.name, run->identity.version,
+          run->identity.description);
   if (vacuous > 0 && t->verbosity != CBN_QUIET) fprintf(t->out, "%zu vacuous: every right value is 0\n", vacuous);
-  if (left_out > 0 && t->verbosity != CBN_QUIET) fprintf(t->out, "%zu large cases left out; --large runs them\n", left_out);
+  if (left_out > 0 && t->verbosity != CBN_QUIET)
+    fprintf(t->out, "%zu large cases left out; --large runs them\n", left_out);
 }

@@ -6,46 +6,47 @@
  * for each channel, L = values a channel; in evaluation mu and v are the running statistics.
  *
  * All bounds below are functions of an arithmetic: its unit roundoff u, and eta, what one operation may lose to
- * underflow besides. With u = 2^-24 they bound an engine, with u = 2^-53 (and no underflow) this reference, whose own
- * error is added. X = max |x|, gamma(n) = n u / (1 - n u). Where subnormals are kept eta is the smallest of them, 2^-149, and
- * only products and quotients lose (at most eta/2 each, sums nothing); where they are flushed eta is the smallest normal,
- * 2^-126, and every operation and operand may lose.
+ * underflow besides. With u = 2^-24 they bound an engine, with u = 2^-53 (and no underflow) this reference, whose
+ * own error is added. X = max |x|, gamma(n) = n u / (1 - n u). Where subnormals are kept eta is the smallest of
+ * them, 2^-149, and only products and quotients lose (at most eta/2 each, sums nothing); where they are flushed eta
+ * is the smallest normal, 2^-126, and every operation and operand may lose.
  *
- * THE MEAN. In any order of summation, one division: error <= gamma(L) mean|x| (1+u) <= gamma(L+1) X. By Welford's update
- * m_k = m_(k-1) + (x_k - m_(k-1))/k in lanes that are merged, m = m_a + (m_b - m_a) n_b/(n_a+n_b) with n_b <= n_a: call
- * the error of the mean of n values e(n) u X to first order. A merge rounds the difference (at most 2X), the quotient, the
- * product and the sum: e(n) <= (n_a e(n_a) + n_b e(n_b))/n + 1 + 6 n_b/n, e(1) = 0 (Welford's update is n_b = 1). Then e(n) <=
- * n + 7: for n < 8 by running through the cases (the worst is e(7) <= 10.6), and for n >= 8 by induction, since the average of n_a + 7 and
- * n_b + 7 is n + 7 - 2 n_a n_b/n, and 2 n_a n_b/n - 6 n_b/n >= 1, concave in n_b, holds at both ends n_b = 1 and n_b = n/2. Second
- * order is inside gamma. A quotient that underflows in step k is off by eta/2, which reaches the mean with weight k/L: (L+1)/4 eta
- * in all, and the merges' products as much again; flushing loses up to three eta a step. So every method has
+ * THE MEAN. In any order of summation, one division: error <= gamma(L) mean|x| (1+u) <= gamma(L+1) X. By Welford's
+ * update m_k = m_(k-1) + (x_k - m_(k-1))/k in lanes that are merged, m = m_a + (m_b - m_a) n_b/(n_a+n_b) with n_b <=
+ * n_a: call the error of the mean of n values e(n) u X to first order. A merge rounds the difference (at most 2X),
+ * the quotient, the product and the sum: e(n) <= (n_a e(n_a) + n_b e(n_b))/n + 1 + 6 n_b/n, e(1) = 0 (Welford's
+ * update is n_b = 1). Then e(n) <= n + 7: for n < 8 by running through the cases (the worst is e(7) <= 10.6), and
+ * for n >= 8 by induction, since the average of n_a + 7 and n_b + 7 is n + 7 - 2 n_a n_b/n, and 2 n_a n_b/n - 6
+ * n_b/n >= 1, concave in n_b, holds at both ends n_b = 1 and n_b = n/2. Second order is inside gamma. A quotient
+ * that underflows in step k is off by eta/2, which reaches the mean with weight k/L: (L+1)/4 eta in all, and the
+ * merges' products as much again; flushing loses up to three eta a step. So every method has
  * |mu' - mu| <= M = gamma(L+7) X + w(L) eta, w(L) = L/2 + 1, or 3L + 8 with flushing.
  *
- * THE VARIANCE. Two-pass about a mean that is off by d <= M: sum (x - mu')^2 / L = v + d^2 exactly; difference, square, L - 1
- * additions and the division round at most L + 4 times (the difference twice, squared): dv <= gamma(L+4) (v + d^2) + d^2.
- * Welford's products (x - m_(k-1))(x - m_k), and Chan's n_a n_b/n (m_b - m_a)^2 of merged lanes, carry means that are
- * each off by at most M: the sum of the exact products is L v; the perturbation is at most sum (|x - m_(k-1)| + |x - m_k|) M +
- * L M^2, and by Cauchy and Schwarz at most L (2 M sqrt(v) (1 + 1/4) + M^2) = L h, h = 2.5 M sqrt(v) + M^2. So
- * dv <= gamma(L+4) (v + h) + h, which contains the two-pass bound since M^2 <= h. An engine that declares two passes is held to
- * M = gamma(L+1) mean|x| + 4 eta and h = M^2. Squares below the smallest normal lose at
- * most eta each, their mean, its rounding and those of the merges less than 8 eta.
+ * THE VARIANCE. Two-pass about a mean that is off by d <= M: sum (x - mu')^2 / L = v + d^2 exactly; difference,
+ * square, L - 1 additions and the division round at most L + 4 times (the difference twice, squared): dv <=
+ * gamma(L+4) (v + d^2) + d^2. Welford's products (x - m_(k-1))(x - m_k), and Chan's n_a n_b/n (m_b - m_a)^2 of
+ * merged lanes, carry means that are each off by at most M: the sum of the exact products is L v; the perturbation
+ * is at most sum (|x - m_(k-1)| + |x - m_k|) M + L M^2, and by Cauchy and Schwarz at most L (2 M sqrt(v) (1 + 1/4) +
+ * M^2) = L h, h = 2.5 M sqrt(v) + M^2. So dv <= gamma(L+4) (v + h) + h, which contains the two-pass bound since M^2
+ * <= h. An engine that declares two passes is held to M = gamma(L+1) mean|x| + 4 eta and h = M^2. Squares below the
+ * smallest normal lose at most eta each, their mean, its rounding and those of the merges less than 8 eta.
  *
  * NORMALISATION. Let q = dv/(v+eps) < 1, r = 1/sqrt(v+eps), R = r/sqrt(1-q) >= r'. With mu', r' in place of mu, r,
- * (x-mu')r' - (x-mu)r = (mu-mu')r' + (x-mu)(r'-r) is at most R dmu + |x-mu| r q/(2(1-q)), as 1/sqrt(1-q) - 1 <= q/(2(1-q)).
- * Roundings: (x-mu')*r'*g + b: epsilon and v + eps halved by the root 1, root 1, division 1, difference 1, two products 2, sum 1: 7. Folded,
- * x*s + (b - mu'*s), s = g*r': 3, s 1, product 1, difference 1, sum 1: 7. Each is a factor on terms that are at most |g| R (|x| +
- * |mu'|) + |b|; gamma(8) contains them. An epsilon below 0 is rounded by u |eps|, which v + eps does not contain: it enters q.
- * So does the eta/2 by which an epsilon below the smallest normal is rounded.
- * Products below the smallest normal lose eta/2 each, s enlarged by |x| + |mu'|, the unfolded first product by |g|: eta
- * (|x|+|mu|+dmu+|g|+3) in all. Flushed operands lose as much again, enlarged by R, and 8 eta of v + eps: they enter q too.
+ * (x-mu')r' - (x-mu)r = (mu-mu')r' + (x-mu)(r'-r) is at most R dmu + |x-mu| r q/(2(1-q)), as 1/sqrt(1-q) - 1 <=
+ * q/(2(1-q)). Roundings: (x-mu')*r'*g + b: epsilon and v + eps halved by the root 1, root 1, division 1, difference
+ * 1, two products 2, sum 1: 7. Folded, x*s + (b - mu'*s), s = g*r': 3, s 1, product 1, difference 1, sum 1: 7. Each
+ * is a factor on terms that are at most |g| R (|x| + |mu'|) + |b|; gamma(8) contains them. An epsilon below 0 is
+ * rounded by u |eps|, which v + eps does not contain: it enters q. So does the eta/2 by which an epsilon below the smallest normal is rounded. Products below the smallest normal
+ * lose eta/2 each, s enlarged by |x| + |mu'|, the unfolded first product by |g|: eta (|x|+|mu|+dmu+|g|+3) in all.
+ * Flushed operands lose as much again, enlarged by R, and 8 eta of v + eps: they enter q too.
  *
- * RUNNING STATISTICS. Given |s' - s| <= ds and the batch statistic's bound, the exact update carries |1-m| ds + |m| c dstat.
- * (1-m)*s + (m*c)*stat rounds m, 1-m, c (three operations), products and sum: at most 8 on each of (1+|m|)|s| and |m| c |stat|;
- * s + m*(c*stat - s) likewise on |s| + |m| (c |stat| + |s|). Products and sums below the smallest normal lose
- * 4 eta (1+|m|), an m there eta (|s| + c |stat|).
+ * RUNNING STATISTICS. Given |s' - s| <= ds and the batch statistic's bound, the exact update carries |1-m| ds + |m|
+ * c dstat. (1-m)*s + (m*c)*stat rounds m, 1-m, c (three operations), products and sum: at most 8 on each of
+ * (1+|m|)|s| and |m| c |stat|; s + m*(c*stat - s) likewise on |s| + |m| (c |stat| + |s|). Products and sums below
+ * the smallest normal lose 4 eta (1+|m|), an m there eta (|s| + c |stat|).
  *
- * OVERFLOW. Where sum |x|, the square of a difference, sum (x-mu)^2, a difference, or a product of any of the forms above can reach
- * overflow in f32, nothing can be said.
+ * OVERFLOW. Where sum |x|, the square of a difference, sum (x-mu)^2, a difference, or a product of any of the forms
+ * above can reach overflow in f32, nothing can be said.
  */
 #include <assert.h>
 #include <math.h>
@@ -85,8 +86,8 @@ static const arithmetic in_f64 = {.u = U64, .two_pass = true};
 
 static arithmetic of_engine(uint32_t classes) {
   const bool flushes = classes & CBN_FLUSHES_SUBNORMALS;
-  return (arithmetic){.u = U32, .eta = flushes ? NORMAL32 : ETA32, .flushes = flushes,
-                      .two_pass = classes & CBN_TWO_PASS_STATISTICS};
+  return (arithmetic){
+      .u = U32, .eta = flushes ? NORMAL32 : ETA32, .flushes = flushes, .two_pass = classes & CBN_TWO_PASS_STATISTICS};
 }
 
 /* The errors of mean and variance (above) of L values, of magnitude X at most and A on average. */
@@ -154,8 +155,8 @@ static double normalised_error(const arithmetic *a, const operands *o) {
   if (!(q < 1)) return INFINITY;
   const double R = r / sqrt(1 - q), g = fabs(o->g), reach = fabs(o->x) + fabs(o->mu) + o->dmu;
   const double flushed = a->flushes ? a->eta * R * (reach + 8 * g) + 3 * a->eta : 0;
-  return g * R * o->dmu + g * fabs(o->x - o->mu) * r * q / (2 * (1 - q)) + gamma_of(8, a->u) * (g * R * reach + fabs(o->b)) +
-         a->eta * (reach + g + 3) + flushed;
+  return g * R * o->dmu + g * fabs(o->x - o->mu) * r * q / (2 * (1 - q)) +
+         gamma_of(8, a->u) * (g * R * reach + fabs(o->b)) + a->eta * (reach + g + 3) + flushed;
 }
 
 /* May a difference or product on the way to y overflow, in any of the forms? */
@@ -166,13 +167,15 @@ static bool may_overflow(const arithmetic *a, const operands *o) {
          reaches_overflow(g * R * reach + fabs(o->b)) || (isfinite(o->v_eps) && reaches_overflow(o->v_eps));
 }
 
-static cbn_interval normalise(const arithmetic *engine, double x, double g, double b, double epsilon, const statistics *s) {
+static cbn_interval normalise(const arithmetic *engine, double x, double g, double b, double epsilon,
+                              const statistics *s) {
   const double mu = s->mean.value, v = s->var.value, v_eps = v + epsilon;
   cbn_interval y = {.value = (x - mu) * (1 / sqrt(v_eps)) * g + b,
                     .flags = (s->mean.flags | s->var.flags) & (CBN_INCONCLUSIVE | CBN_OR_NAN)};
-  const double least = gamma_of(4, U32) * (fabs(v) + fabs(epsilon)) + s->var.bound; /* below it, the sign of v + eps is open */
-  if (isnan(y.value) && (v_eps > 0 || isnan(v_eps))) return y; /* what came in was not a number, or not finite */
-  if (v < 0 && v_eps < -least) return y;                       /* NaN: the root of a negative number */
+  const double least =
+      gamma_of(4, U32) * (fabs(v) + fabs(epsilon)) + s->var.bound; /* below it, the sign of v + eps is open */
+  if (isnan(y.value) && (v_eps > 0 || isnan(v_eps))) return y;     /* what came in was not a number, or not finite */
+  if (v < 0 && v_eps < -least) return y;                           /* NaN: the root of a negative number */
   if (!(v_eps > 0) || (v < 0 && v_eps <= least)) {
     y.flags |= CBN_INCONCLUSIVE;
     return y;
@@ -221,8 +224,8 @@ static double affine(const cbn_tensor *tensor, int64_t c, double neutral) {
   return tensor == NULL ? neutral : cbn_tensor_get(tensor, c);
 }
 
-static void normalise_channel(const cbn_batchnorm *bn, const arithmetic *engine, const channel *ch, double g, double b, const statistics *used,
-                              const cbn_expected *output) {
+static void normalise_channel(const cbn_batchnorm *bn, const arithmetic *engine, const channel *ch, double g, double b,
+                              const statistics *used, const cbn_expected *output) {
   for (int64_t n = 0; n < ch->batch; n++)
     for (int64_t i = 0; i < ch->positions; i++)
       cbn_expected_put(output, (n * bn->channels + ch->c) * ch->positions + i,
@@ -238,7 +241,8 @@ void cbn_reference_batchnorm(const cbn_batchnorm *bn, const cbn_tensor *input, c
   const int64_t L = bn->batch * positions;
   for (int64_t c = 0; c < bn->channels; c++) {
     const channel ch = {.input = input, .c = c, .batch = bn->batch, .positions = positions};
-    statistics batch = {.mean.flags = CBN_INCONCLUSIVE, .var.flags = CBN_INCONCLUSIVE}; /* of an empty batch: undefined */
+    statistics batch = {.mean.flags = CBN_INCONCLUSIVE,
+                        .var.flags = CBN_INCONCLUSIVE}; /* of an empty batch: undefined */
     if (L > 0 && (bn->statistics == CBN_STATISTICS_BATCH || bn->update_running)) batch = batch_statistics(&ch, &engine);
     statistics used = batch;
     if (bn->statistics == CBN_STATISTICS_RUNNING)

@@ -3,29 +3,29 @@
  *   y[n,o,p] = b[o] + sum over c, t of w[o,c,t] * x~[n, g(o)*C + c, q],    q = p*stride + t*dilation - pad_begin
  *
  * For each output position p the taps t are sorted once into those that read an input element and those that meet
- * zeros; every batch entry and output channel then sums over channels and taps in f64, in which a product of two f32 is
- * exact.
+ * zeros; every batch entry and output channel then sums over channels and taps in f64, in which a product of two f32
+ * is exact.
  *
- * THE BOUND. Let n products enter an element, B = |b| + sum |x_i w_i|. An evaluation in f32, in any order, as any tree, with
- * or without fused multiply-add, takes each product through at most one rounding of its own and n additions, the bias
- * through at most n additions, and every rounding is a factor 1 + d with |d| <= u as long as nothing underflows. So the
- * result is b (1+t_0) + sum x_i w_i (1+t_i) with |t_i| <= gamma(n+1) [Higham, lemma 3.1], and its error at most
- * gamma(n+1) B. Sums cannot lose to underflow (a sum of two f32 below the smallest normal is exact); a product, or a fused
- * multiply-add, loses at most eta/2 in addition, and later roundings enlarge that by at most 1 + gamma(n) = 1/(1 - n u); n
- * of them stay below (2n+1) eta / (1 - n u), which leaves room for one more rounding of each factor into f32. An
- * accumulator wider than f32 errs less and rounds once to f32 at the end, which gamma(n+1) contains for n >= 0.
- * An engine that flushes subnormals loses in addition whole terms with a subnormal factor, Z = their sum of |x_i w_i|, and
- * up to the smallest normal where eta stood.
+ * THE BOUND. Let n products enter an element, B = |b| + sum |x_i w_i|. An evaluation in f32, in any order, as any
+ * tree, with or without fused multiply-add, takes each product through at most one rounding of its own and n
+ * additions, the bias through at most n additions, and every rounding is a factor 1 + d with |d| <= u as long as
+ * nothing underflows. So the result is b (1+t_0) + sum x_i w_i (1+t_i) with |t_i| <= gamma(n+1) [Higham, lemma 3.1],
+ * and its error at most gamma(n+1) B. Sums cannot lose to underflow (a sum of two f32 below the smallest normal is
+ * exact); a product, or a fused multiply-add, loses at most eta/2 in addition, and later roundings enlarge that by
+ * at most 1 + gamma(n) = 1/(1 - n u); n of them stay below (2n+1) eta / (1 - n u), which leaves room for one more
+ * rounding of each factor into f32. An accumulator wider than f32 errs less and rounds once to f32 at the end, which
+ * gamma(n+1) contains for n >= 0. An engine that flushes subnormals loses in addition whole terms with a subnormal
+ * factor, Z = their sum of |x_i w_i|, and up to the smallest normal where eta stood.
  *
- * EXACTNESS. If every x is a multiple of a power of two g_x, every w of g_w, every b of g_b, then each partial sum is a
- * multiple of g = min(g_x g_w, g_b) and at most B in magnitude. If B <= 2^24 g, g >= eta and B is below overflow, all of them are
- * representable in f32: no evaluation rounds at all, and the bound is 0.
+ * EXACTNESS. If every x is a multiple of a power of two g_x, every w of g_w, every b of g_b, then each partial sum
+ * is a multiple of g = min(g_x g_w, g_b) and at most B in magnitude. If B <= 2^24 g, g >= eta and B is below
+ * overflow, all of them are representable in f32: no evaluation rounds at all, and the bound is 0.
  *
  * THE REFERENCE'S OWN ERROR is that of n additions in f64: gamma_64(n) B, and none in the exact case.
  *
- * OVERFLOW. Partial sums lie between -N(1+gamma) and P(1+gamma), where P and N are the sums of the positive and of the
- * negative terms. If neither end reaches overflow nothing can happen; if only the end on y's side does, and |y| + bound
- * reaches it too, the only other result is the infinity of y's sign; else nothing can be said.
+ * OVERFLOW. Partial sums lie between -N(1+gamma) and P(1+gamma), where P and N are the sums of the positive and of
+ * the negative terms. If neither end reaches overflow nothing can happen; if only the end on y's side does, and |y|
+ * + bound reaches it too, the only other result is the infinity of y's sign; else nothing can be said.
  */
 #include <assert.h>
 #include <math.h>
@@ -48,10 +48,8 @@ static int64_t source(const cbn_conv *conv, int axis, int64_t q) {
   case CBN_PAD_REPLICATE:
     if (q < 0) return 0;
     return q < extent ? q : extent - 1;
-  case CBN_PAD_CIRCULAR:
-    return (q + extent) % extent;
-  default:
-    return q >= 0 && q % hole == 0 && q / hole < extent ? q / hole : OUTSIDE;
+  case CBN_PAD_CIRCULAR: return (q + extent) % extent;
+  default: return q >= 0 && q % hole == 0 && q / hole < extent ? q / hole : OUTSIDE;
   }
 }
 
@@ -60,8 +58,8 @@ typedef struct problem {
   const cbn_conv *conv;
   const cbn_tensor *input, *weight, *bias;
   uint32_t arithmetic;
-  int64_t taps;       /* kernel elements */
-  double grid;        /* g above; 0 where there is none */
+  int64_t taps; /* kernel elements */
+  double grid;  /* g above; 0 where there is none */
   bool weight_finite;
   int64_t *read_x, *read_w; /* offsets of the taps that read an input element, in input and weight ... */
   int64_t *zero_w;          /* ... and of those that meet a zero */
@@ -143,11 +141,11 @@ static void sort_taps(problem *p, const int64_t *position) {
 
 /* The sums over the products of one element. */
 typedef struct sums {
-  double n;          /* products */
-  double y, B;       /* sum of the terms and of their magnitudes, the bias included */
-  double B_finite;   /* B over the finite terms; computed where B is not finite */
-  double Z;          /* sum of |x w| over terms with a subnormal factor; computed where the engine flushes them */
-  bool or_nan;       /* a zero, or what an engine may take for one, meets a weight or input that is not finite */
+  double n;        /* products */
+  double y, B;     /* sum of the terms and of their magnitudes, the bias included */
+  double B_finite; /* B over the finite terms; computed where B is not finite */
+  double Z;        /* sum of |x w| over terms with a subnormal factor; computed where the engine flushes them */
+  bool or_nan;     /* a zero, or what an engine may take for one, meets a weight or input that is not finite */
 } sums;
 
 /* Offsets of the first element that output (n, o) reads in the input and of its filter in the weight. */

@@ -1,4 +1,5 @@
-/* The constants of rounding-error analysis (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., ch. 2, 3). */
+/* The constants of rounding-error analysis (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., ch. 2,
+ * 3). */
 #ifndef CBN_REFERENCE_ROUNDING_H
 #define CBN_REFERENCE_ROUNDING_H
 

@@ -287,7 +287,8 @@ static void compute_output(const problem *p) {
                 const int64_t row = h * c->stride[0] + y * c->dilation[0] - c->pad_begin[0];
                 const int64_t column = w * c->stride[1] + x * c->dilation[1] - c->pad_begin[1];
                 if (row < 0 || row >= c->input[0] || column < 0 || column >= c->input[1]) continue;
-                sum += weight_or_input(&p->weight, o, i, y, x) * weight_or_input(&p->input, n, o / share * channels + i, row, column);
+                sum += weight_or_input(&p->weight, o, i, y, x) *
+                       weight_or_input(&p->input, n, o / share * channels + i, row, column);
               }
           cbn_tensor_set(&p->output, at++, sum);
         }
@@ -335,7 +336,8 @@ static cbn_conv grouped(void) {
 static cbn_tensor_result judge(const problem *p, bool *exact) {
   cbn_tensor_result r;
   *exact = false;
-  assert_true(cbn_judge_large(&p->conv, &p->input, &p->weight, p->conv.has_bias ? &p->bias : NULL, 0, 1, &p->native, &p->output, &r, exact));
+  assert_true(cbn_judge_large(&p->conv, &p->input, &p->weight, p->conv.has_bias ? &p->bias : NULL, 0, 1, &p->native,
+                              &p->output, &r, exact));
   assert_true(r.sampled);
   assert_int_equal(r.role, CBN_ROLE_OUTPUT);
   assert_null(r.map);
@@ -391,7 +393,8 @@ static void swap_channels(const problem *p, int64_t a, int64_t b) {
   const int64_t plane = p->output.extent[2] * p->output.extent[3];
   for (int64_t n = 0; n < p->conv.batch; n++)
     for (int64_t i = 0; i < plane; i++) {
-      const int64_t first = (n * p->conv.out_channels + a) * plane + i, second = (n * p->conv.out_channels + b) * plane + i;
+      const int64_t first = (n * p->conv.out_channels + a) * plane + i,
+                    second = (n * p->conv.out_channels + b) * plane + i;
       const double kept = cbn_tensor_get(&p->output, first);
       cbn_tensor_set(&p->output, first, cbn_tensor_get(&p->output, second));
       cbn_tensor_set(&p->output, second, kept);
@@ -454,7 +457,8 @@ static void outputs_of_another_problem_are_seen(void **state) {
       for (int64_t i = 0; i < cbn_tensor_count(&p.weight); i++)
         cbn_tensor_set(&other.weight, i / 9 * 9 + 8 - i % 9, cbn_tensor_get(&p.weight, i));
     if (what == 4)
-      for (int64_t i = 0; i < 4 * half; i++) cbn_tensor_set(&other.input, (i + 2 * half) % (4 * half), cbn_tensor_get(&p.input, i));
+      for (int64_t i = 0; i < 4 * half; i++)
+        cbn_tensor_set(&other.input, (i + 2 * half) % (4 * half), cbn_tensor_get(&p.input, i));
     compute_output(&other);
     cbn_tensor_copy(&p.output, &other.output);
     if (!is_seen(&p)) fail_msg("the output of problem %d is not seen", what);
@@ -491,7 +495,8 @@ static void corners_of_real_data_are_sampled(void **state) {
   problem p;
   bool exact;
   make_problem(&p, grouped(), CBN_FILL_INTEGERS, CBN_CONTIGUOUS);
-  for (int64_t i = 0; i < cbn_tensor_count(&p.input); i++) cbn_tensor_set(&p.input, i, cbn_tensor_get(&p.input, i) / 8 + 0x1p-6);
+  for (int64_t i = 0; i < cbn_tensor_count(&p.input); i++)
+    cbn_tensor_set(&p.input, i, cbn_tensor_get(&p.input, i) / 8 + 0x1p-6);
   compute_output(&p); /* multiples of 2^-6: still exact */
   assert_false(is_seen(&p));
   const int64_t rows = p.output.extent[2], columns = p.output.extent[3];

@@ -78,15 +78,16 @@ enum cbn_padding_mode { CBN_PAD_ZEROS = 0, CBN_PAD_REFLECT = 1, CBN_PAD_REPLICAT
  *   y[n,o,p] = b[o] + sum over c, t of w[o,c,t] * x~[n, g(o)*C + c, p*stride + t*dilation - pad_begin]
  *
  * where C = in_channels/groups, g(o) = o div (out_channels/groups), and x~ is x extended by the padding mode, after
- * input_dilation - 1 zeros have been put between neighbours. Along an axis of extent I, with I' = (I-1)*input_dilation + 1
- * (0 for I = 0), the output has max(0, floor((I' + pad_begin + pad_end - dilation*(kernel-1) - 1) / stride) + 1)
- * elements. Negative padding crops.
+ * input_dilation - 1 zeros have been put between neighbours. Along an axis of extent I, with I' =
+ * (I-1)*input_dilation + 1 (0 for I = 0), the output has max(0, floor((I' + pad_begin + pad_end -
+ * dilation*(kernel-1) - 1) / stride) + 1) elements. Negative padding crops.
  *
- * Transposed: the adjoint of the above with respect to x, where this `input` plays the part of y; its output extent is
- * (I-1)*stride - pad_begin - pad_end + dilation*(kernel-1) + output_padding + 1, its weight (in, out/groups, kernel...).
+ * Transposed: the adjoint of the above with respect to x, where this `input` plays the part of y; its output extent
+ * is (I-1)*stride - pad_begin - pad_end + dilation*(kernel-1) + output_padding + 1, its weight (in, out/groups,
+ * kernel...).
  *
- * Gradients are described by the forward problem; `direction` says which is asked for. Arrays have one entry for each
- * spatial axis, outermost first (D, H, W); entries beyond spatial_rank are zero. */
+ * Gradients are described by the forward problem; `direction` says which is asked for. Arrays have one entry for
+ * each spatial axis, outermost first (D, H, W); entries beyond spatial_rank are zero. */
 typedef struct cbn_conv {
   uint32_t struct_size;
   int32_t spatial_rank; /* 1 to CBN_MAX_SPATIAL */
@@ -150,8 +151,9 @@ enum cbn_operator {
  * to be invalid. ERROR: it should have worked and did not (no memory, say). */
 enum cbn_status { CBN_OK = 0, CBN_UNSUPPORTED = 1, CBN_REJECTED = 2, CBN_ERROR = 3 };
 
-/* What an engine declares of its arithmetic: ways that depart from IEEE sums and products in the working type and widen
- * the error bound, and ways more exact than most that narrow it. Bits of cbn_engine.arithmetic; 0 is plain IEEE arithmetic. */
+/* What an engine declares of its arithmetic: ways that depart from IEEE sums and products in the working type and
+ * widen the error bound, and ways more exact than most that narrow it. Bits of cbn_engine.arithmetic; 0 is plain
+ * IEEE arithmetic. */
 enum cbn_arithmetic {
   CBN_FLUSHES_SUBNORMALS = 1 << 0, /* wider: inputs and results below the smallest normal count as zero */
   CBN_TWO_PASS_STATISTICS = 1 << 1 /* narrower: batch statistics are sums divided by L, not Welford's updates */

@@ -1,5 +1,5 @@
-/* convbn/fill.h - reproducible fills: element i of tensor t is a function of the fill, seed, t and i alone, the same bits
- * on every machine and in every language (docs/cases.md gives the formulas). */
+/* convbn/fill.h - reproducible fills: element i of tensor t is a function of the fill, seed, t and i alone, the same
+ * bits on every machine and in every language (docs/cases.md gives the formulas). */
 #ifndef CONVBN_FILL_H
 #define CONVBN_FILL_H
 

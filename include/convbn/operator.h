@@ -37,7 +37,8 @@ int64_t cbn_conv_output_extent(const cbn_conv *conv, int axis);
  * what they are gradients of); returns its rank, 0 where the problem has no such tensor. Valid problems only. */
 int32_t cbn_conv_extents(const cbn_conv *conv, int role, int64_t extent[CBN_MAX_RANK]);
 
-/* Multiply-adds of a valid problem, padding included: batch * output elements * in_channels/groups * kernel elements. */
+/* Multiply-adds of a valid problem, padding included: batch * output elements * in_channels/groups * kernel
+ * elements. */
 int64_t cbn_conv_work(const cbn_conv *conv);
 
 /* A batch normalization in evaluation with the running statistics, affine, epsilon 1e-5, new_weight 0.1. */

@@ -1,9 +1,9 @@
 /* convbn/reference.h - the oracle: what the two operators compute, with a proven bound for every element.
  *
  * Slow and readable as the mathematics. Storage is f32, sums are f64. Every output element comes with its value and
- * with a bound on how far a correct implementation that works in f32 can be from it, in whatever order it adds, with or
- * without fused multiply-add (reference/conv.c and reference/batchnorm.c prove the bounds). The reference's own rounding
- * errors are in the bound.
+ * with a bound on how far a correct implementation that works in f32 can be from it, in whatever order it adds, with
+ * or without fused multiply-add (reference/conv.c and reference/batchnorm.c prove the bounds). The reference's own
+ * rounding errors are in the bound.
  */
 #ifndef CONVBN_REFERENCE_H
 #define CONVBN_REFERENCE_H
@@ -26,8 +26,8 @@ enum cbn_element_flags {
   CBN_INCONCLUSIVE = 1 << 3
 };
 
-/* One tensor of results. Dense arrays in row-major logical order. An engine's element e is right if |e - value| <= bound;
- * a value that is NaN wants NaN, one that is infinite wants the same infinity. */
+/* One tensor of results. Dense arrays in row-major logical order. An engine's element e is right if |e - value| <=
+ * bound; a value that is NaN wants NaN, one that is infinite wants the same infinity. */
 typedef struct cbn_expected {
   int32_t rank;
   int64_t extent[CBN_MAX_RANK];
@@ -59,9 +59,9 @@ double cbn_interval_share(const cbn_interval *interval, double actual);
 cbn_interval cbn_expected_at(const cbn_expected *expected, int64_t i);
 void cbn_expected_put(const cbn_expected *expected, int64_t i, cbn_interval interval);
 
-/* Forward convolution of a valid problem: tensors f32, any strides, `bias` NULL without one. `arithmetic` is what the
- * judged engine declares (enum cbn_arithmetic bits). `output` has been allocated for the output's extents. False without
- * memory. With n products in an output element and B = |b| + sum |x w| over them, u = 2^-24, eta = 2^-149:
+/* Forward convolution of a valid problem: tensors f32, any strides, `bias` NULL without one. `arithmetic` is what
+ * the judged engine declares (enum cbn_arithmetic bits). `output` has been allocated for the output's extents. False
+ * without memory. With n products in an output element and B = |b| + sum |x w| over them, u = 2^-24, eta = 2^-149:
  *
  *   bound = gamma(n+1) B + (2n+1) eta / (1 - n u) + own,   gamma(k) = k u / (1 - k u),
  *
@@ -69,18 +69,20 @@ void cbn_expected_put(const cbn_expected *expected, int64_t i, cbn_interval inte
 bool cbn_reference_conv(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight, const cbn_tensor *bias,
                         uint32_t arithmetic, const cbn_expected *output);
 
-/* The same at `count` output positions only, where the whole output is too large: all batch entries and output channels at
- * the spatial indices `position[i][0..spatial_rank-1]`. `columns` holds count * batch * out_channels intervals. */
+/* The same at `count` output positions only, where the whole output is too large: all batch entries and output
+ * channels at the spatial indices `position[i][0..spatial_rank-1]`. `columns` holds count * batch * out_channels
+ * intervals. */
 bool cbn_reference_conv_at(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight,
                            const cbn_tensor *bias, uint32_t arithmetic, int64_t count,
                            const int64_t (*position)[CBN_MAX_SPATIAL], cbn_interval *columns);
 
-/* Forward batch normalization of a valid problem. `running_mean` and `running_var` are in and out: values and bounds of
- * what an engine holds before the call (bound 0 for statistics that were given) and after it, one for each channel; NULL
- * where the problem has none. `weight`, `bias` NULL where the problem has none. With L values a channel, X = max |x|, M =
- * gamma(L+7) X + (L/2+1) eta and h = 2.5 M sqrt(v) + M^2, statistics computed in two passes or by Welford's method (in
- * lanes, merged) are within dmu = M and dv = gamma(L+4) (v + h) + h + 8 eta of the exact ones. With q = (dv + u max(0,-eps) + eta)/(v+eps),
- * r = 1/sqrt(v+eps) and R = r/sqrt(1-q), an output g (x-mu) r + b is bounded by
+/* Forward batch normalization of a valid problem. `running_mean` and `running_var` are in and out: values and bounds
+ * of what an engine holds before the call (bound 0 for statistics that were given) and after it, one for each
+ * channel; NULL where the problem has none. `weight`, `bias` NULL where the problem has none. With L values a
+ * channel, X = max |x|, M = gamma(L+7) X + (L/2+1) eta and h = 2.5 M sqrt(v) + M^2, statistics computed in two
+ * passes or by Welford's method (in lanes, merged) are within dmu = M and dv = gamma(L+4) (v + h) + h + 8 eta of the
+ * exact ones. With q = (dv + u max(0,-eps) + eta)/(v+eps), r = 1/sqrt(v+eps) and R = r/sqrt(1-q), an output g (x-mu)
+ * r + b is bounded by
  *
  *   |g| R dmu + |g| |x-mu| r q / (2 (1-q)) + gamma(8) (|g| R (|x|+|mu|+dmu) + |b|) + eta (|x|+|mu|+dmu+|g|+3) + own,
  *
@@ -88,8 +90,8 @@ bool cbn_reference_conv_at(const cbn_conv *conv, const cbn_tensor *input, const 
  *
  *   |1-m| ds + |m| c dstat + gamma(8) ((1+|m|) (|s|+ds) + |m| c (|stat|+dstat)) + 4 eta (1+|m|) + own.
  *
- * For engines that declare two passes M = gamma(L+1) mean|x| + 4 eta and h = M^2; those that flush subnormals have larger
- * underflow terms (reference/batchnorm.c). */
+ * For engines that declare two passes M = gamma(L+1) mean|x| + 4 eta and h = M^2; those that flush subnormals have
+ * larger underflow terms (reference/batchnorm.c). */
 void cbn_reference_batchnorm(const cbn_batchnorm *batchnorm, const cbn_tensor *input, const cbn_tensor *weight,
                              const cbn_tensor *bias, const cbn_expected *running_mean, const cbn_expected *running_var,
                              uint32_t arithmetic, const cbn_expected *output);
