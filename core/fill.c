@@ -20,6 +20,10 @@ int cbn_fill_by_name(const char *name) {
   return -1;
 }
 
+bool cbn_fill_is_random(int kind) {
+  return kind == CBN_FILL_INTEGERS || kind == CBN_FILL_EXACT || kind == CBN_FILL_NORMAL || kind == CBN_FILL_SPECIAL;
+}
+
 cbn_fill cbn_fill_make(enum cbn_fill_kind kind) {
   return (cbn_fill){.kind = (int32_t)kind, .low = -4, .high = 4, .bits = 3, .density = 1, .scale = 1, .step = 1,
                     .value = 1};

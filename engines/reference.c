@@ -15,9 +15,9 @@ static bool load_statistic(cbn_expected *expected, const cbn_tensor *tensor) {
 }
 
 static int run_conv(const cbn_call *call, const cbn_expected *output) {
-  cbn_reference_conv(call->conv, call->tensor[CBN_ROLE_INPUT], call->tensor[CBN_ROLE_WEIGHT],
-                     call->tensor[CBN_ROLE_BIAS], 0, output);
-  return CBN_OK;
+  const bool computed = cbn_reference_conv(call->conv, call->tensor[CBN_ROLE_INPUT], call->tensor[CBN_ROLE_WEIGHT],
+                                           call->tensor[CBN_ROLE_BIAS], 0, output);
+  return computed ? CBN_OK : CBN_ERROR;
 }
 
 static int run_batchnorm(const cbn_call *call, const cbn_expected *output) {
@@ -58,6 +58,8 @@ static int run(cbn_engine *engine, cbn_call *call) {
   if (!cbn_call_validate(call, &violation)) return say(call, CBN_REJECTED, violation.message);
   const int32_t direction = call->conv != NULL ? call->conv->direction : call->batchnorm->direction;
   if (direction != CBN_FORWARD) return say(call, CBN_UNSUPPORTED, "the reference computes no gradients");
+  if (call->conv != NULL && call->conv->transposed)
+    return say(call, CBN_UNSUPPORTED, "the reference computes no transposed convolution");
   if (!all_f32(call)) return say(call, CBN_UNSUPPORTED, "the reference takes f32 only");
   const cbn_tensor *tensor = call->tensor[CBN_ROLE_OUTPUT];
   cbn_expected output;

@@ -55,16 +55,19 @@ static cbn_solve_options solve_options(const evaluation *e) {
       .arithmetic = e->arithmetic, .seed = e->options->seed, .memory_bytes = e->options->memory_bytes};
 }
 
-static bool has_fill(const cbn_case *golden) {
-  bool fill = false;
-  for (int role = 0; role < CBN_ROLE_COUNT; role++)
-    fill = fill || (golden->tensor[role] != NULL && golden->tensor[role]->content == CBN_CONTENT_FILL);
-  for (size_t i = 0; i < golden->step_count; i++) fill = fill || golden->steps[i].input->content == CBN_CONTENT_FILL;
-  return fill;
+static bool is_drawn(const cbn_tensor_source *source) {
+  return source != NULL && source->content == CBN_CONTENT_FILL && cbn_fill_is_random(source->fill.kind);
+}
+
+static bool has_random_fill(const cbn_case *golden) {
+  bool drawn = false;
+  for (int role = 0; role < CBN_ROLE_COUNT; role++) drawn = drawn || is_drawn(golden->tensor[role]);
+  for (size_t i = 0; i < golden->step_count; i++) drawn = drawn || is_drawn(golden->steps[i].input);
+  return drawn;
 }
 
 /* With other fills than the case was written for, only its shapes and rejections can be checked. */
-static bool values_apply(const evaluation *e) { return e->options->seed == 0 || !has_fill(e->golden); }
+static bool values_apply(const evaluation *e) { return e->options->seed == 0 || !has_random_fill(e->golden); }
 
 static bool all_steps_hold(const evaluation *e, const cbn_solution *solution, cbn_error *why) {
   for (size_t i = 0; i < solution->count; i++)
@@ -166,12 +169,14 @@ static void check_claims(evaluation *e) {
   const cbn_case *golden = e->golden;
   cbn_error why;
   const size_t last = e->solution.count - 1;
+  e->result->claims_checked = values_apply(e);
+  if (!e->result->claims_checked) return;
   for (size_t i = 0; i < golden->claim_count; i++) {
     const cbn_claim *claim = &golden->claims[i];
     cbn_claim_result *r = &e->result->claims[i];
     const bool holds =
         !claim->has_expect ||
-        (cbn_expectation_holds(golden, &claim->expect, stated_solution(e), last, false, values_apply(e), &why) &&
+        (cbn_expectation_holds(golden, &claim->expect, stated_solution(e), last, false, true, &why) &&
          relations_hold(e, claim->expect.same_as, claim->expect.same_count, true, &why) &&
          relations_hold(e, claim->expect.differs_from, claim->expect.differs_count, false, &why));
     r->holds = holds != claim->refuted;
@@ -183,7 +188,7 @@ static void check_claims(evaluation *e) {
   }
   for (size_t i = 0; i < golden->upstream_count; i++) {
     e->result->upstream_holds[i] = !cbn_expectation_holds(golden, &golden->upstream[i].observed, stated_solution(e),
-                                                          last, false, values_apply(e), &why);
+                                                          last, false, true, &why);
     if (!e->result->upstream_holds[i])
       decide(e->result, CBN_VERDICT_GOLDEN_REFUTED,
              "the answer of %s is marked as wrong, but the reference agrees with it", golden->upstream[i].engine);
@@ -323,6 +328,7 @@ static bool run_step(evaluation *e, size_t i) {
   const cbn_error none_left = {"memory: there is none left for the engine's tensors"};
   bool memory = prepare_call(e, solved, &c), usable = false;
   if (memory) {
+    e->result->asked = true;
     cbn_engine_run(e->engine, &c.call, e->options->timeout_seconds, !e->solution.large, &answer);
     usable = accept_answer(e, &answer);
     if (usable) memory = judge_step(e, solved, &c, step);
@@ -380,7 +386,7 @@ static void conclude(evaluation *e) {
   const cbn_solved_step *last = &e->solution.steps[e->solution.count - 1];
   if (last->rejected) {
     r->rule = cbn_rule_name((int)last->rejection.rule);
-    decide(r, CBN_VERDICT_PASS, "refused, as it must be: %s: %s (rule %s)", last->rejection.exception,
+    decide(r, CBN_VERDICT_PASS, "refused, as it must be, by the dialect: %s: %s (rule %s)", last->rejection.exception,
            last->rejection.message, r->rule);
   } else if (empty && inconclusive == elements) {
     decide(r, CBN_VERDICT_PASS, "the output is empty, as it must be");

@@ -47,12 +47,14 @@ typedef struct cbn_case_result {
   char sentence[1024];
   const char *rule;  /* of a rejection; NULL */
   double share;      /* the largest error over its bound, of all tensors; NAN where nothing was compared */
+  bool asked;        /* the engine was; a refusal is the dialect's own affair */
   bool exact;        /* every bound is 0 */
   bool vacuous;      /* every right value is 0, or there is none */
   int64_t work;
   double seconds;        /* of the whole evaluation */
   double engine_seconds; /* of the engine's computing */
   cbn_step_result *steps;
+  bool claims_checked; /* not with other random fills than the case's own */
   cbn_claim_result *claims;
   bool *upstream_holds;
   bool bad_case;     /* the case itself is wrong: `sentence` is the line to print, exit 2 */

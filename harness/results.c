@@ -109,7 +109,7 @@ static json_t *steps_json(const cbn_case_result *r) {
 
 static json_t *claims_json(const cbn_case_result *r) {
   json_t *claims = json_array();
-  for (size_t i = 0; r->claims != NULL && i < r->golden->claim_count; i++) {
+  for (size_t i = 0; r->claims_checked && i < r->golden->claim_count; i++) {
     const cbn_claim *claim = &r->golden->claims[i];
     json_array_append_new(
         claims, json_pack("{s:o, s:o, s:s, s:o, s:b, s:o, s:o}", "document", text_of(claim->document), "claim",
@@ -122,7 +122,7 @@ static json_t *claims_json(const cbn_case_result *r) {
 
 static json_t *upstream_json(const cbn_case_result *r) {
   json_t *notes = json_array();
-  for (size_t i = 0; r->upstream_holds != NULL && i < r->golden->upstream_count; i++)
+  for (size_t i = 0; r->claims_checked && i < r->golden->upstream_count; i++)
     json_array_append_new(notes, json_pack("{s:o, s:o, s:b}", "engine", text_of(r->golden->upstream[i].engine), "note",
                                            text_of(r->golden->upstream[i].note), "holds", r->upstream_holds[i]));
   return notes;

@@ -147,12 +147,15 @@ void cbn_run_release(cbn_run *run) {
 
 int cbn_run_exit(const cbn_run *run) {
   int code = run->count == 0 ? CBN_EXIT_NOTHING_SELECTED : CBN_EXIT_EXPECTED;
+  size_t unsupported = 0, judged = 0; /* an engine that is made for none of the problems has not passed */
   for (size_t i = 0; i < run->count; i++) {
     const cbn_case_result *r = &run->results[i];
     if (r->golden == NULL) continue;
+    unsupported += r->verdict == CBN_VERDICT_UNSUPPORTED;
+    judged += r->asked && r->verdict != CBN_VERDICT_UNSUPPORTED;
     if (r->bad_case) code = cbn_exit_worse(code, CBN_EXIT_USAGE);
     else if (is_bad(r)) code = cbn_exit_worse(code, CBN_EXIT_DISCREPANCY);
     else if (cbn_verdict_weight_of(r->verdict) == CBN_UNDECIDED) code = cbn_exit_worse(code, CBN_EXIT_INCONCLUSIVE);
   }
-  return code;
+  return unsupported > 0 && judged == 0 ? cbn_exit_worse(code, CBN_EXIT_INCONCLUSIVE) : code;
 }

@@ -83,12 +83,13 @@ void cbn_terminal_result(void *context, const cbn_case_result *r, size_t done, s
 }
 
 void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left_out) {
-  size_t counts[CBN_VERDICT_COUNT] = {0}, bad_cases = 0, vacuous = 0, cases = 0;
+  size_t counts[CBN_VERDICT_COUNT] = {0}, bad_cases = 0, vacuous = 0, cases = 0, refused = 0;
   for (size_t i = 0; i < run->count; i++) {
     const cbn_case_result *r = &run->results[i];
     if (r->golden == NULL) continue;
     cases++;
     bad_cases += r->bad_case;
+    refused += !r->asked && r->verdict == CBN_VERDICT_PASS;
     vacuous += r->vacuous;
     counts[r->verdict] += !r->bad_case;
   }
@@ -100,6 +101,8 @@ void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left
   if (bad_cases > 0) fprintf(t->out, " %zu bad,", bad_cases);
   fprintf(t->out, " in %.1f s; engine %s %s (%s)\n", run->seconds, run->identity.name, run->identity.version,
           run->identity.description);
+  if (refused > 0 && t->verbosity != CBN_QUIET)
+    fprintf(t->out, "%zu of them refusals that the dialect decides; the engine is not asked\n", refused);
   if (vacuous > 0 && t->verbosity != CBN_QUIET) fprintf(t->out, "%zu vacuous: every right value is 0\n", vacuous);
   if (left_out > 0 && t->verbosity != CBN_QUIET)
     fprintf(t->out, "%zu large cases left out; --large runs them\n", left_out);

@@ -25,9 +25,12 @@
  * THE VARIANCE. Two-pass about a mean that is off by d <= M: sum (x - mu')^2 / L = v + d^2 exactly; difference,
  * square, L - 1 additions and the division round at most L + 4 times (the difference twice, squared): dv <=
  * gamma(L+4) (v + d^2) + d^2. Welford's products (x - m_(k-1))(x - m_k), and Chan's n_a n_b/n (m_b - m_a)^2 of
- * merged lanes, carry means that are each off by at most M: the sum of the exact products is L v; the perturbation
- * is at most sum (|x - m_(k-1)| + |x - m_k|) M + L M^2, and by Cauchy and Schwarz at most L (2 M sqrt(v) (1 + 1/4) +
- * M^2) = L h, h = 2.5 M sqrt(v) + M^2. So dv <= gamma(L+4) (v + h) + h, which contains the two-pass bound since M^2
+ * merged lanes, carry means that are each off by at most M: the sum of the exact products is L v. Welford's are perturbed
+ * by at most sum (|x - m_(k-1)| + |x - m_k|) M + L M^2; sum (x - m_k)^2 <= L v and, as k/(k-1) <= 2, sum (x - m_(k-1))^2
+ * <= 2 L v, so by Cauchy and Schwarz by at most L ((1 + sqrt 2) M sqrt(v) + M^2) <= L h, h = 2.5 M sqrt(v) + M^2. A merge
+ * to n values has weight w = n_a n_b/n and means whose errors add up to M n/L (to first order, as M is linear in n), and is
+ * perturbed by w (2 |d| M n/L + (M n/L)^2), d = m_b - m_a. The exact merges' w d^2 add up to at most L v, and w (n/L)^2
+ * to at most L in a chain of lanes as in a tree (a geometric sum), so by Cauchy and Schwarz they stay within L h too. So dv <= gamma(L+4) (v + h) + h, which contains the two-pass bound since M^2
  * <= h. An engine that declares two passes is held to M = gamma(L+1) mean|x| + 4 eta and h = M^2. Squares below the
  * smallest normal lose at most eta each, their mean, its rounding and those of the merges less than 8 eta.
  *
@@ -35,8 +38,8 @@
  * (x-mu')r' - (x-mu)r = (mu-mu')r' + (x-mu)(r'-r) is at most R dmu + |x-mu| r q/(2(1-q)), as 1/sqrt(1-q) - 1 <=
  * q/(2(1-q)). Roundings: (x-mu')*r'*g + b: epsilon and v + eps halved by the root 1, root 1, division 1, difference
  * 1, two products 2, sum 1: 7. Folded, x*s + (b - mu'*s), s = g*r': 3, s 1, product 1, difference 1, sum 1: 7. Each
- * is a factor on terms that are at most |g| R (|x| + |mu'|) + |b|; gamma(8) contains them. An epsilon below 0 is
- * rounded by u |eps|, which v + eps does not contain: it enters q. So does the eta/2 by which an epsilon below the smallest normal is rounded. Products below the smallest normal
+ * is a factor on terms that are at most |g| R (|x| + |mu'|) + |b|; gamma(8) contains them. Where eps or v is below
+ * 0, epsilon is rounded by u |eps|, which v + eps does not contain: it enters q. So does the eta/2 by which an epsilon below the smallest normal is rounded. Products below the smallest normal
  * lose eta/2 each, s enlarged by |x| + |mu'|, the unfolded first product by |g|: eta (|x|+|mu|+dmu+|g|+3) in all.
  * Flushed operands lose as much again, enlarged by R, and 8 eta of v + eps: they enter q too.
  *
@@ -146,7 +149,8 @@ typedef struct operands {
 
 /* q above: what may be wrong with v + epsilon, as a share of it. */
 static double relative_error(const arithmetic *a, const operands *o) {
-  return (o->dv + a->u * fmax(0, -o->epsilon) + (a->flushes ? 8 : 1) * a->eta) / o->v_eps;
+  const double rounded = o->epsilon < 0 || o->v_eps < o->epsilon ? fabs(o->epsilon) : 0; /* not part of v + epsilon */
+  return (o->dv + a->u * rounded + (a->flushes ? 8 : 1) * a->eta) / o->v_eps;
 }
 
 /* |g| R dmu + |g||x-mu| r q/(2(1-q)) + gamma(8)(|g| R (|x|+|mu|+dmu) + |b|) + underflow, infinity where q >= 1. */

@@ -12,14 +12,14 @@
  * nothing underflows. So the result is b (1+t_0) + sum x_i w_i (1+t_i) with |t_i| <= gamma(n+1) [Higham, lemma 3.1],
  * and its error at most gamma(n+1) B. Sums cannot lose to underflow (a sum of two f32 below the smallest normal is
  * exact); a product, or a fused multiply-add, loses at most eta/2 in addition, and later roundings enlarge that by
- * at most 1 + gamma(n) = 1/(1 - n u); n of them stay below (2n+1) eta / (1 - n u), which leaves room for one more
- * rounding of each factor into f32. An accumulator wider than f32 errs less and rounds once to f32 at the end, which
- * gamma(n+1) contains for n >= 0. An engine that flushes subnormals loses in addition whole terms with a subnormal
+ * at most 1 + gamma(n) = 1/(1 - n u); n of them stay below (2n+1) eta / (1 - n u). An accumulator wider than f32
+ * errs less and rounds once to f32 at the end: a factor that gamma(n+1) contains, or eta/2, for which 2n+1 has room. An engine that flushes subnormals loses in addition whole terms with a subnormal
  * factor, Z = their sum of |x_i w_i|, and up to the smallest normal where eta stood.
  *
  * EXACTNESS. If every x is a multiple of a power of two g_x, every w of g_w, every b of g_b, then each partial sum
- * is a multiple of g = min(g_x g_w, g_b) and at most B in magnitude. If B <= 2^24 g, g >= eta and B is below
- * overflow, all of them are representable in f32: no evaluation rounds at all, and the bound is 0.
+ * is a multiple of g = min(g_x g_w, g_b) and at most B in magnitude. If B <= 2^24 g, g >= eta (the smallest
+ * normal where subnormals are flushed) and B is below overflow, all of them are representable in f32: no evaluation
+ * rounds at all, and the bound is 0.
  *
  * THE REFERENCE'S OWN ERROR is that of n additions in f64: gamma_64(n) B, and none in the exact case.
  *
@@ -197,8 +197,8 @@ static sums sum_products(const problem *p, int64_t n, int64_t o) {
 /* A finite sum's interval. */
 static cbn_interval finite_interval(const problem *p, const sums *s) {
   cbn_interval r = {.value = s->y};
-  const double nu = (s->n + 1) * U32;
-  if (s->B == 0 || (s->B <= 0x1p24 * p->grid && p->grid >= ETA32 && s->B < OVERFLOW32 && s->Z == 0)) {
+  const double nu = (s->n + 1) * U32, eta = p->arithmetic & CBN_FLUSHES_SUBNORMALS ? NORMAL32 : ETA32;
+  if (s->B == 0 || (s->B <= 0x1p24 * p->grid && p->grid >= eta && s->B < OVERFLOW32 && s->Z == 0)) {
     r.flags = CBN_EXACT;
     return r;
   }
@@ -206,7 +206,6 @@ static cbn_interval finite_interval(const problem *p, const sums *s) {
     r.flags = CBN_INCONCLUSIVE;
     return r;
   }
-  const double eta = p->arithmetic & CBN_FLUSHES_SUBNORMALS ? NORMAL32 : ETA32;
   const double B = s->B * (1 + 2 * gamma_of(s->n + 1, U64)); /* the computed B errs as y does */
   r.own = rounded_up(gamma_of(s->n, U64) * B);
   r.bound = rounded_up(gamma_of(s->n + 1, U32) * B + (2 * s->n + 1) * eta / (1 - s->n * U32) + s->Z + r.own);

@@ -441,16 +441,21 @@ void second_statistics_of_batch(second_statistics *s, const float *x, int64_t co
   mpfr_clears(mean_magnitude, m, h, other, (mpfr_ptr)0);
 }
 
+/* |epsilon| where v + epsilon does not contain it: where one of the two is below 0. */
+static double rounded_epsilon(const second_statistics *s, double epsilon) {
+  return epsilon < 0 || mpfr_sgn(s->variance) < 0 ? fabs(epsilon) : 0;
+}
+
 /* dy <= |g| R dmu + |g| |x-mu| r q/(2(1-q)) + gamma(8) (|g| R (|x| + |mu| + dmu) + |b|), with q = dv/(v+eps),
  * r = 1/sqrt(v+eps), R = r/sqrt(1-q): the variance that was computed lies between (1-q) and (1+q) times the right one,
  * (1-q)^(-1/2) - 1 <= q/(2(1-q)), and eight roundings separate the statistics from y, folded or not. Rounding epsilon
- * itself is one of them where epsilon >= 0, since epsilon <= v + epsilon; else it adds u |epsilon| to dv. */
+ * itself is one of them where epsilon <= v + epsilon; where either is below 0 it adds u |epsilon| to dv. */
 bool second_normalise(mpfr_t value, mpfr_t bound, float x, const second_statistics *s, double epsilon, float weight,
                       float bias, double underflow, double eta) {
   mpfr_t q, r, wide, part, g;
   mpfr_inits2(SECOND_BITS, q, r, wide, part, g, (mpfr_ptr)0);
   mpfr_add_d(r, s->variance, epsilon, MPFR_RNDN);
-  mpfr_add_d(q, s->variance_error, epsilon < 0 ? -epsilon * 0x1p-24 : 0, MPFR_RNDN);
+  mpfr_add_d(q, s->variance_error, rounded_epsilon(s, epsilon) * 0x1p-24, MPFR_RNDN);
   mpfr_add_d(q, q, underflow * eta, MPFR_RNDN); /* an epsilon or a variance below the smallest normal */
   mpfr_div(q, q, r, MPFR_RNDN);
   const bool conclusive = mpfr_cmp_ui(r, 0) > 0 && mpfr_cmp_ui(q, 1) < 0;

@@ -411,6 +411,9 @@ static void conv_exactness_by_hand(void **state) {
   i = conv_by_hand(line(1, 1), (float[]){0x1p-130F}, (float[]){0x1p100F}, NULL, 0);
   assert_true((i.flags & CBN_EXACT) != 0);
   assert_false(cbn_interval_admits(&i, 0));
+  /* a product that flushes although its factors are normal */
+  i = conv_by_hand(line(1, 1), (float[]){0x1p-100F}, (float[]){0x1p-40F}, NULL, CBN_FLUSHES_SUBNORMALS);
+  assert_true(cbn_interval_admits(&i, 0) && cbn_interval_admits(&i, 0x1p-140));
   /* a product below the smallest subnormal is off its grid */
   i = conv_by_hand(with_bias, (float[]){0x1p-75F}, (float[]){0x1p-75F}, (float[]){1}, 0);
   assert_true(cbn_interval_admits(&i, 1));
@@ -807,6 +810,17 @@ static void batchnorm_negative_epsilon_by_hand(void **state) {
   assert_true(cbn_interval_admits(&a.output, (double)(float)rounded));
 }
 
+/* A variance below 0 under which v + epsilon is small: the same. */
+static void batchnorm_negative_variance_by_hand(void **state) {
+  (void)state;
+  cbn_batchnorm b = cbn_batchnorm_make(0);
+  b.batch = 1;
+  b.epsilon = 1.00000001;
+  const float variance = -(1 - 0x1p-20F);
+  const answers a = batchnorm_by_hand(b, (float[]){1}, 0, variance, 1, 0);
+  assert_true(cbn_interval_admits(&a.output, (double)(1 / sqrtf(variance + (float)b.epsilon))));
+}
+
 static void batchnorm_underflow_by_hand(void **state) {
   (void)state;
   /* the mean of 1, 0 and 0 units of 2^-149 rounds to 0, and 1/sqrt(epsilon) = 10^6 magnifies the third that is lost */
@@ -865,6 +879,7 @@ int main(void) {
       cmocka_unit_test(batchnorm_by_definition),
       cmocka_unit_test(batchnorm_special_values_by_hand),
       cmocka_unit_test(batchnorm_negative_epsilon_by_hand),
+      cmocka_unit_test(batchnorm_negative_variance_by_hand),
       cmocka_unit_test(batchnorm_underflow_by_hand),
       cmocka_unit_test(batchnorm_flushes_by_hand),
       cmocka_unit_test(batchnorm_overflow_on_the_way_by_hand),

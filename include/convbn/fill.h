@@ -44,6 +44,9 @@ cbn_fill cbn_fill_make(enum cbn_fill_kind kind);
 const char *cbn_fill_name(int kind);
 int cbn_fill_by_name(const char *name); /* -1 if there is none */
 
+/* Do the elements depend on the seed? */
+bool cbn_fill_is_random(int kind);
+
 /* Element `index` of the tensor with that role, before rounding to the tensor's type. */
 double cbn_fill_element(const cbn_fill *fill, int role, int64_t index);
 

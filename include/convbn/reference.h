@@ -16,7 +16,7 @@ extern "C" {
 
 /* What is known of an element besides value and bound. */
 enum cbn_element_flags {
-  /* Every admissible evaluation gives the same f32: bound 0, or for a value that is rounded once half a unit. */
+  /* Every admissible evaluation gives the same f32: bound 0. */
   CBN_EXACT = 1 << 0,
   /* An infinity of the value's sign is right too: |value| + bound reaches overflow. */
   CBN_OR_INFINITY = 1 << 1,
@@ -59,7 +59,7 @@ double cbn_interval_share(const cbn_interval *interval, double actual);
 cbn_interval cbn_expected_at(const cbn_expected *expected, int64_t i);
 void cbn_expected_put(const cbn_expected *expected, int64_t i, cbn_interval interval);
 
-/* Forward convolution of a valid problem: tensors f32, any strides, `bias` NULL without one. `arithmetic` is what
+/* Forward convolution, not transposed, of a valid problem: tensors f32, any strides, `bias` NULL without one. `arithmetic` is what
  * the judged engine declares (enum cbn_arithmetic bits). `output` has been allocated for the output's extents. False
  * without memory. With n products in an output element and B = |b| + sum |x w| over them, u = 2^-24, eta = 2^-149:
  *
@@ -81,7 +81,7 @@ bool cbn_reference_conv_at(const cbn_conv *conv, const cbn_tensor *input, const 
  * channel; NULL where the problem has none. `weight`, `bias` NULL where the problem has none. With L values a
  * channel, X = max |x|, M = gamma(L+7) X + (L/2+1) eta and h = 2.5 M sqrt(v) + M^2, statistics computed in two
  * passes or by Welford's method (in lanes, merged) are within dmu = M and dv = gamma(L+4) (v + h) + h + 8 eta of the
- * exact ones. With q = (dv + u max(0,-eps) + eta)/(v+eps), r = 1/sqrt(v+eps) and R = r/sqrt(1-q), an output g (x-mu)
+ * exact ones. With q = (dv + u e + eta)/(v+eps), e = |eps| where eps or v is below 0, else 0,, r = 1/sqrt(v+eps) and R = r/sqrt(1-q), an output g (x-mu)
  * r + b is bounded by
  *
  *   |g| R dmu + |g| |x-mu| r q / (2 (1-q)) + gamma(8) (|g| R (|x|+|mu|+dmu) + |b|) + eta (|x|+|mu|+dmu+|g|+3) + own,
