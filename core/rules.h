@@ -47,14 +47,11 @@
     X(KERNEL_EXCEEDS_INPUT, "kernel-exceeds-input", "the dilated kernel fits into the padded input")                   \
     X(OUTPUT_PADDING_RANGE, "output-padding-range",                                                                    \
       "output padding is not negative and less than the stride or the dilation, in a transposed convolution only")     \
-    X(OUTPUT_EXTENT_POSITIVE, "output-extent-positive", "the output's extents are positive where the framework wants it") \
     /* batch normalization */                                                                                          \
     X(NUM_FEATURES_POSITIVE, "num-features-positive", "the number of channels is positive")                            \
     X(EPSILON_RANGE, "epsilon-range", "epsilon lies in the range that the framework takes")                            \
     X(MOMENTUM_RANGE, "momentum-range", "momentum lies in the range that the framework takes")                         \
-    X(ONE_VALUE_PER_CHANNEL, "one-value-per-channel", "training has more than one value for each channel")             \
-    X(STATISTICS_REQUIRED, "statistics-required", "running statistics are given where they are used")                  \
-    X(VARIANCE_NON_NEGATIVE, "variance-non-negative", "a running variance is not negative")
+    X(ONE_VALUE_PER_CHANNEL, "one-value-per-channel", "training has more than one value for each channel")
 
 enum cbn_rule {
 #define CBN_RULE_ENUM(NAME, name, text) CBN_RULE_##NAME,

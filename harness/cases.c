@@ -201,3 +201,39 @@ size_t cbn_cases_load(cbn_case_set *set, const char *path, cbn_problem_sink *sin
   }
   return l.problems;
 }
+
+/* ----------------------------------------------------------------------------------------------- a collection */
+
+static bool names_missing(const cbn_case_set *set, const cbn_expectation *e) {
+  for (size_t n = 0; n < e->same_count; n++)
+    if (cbn_cases_find(set, e->same_as[n]) == NULL) return true;
+  for (size_t n = 0; n < e->differs_count; n++)
+    if (cbn_cases_find(set, e->differs_from[n]) == NULL) return true;
+  return false;
+}
+
+/* Do the cases name others that are not loaded? */
+static bool needs_collection(const cbn_case_set *set) {
+  for (size_t i = 0; i < cbn_cases_count(set); i++) {
+    const cbn_case *golden = cbn_cases_at(set, i);
+    for (size_t k = 0; k < golden->step_count; k++)
+      if (names_missing(set, &golden->steps[k].expect)) return true;
+    for (size_t k = 0; k < golden->claim_count; k++)
+      if (names_missing(set, &golden->claims[k].expect)) return true;
+  }
+  return false;
+}
+
+static void ignore_problem(void *context, const char *line) {
+  (void)context;
+  (void)line;
+}
+
+cbn_case_set *cbn_cases_collection(const cbn_case_set *set, const char *path) {
+  char flags[PATH_MAX];
+  if (!needs_collection(set) || !cbn_cases_flags_file(path, flags)) return NULL;
+  cbn_case_set *collection = cbn_cases_create();
+  *strrchr(flags, '/') = '\0';
+  if (collection != NULL) cbn_cases_load(collection, flags, ignore_problem, NULL);
+  return collection;
+}

@@ -110,11 +110,12 @@ size_t cbn_cases_files(const cbn_case_set *set);
  * collection. */
 bool cbn_cases_flags_file(const char *path, char found[PATH_MAX]);
 
+/* All cases of the collection that `path` belongs to, where those of `set` name others that are not among them; NULL
+ * where they do not, or where there is no collection. Released with cbn_cases_destroy. */
+cbn_case_set *cbn_cases_collection(const cbn_case_set *set, const char *path);
+
 /* A hash of the files' bytes, as hexadecimal digits. */
 void cbn_cases_hash(const cbn_case_set *set, char text[17]);
-
-/* The bytes of a tensor that source describes; -1 where that is known only from its .npy file. */
-int64_t cbn_source_bytes(const cbn_tensor_source *source);
 
 /* Makes the tensor: dense, row-major, of the source's type, its own memory. `seed` is mixed into the seed of a fill
  * (0: as written). False with `FILE:LINE:COLUMN: rule: ...`. A source without content makes no tensor and must not

@@ -38,8 +38,11 @@ int cbn_command_lint(int argc, char **argv) {
   for (int i = first; i < argc; i++) {
     cbn_case_set *set = cbn_cases_create();
     if (set == NULL) return CBN_EXIT_USAGE;
-    problems += cbn_cases_load(set, argv[i], print_problem, NULL);
-    problems += cbn_lint(set, argv[i], (int64_t)4 << 30, print_problem, NULL);
+    const size_t unread = cbn_cases_load(set, argv[i], print_problem, NULL);
+    cbn_case_set *collection = cbn_cases_collection(set, argv[i]);
+    problems += unread + cbn_lint(set, collection != NULL ? collection : set, argv[i], unread == 0, (int64_t)4 << 30,
+                                  print_problem, NULL);
+    cbn_cases_destroy(collection);
     cases += cbn_cases_count(set);
     files += cbn_cases_files(set);
     cbn_cases_destroy(set);

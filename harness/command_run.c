@@ -44,7 +44,8 @@ static const struct argp_option options[] = {
     {"large", KEY_LARGE, NULL, 0, "Run large cases too (seconds to minutes each)", 1},
     {"jobs", 'j', "N", 0, "Cases side by side (default: the processors)", 2},
     {"exitfirst", 'x', NULL, 0, "Stop after the first case that is not as expected", 2},
-    {"seed", KEY_SEED, "N", 0, "Draw other numbers for all random fills; recorded values are then not compared", 2},
+    {"seed", KEY_SEED, "N", 0,
+     "Draw other numbers for all random fills (0: as written); what cases state of theirs is then not compared", 2},
     {"timeout", KEY_TIMEOUT, "S", 0, "Seconds that the engine has for a call (default: 30, for a large case 900)", 2},
     {"memory", KEY_MEMORY, "MIB", 0, "What the tensors of one case may need (default: 4096)", 2},
     {"engine-memory", KEY_ENGINE_MEMORY, "MIB", 0, "What the engine may use besides (default: 2048)", 2},
@@ -137,35 +138,6 @@ static const cbn_case **choose(const cbn_case_set *set, const cbn_select *select
   return chosen;
 }
 
-/* Do the cases name others that are not loaded? */
-static bool needs_collection(const cbn_case_set *set) {
-  for (size_t i = 0; i < cbn_cases_count(set); i++)
-    for (size_t k = 0; k < cbn_cases_at(set, i)->step_count; k++) {
-      const cbn_expectation *e = &cbn_cases_at(set, i)->steps[k].expect;
-      for (size_t n = 0; n < e->same_count; n++)
-        if (cbn_cases_find(set, e->same_as[n]) == NULL) return true;
-      for (size_t n = 0; n < e->differs_count; n++)
-        if (cbn_cases_find(set, e->differs_from[n]) == NULL) return true;
-    }
-  return false;
-}
-
-static void ignore_problem(void *context, const char *line) {
-  (void)context;
-  (void)line;
-}
-
-/* The whole collection that the path belongs to, to look named cases up in; NULL where it is not needed or not
- * found. */
-static cbn_case_set *load_collection(const cbn_case_set *set, const char *path) {
-  char flags[PATH_MAX];
-  if (!needs_collection(set) || !cbn_cases_flags_file(path, flags)) return NULL;
-  cbn_case_set *collection = cbn_cases_create();
-  *strrchr(flags, '/') = '\0';
-  if (collection != NULL) cbn_cases_load(collection, flags, ignore_problem, NULL);
-  return collection;
-}
-
 /* ------------------------------------------------------------------------------------------------------ reports */
 
 static bool write_html(const char *folder, const char *json, size_t length, cbn_error *error) {
@@ -235,8 +207,8 @@ static int fail(int code, const char *message) {
 
 /* ------------------------------------------------------------------------------------------------------- running */
 
-static int run_chosen(const arguments *a, const cbn_case_set *set, const cbn_case *const *cases, size_t count,
-                      size_t left_out, const char *command) {
+static int run_chosen(const arguments *a, const cbn_case_set *set, const cbn_case_set *collection,
+                      const cbn_case *const *cases, size_t count, size_t left_out, const char *command) {
   char started[32], hash[17];
   const time_t now = time(NULL);
   struct tm utc;
@@ -245,7 +217,7 @@ static int run_chosen(const arguments *a, const cbn_case_set *set, const cbn_cas
   cbn_run run;
   cbn_error error;
   if (!check_writable(a, &error)) return fail(CBN_EXIT_USAGE, error.text);
-  if (!cbn_run_cases(set, cases, count, &a->run, cbn_terminal_result, &terminal, &run, &error))
+  if (!cbn_run_cases(collection, cases, count, &a->run, cbn_terminal_result, &terminal, &run, &error))
     return fail(CBN_EXIT_ENGINE, error.text);
   cbn_cases_hash(set, hash);
   const cbn_provenance provenance = {.command = command,
@@ -273,7 +245,7 @@ static int run_selection(arguments *a, const cbn_case_set *set, const char *comm
     return fail(CBN_EXIT_USAGE, arena == NULL ? "memory: there is none left" : error.text);
   }
   const cbn_case **chosen = choose(set, select, a->large || a->list, &count, &left_out);
-  cbn_case_set *collection = load_collection(set, a->paths[0]);
+  cbn_case_set *collection = cbn_cases_collection(set, a->paths[0]);
   if (chosen == NULL) {
     fail(CBN_EXIT_USAGE, "memory: there is none left");
   } else if (count == 0) {
@@ -285,7 +257,7 @@ static int run_selection(arguments *a, const cbn_case_set *set, const char *comm
     for (size_t i = 0; i < count; i++) printf("%s%s\n", chosen[i]->id, cbn_case_is_large(chosen[i]) ? "  (large)" : "");
     code = CBN_EXIT_EXPECTED;
   } else {
-    code = run_chosen(a, collection != NULL ? collection : set, chosen, count, left_out, command);
+    code = run_chosen(a, set, collection != NULL ? collection : set, chosen, count, left_out, command);
   }
   cbn_cases_destroy(collection);
   free(chosen);

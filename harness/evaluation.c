@@ -174,11 +174,10 @@ static void check_claims(evaluation *e) {
   for (size_t i = 0; i < golden->claim_count; i++) {
     const cbn_claim *claim = &golden->claims[i];
     cbn_claim_result *r = &e->result->claims[i];
-    const bool holds =
-        !claim->has_expect ||
-        (cbn_expectation_holds(golden, &claim->expect, stated_solution(e), last, false, true, &why) &&
-         relations_hold(e, claim->expect.same_as, claim->expect.same_count, true, &why) &&
-         relations_hold(e, claim->expect.differs_from, claim->expect.differs_count, false, &why));
+    const bool holds = !claim->has_expect ||
+                       (cbn_expectation_holds(golden, &claim->expect, stated_solution(e), last, false, true, &why) &&
+                        relations_hold(e, claim->expect.same_as, claim->expect.same_count, true, &why) &&
+                        relations_hold(e, claim->expect.differs_from, claim->expect.differs_count, false, &why));
     r->holds = holds != claim->refuted;
     if (claim->has_expect) cbn_value_print(claim->expect.node, r->expected, sizeof r->expected);
     describe_observed(e, claim, r->observed, sizeof r->observed);
@@ -187,8 +186,8 @@ static void check_claims(evaluation *e) {
              claim->refuted ? "refuted" : "confirmed", claim->refuted ? "the reference bears it out" : why.text);
   }
   for (size_t i = 0; i < golden->upstream_count; i++) {
-    e->result->upstream_holds[i] = !cbn_expectation_holds(golden, &golden->upstream[i].observed, stated_solution(e),
-                                                          last, false, true, &why);
+    e->result->upstream_holds[i] =
+        !cbn_expectation_holds(golden, &golden->upstream[i].observed, stated_solution(e), last, false, true, &why);
     if (!e->result->upstream_holds[i])
       decide(e->result, CBN_VERDICT_GOLDEN_REFUTED,
              "the answer of %s is marked as wrong, but the reference agrees with it", golden->upstream[i].engine);

@@ -13,7 +13,7 @@
 enum { ARENA_BYTES = 16 << 20, PRINTED_BYTES = 1 << 16 };
 
 typedef struct lint {
-  const cbn_case_set *set;
+  const cbn_case_set *set, *collection;
   int64_t memory_bytes;
   cbn_problem_sink *sink;
   void *context;
@@ -62,19 +62,24 @@ static void check_flags_file(lint *l, const char *path, const cbn_value *flags, 
   }
 }
 
-static void check_flags(lint *l, const char *root) {
+/* Is `root` the folder that holds that flags file? */
+static bool is_collection(const char *root, const char *flags) {
+  char folder[PATH_MAX];
+  return realpath(root, folder) != NULL && strncmp(folder, flags, strlen(folder)) == 0 &&
+         strcmp(flags + strlen(folder), "/flags.yaml") == 0;
+}
+
+static void check_flags(lint *l, const char *root, bool complete) {
   char path[PATH_MAX];
-  struct stat status;
   cbn_error error;
   const cbn_value *flags = NULL;
-  const bool whole = stat(root, &status) == 0 && S_ISDIR(status.st_mode);
   cbn_arena *arena = cbn_arena_create(ARENA_BYTES);
   const bool found = cbn_cases_flags_file(root, path);
   if (arena != NULL && found && !cbn_yaml_load(path, &cbn_yaml_default_limits, arena, &flags, &error)) {
     l->problems++;
     l->sink(l->context, error.text);
   }
-  if (flags != NULL) check_flags_file(l, path, flags, whole);
+  if (flags != NULL) check_flags_file(l, path, flags, complete && is_collection(root, path));
   for (size_t i = 0; i < cbn_cases_count(l->set); i++)
     for (size_t k = 0; k < cbn_cases_at(l->set, i)->flag_count; k++)
       if (cbn_value_get(flags, cbn_cases_at(l->set, i)->flags[k]) == NULL)
@@ -89,7 +94,7 @@ static void check_flags(lint *l, const char *root) {
 
 static void check_ids(lint *l, const cbn_case *golden, const char *const *ids, size_t count) {
   for (size_t i = 0; i < count; i++)
-    if (cbn_cases_find(l->set, ids[i]) == NULL)
+    if (cbn_cases_find(l->collection, ids[i]) == NULL)
       report_case(l, golden, "relation", "there is no case %.200s here", ids[i]);
 }
 
@@ -116,6 +121,10 @@ static void check_case(lint *l, const cbn_case *golden) {
   for (size_t i = 0; i < golden->step_count; i++) {
     check_ids(l, golden, golden->steps[i].expect.same_as, golden->steps[i].expect.same_count);
     check_ids(l, golden, golden->steps[i].expect.differs_from, golden->steps[i].expect.differs_count);
+  }
+  for (size_t i = 0; i < golden->claim_count; i++) {
+    check_ids(l, golden, golden->claims[i].expect.same_as, golden->claims[i].expect.same_count);
+    check_ids(l, golden, golden->claims[i].expect.differs_from, golden->claims[i].expect.differs_count);
   }
   check_solution(l, golden);
 }
@@ -167,10 +176,10 @@ static void check_twins(lint *l) {
   free(questions);
 }
 
-size_t cbn_lint(const cbn_case_set *set, const char *root, int64_t memory_bytes, cbn_problem_sink *sink,
-                void *context) {
-  lint l = {.set = set, .memory_bytes = memory_bytes, .sink = sink, .context = context};
-  check_flags(&l, root);
+size_t cbn_lint(const cbn_case_set *set, const cbn_case_set *collection, const char *root, bool complete,
+                int64_t memory_bytes, cbn_problem_sink *sink, void *context) {
+  lint l = {.set = set, .collection = collection, .memory_bytes = memory_bytes, .sink = sink, .context = context};
+  check_flags(&l, root, complete);
   for (size_t i = 0; i < cbn_cases_count(set); i++) check_case(&l, cbn_cases_at(set, i));
   check_twins(&l);
   return l.problems;

@@ -20,8 +20,8 @@ enum { COMMANDS = sizeof commands / sizeof commands[0] };
 static void usage(FILE *out) {
   fprintf(out,
           "Usage: convbn COMMAND [ARGUMENT...]\n"
-          "Conformance tests for convolution and batch normalization: is an engine right, and which\n"
-          "framework's rules does it follow?\n\n");
+          "Conformance tests for convolution and batch normalization: is an engine right, element by\n"
+          "element, within proven bounds?\n\n");
   for (int i = 0; i < COMMANDS; i++) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].text);
   fprintf(out, "\n`convbn COMMAND --help` tells more of one command. Example: convbn run cases/ --html report\n");
 }
@@ -38,6 +38,7 @@ static void close_output(void) {
 
 int main(int argc, char **argv) {
   atexit(close_output);
+  setvbuf(stdout, NULL, _IOLBF, 0); /* what was found before an interrupt has been said */
   char name[64];
   if (argc < 2) {
     usage(stderr);

@@ -207,11 +207,6 @@ bool cbn_parse_tensor(const char *file, const cbn_value *node, const char *name,
   return true;
 }
 
-int64_t cbn_source_bytes(const cbn_tensor_source *source) {
-  if (!source->has_shape) return -1;
-  return cbn_extent_product(source->shape.rank, source->shape.extent) * (int64_t)cbn_type_size(source->type);
-}
-
 /* Writes the numbers of a flat or nested list from element `next` on; returns the element behind them. */
 static int64_t set_values(const cbn_value *list, const cbn_tensor *tensor, int64_t next) {
   for (size_t i = 0; i < list->as.list.count; i++) {

@@ -13,7 +13,7 @@
   X(OUT_OF_BOUNDS, "out-of-bounds", BAD, "the engine touches memory beyond a buffer")                                  \
   X(NONDETERMINISTIC, "nondeterministic", BAD, "the same call gives different bits")                                   \
   X(FP_ENVIRONMENT, "fp-environment", BAD, "the engine leaves the floating-point environment changed")                 \
-  X(CRASH, "crash", BAD, "the engine's process died")                                                                  \
+  X(CRASH, "crash", BAD, "the engine's process died, or the engine failed")                                                                      \
   X(TIMEOUT, "timeout", BAD, "the engine did not answer in time")                                                      \
   X(MEMORY_LIMIT, "memory-limit", BAD, "the engine used more memory than it may")                                      \
   X(UNSUPPORTED, "unsupported", NEUTRAL, "the engine says that it is not made for this problem")                       \
