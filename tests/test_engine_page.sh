@@ -4,7 +4,8 @@
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-sed -n '/^```c$/,/^```$/{/^```/d;p}' docs/add-an-engine.md >"$folder/simple.c"
+fence=$(printf '\140\140\140')
+sed -n "/^${fence}c\$/,/^${fence}\$/{/^${fence}/d;p}" docs/add-an-engine.md >"$folder/simple.c"
 sed 's/pad_begin/pad_end/' "$folder/simple.c" >"$folder/wrong.c"
 for name in simple wrong; do
   "${CC:-cc}" -std=c17 -O2 -Wall -Wextra -Werror -fPIC -shared -Iinclude -o "$folder/$name.so" "$folder/$name.c"
