@@ -13,8 +13,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "harness/clock.h"
 
 enum {
   TICK_MILLISECONDS = 20,   /* between two looks at the process while it computes */
@@ -138,15 +139,9 @@ bool cbn_child_spawn(cbn_child *child, const char *path, cbn_error *error) {
 
 /* --------------------------------------------------------------------------------------------------- observation */
 
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 /* Milliseconds until `deadline`, rounded up, at most one tick. */
 static int milliseconds_until(double deadline) {
-  const double left = ceil((deadline - now()) * 1e3);
+  const double left = ceil((deadline - cbn_clock_seconds()) * 1e3);
   return left <= 0 ? 0 : left < TICK_MILLISECONDS ? (int)left : TICK_MILLISECONDS;
 }
 
@@ -199,7 +194,7 @@ static bool read_frame(cbn_child *child, enum cbn_outcome *outcome, json_t **ans
 }
 
 enum cbn_outcome cbn_child_await(cbn_child *child, double timeout_seconds, json_t **answer) {
-  const double start = now(), deadline = start + timeout_seconds;
+  const double start = cbn_clock_seconds(), deadline = start + timeout_seconds;
   double next_look = start + 1e-3 * TICK_MILLISECONDS;
   *answer = NULL;
   for (;;) {
@@ -209,7 +204,7 @@ enum cbn_outcome cbn_child_await(cbn_child *child, double timeout_seconds, json_
     if (events > 0 && ready[1].revents != 0) hear(child);
     enum cbn_outcome outcome;
     if (spoken && read_frame(child, &outcome, answer)) return outcome;
-    const double time = now();
+    const double time = cbn_clock_seconds();
     if (time >= deadline) return CBN_LATE;
     if (time < next_look) continue;
     next_look = time + 1e-3 * TICK_MILLISECONDS;
@@ -223,9 +218,9 @@ enum cbn_outcome cbn_child_await(cbn_child *child, double timeout_seconds, json_
 /* -------------------------------------------------------------------------------------------------------- the end */
 
 bool cbn_child_wait(cbn_child *child) {
-  const double deadline = now() + 1e-3 * GRACE_MILLISECONDS;
+  const double deadline = cbn_clock_seconds() + 1e-3 * GRACE_MILLISECONDS;
   for (long pause = 50000; !has_ended(child); pause = pause < 5000000 ? 2 * pause : pause) {
-    if (now() >= deadline) return false;
+    if (cbn_clock_seconds() >= deadline) return false;
     hear(child);
     nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
   }

@@ -3,7 +3,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "harness/clock.h"
 
 /* Two threads, whatever the machine: races show, and an engine that has no use for them starts none. */
 enum { SMALL_THREADS = 2, START_SECONDS = 20, CALL_SECONDS = 30, LARGE_CALL_SECONDS = 900 };
@@ -27,12 +28,6 @@ typedef struct worker {
   cbn_engine_process *engine;
   pthread_t thread;
 } worker;
-
-static double now_seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static bool is_bad(const cbn_case_result *r) { return r->bad_case || cbn_verdict_weight_of(r->verdict) == CBN_BAD; }
 
@@ -124,7 +119,7 @@ bool cbn_run_cases(const cbn_case_set *set, const cbn_case *const *cases, size_t
             .context = context,
             .run = run,
             .lock = PTHREAD_MUTEX_INITIALIZER};
-  const double start = now_seconds();
+  const double start = cbn_clock_seconds();
   *run = (cbn_run){0};
   cbn_engine_process *first = start_engine(options, error);
   if (first == NULL) return false;
@@ -134,7 +129,7 @@ bool cbn_run_cases(const cbn_case_set *set, const cbn_case *const *cases, size_t
   cbn_engine_stop(first);
   free(w.done);
   free(w.large);
-  run->seconds = now_seconds() - start;
+  run->seconds = cbn_clock_seconds() - start;
   return prepared;
 }
 

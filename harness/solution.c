@@ -22,14 +22,14 @@ static const int statistics[] = {CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
 
 /* ------------------------------------------------------------------------------------------------------- plans */
 
-static bool is_training(const cbn_case *golden, const cbn_step *step) {
+bool cbn_step_trains(const cbn_case *golden, const cbn_step *step) {
   return step->mode == CBN_MODE_DEFAULT ? golden->dialect->trains_by_default : step->mode == CBN_MODE_TRAIN;
 }
 
 static bool plan_step(const cbn_case *golden, const cbn_step *step, int64_t trained, const cbn_shape *input,
                       cbn_solved_step *solved) {
   const cbn_request request = {
-      .params = golden->params, .input = *input, .training = is_training(golden, step), .trained = trained};
+      .params = golden->params, .input = *input, .training = cbn_step_trains(golden, step), .trained = trained};
   solved->rejected = !golden->operator->plan(&request, &solved->plan, &solved->rejection);
   return !solved->rejected;
 }
@@ -233,12 +233,12 @@ static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options,
     if (shape.rank < 0 && (accepted || solved->rejection.rule == CBN_RULE_INPUT_RANK))
       return refuse(golden, NULL, error, "missing-tensor", "the tensor '%s' of %s is missing", "input");
     if (!accepted) { /* the batch of a refused call counts, if it has four axes */
-      trained += is_training(golden, step) && solved->rejection.rule != CBN_RULE_INPUT_RANK;
+      trained += cbn_step_trains(golden, step) && solved->rejection.rule != CBN_RULE_INPUT_RANK;
       continue;
     }
     CBN_FORWARD(count_memory(golden, &solved->plan, options, &bytes, error));
     if (options->other_variance) solved->plan.batchnorm.running_variance ^= CBN_VARIANCE_BIASED ^ CBN_VARIANCE_UNBIASED;
-    trained += is_training(golden, step);
+    trained += cbn_step_trains(golden, step);
     solution->work += plan_work(&solved->plan);
     solution->large = solution->large || is_large(&solved->plan);
   }
@@ -298,10 +298,16 @@ static bool same_shape(const cbn_shape *a, int32_t rank, const int64_t *extent) 
   return a->rank == rank && memcmp(a->extent, extent, (size_t)rank * sizeof *extent) == 0;
 }
 
+size_t cbn_print_indices(int32_t count, const int64_t *values, const char *separator, char *text, size_t size) {
+  size_t length = 0;
+  for (int32_t a = 0; a < count && length < size; a++)
+    length += (size_t)snprintf(text + length, size - length, "%s%" PRId64, a == 0 ? "" : separator, values[a]);
+  return length;
+}
+
 static void print_shape(int32_t rank, const int64_t *extent, char *text, size_t size) {
   size_t length = (size_t)snprintf(text, size, "(");
-  for (int32_t a = 0; a < rank && length < size; a++)
-    length += (size_t)snprintf(text + length, size - length, "%s%" PRId64, a == 0 ? "" : ", ", extent[a]);
+  length += cbn_print_indices(rank, extent, ", ", text + length, size - length);
   if (length < size) snprintf(text + length, size - length, ")");
 }
 

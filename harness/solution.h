@@ -42,6 +42,12 @@ void cbn_solution_release(cbn_solution *solution);
  * hand. */
 uint32_t cbn_stated_arithmetic(const cbn_case *golden);
 
+/* Does the step train? By its mode, or as the dialect does by default. */
+bool cbn_step_trains(const cbn_case *golden, const cbn_step *step);
+
+/* Prints `1, 2, 3` with that separator, cut to `size`. Returns the length that it has, or would have had. */
+size_t cbn_print_indices(int32_t count, const int64_t *values, const char *separator, char *text, size_t size);
+
 /* Plans the steps without making a tensor: is the case large? */
 bool cbn_case_is_large(const cbn_case *golden);
 

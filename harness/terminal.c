@@ -3,18 +3,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "harness/clock.h"
 #include "harness/results.h"
 
 enum { PARAMS_SHOWN = 160, COMMENT_SHOWN = 1024 };
-
-static double now_seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static bool wants_colour(FILE *out) {
   const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -43,7 +37,7 @@ static void clear_progress(const cbn_terminal *t) {
 }
 
 static void show_progress(cbn_terminal *t, const cbn_case_result *r, size_t done, size_t total) {
-  const double now = now_seconds();
+  const double now = cbn_clock_seconds();
   if (t->progress == NULL || (now - t->last < 0.05 && done < total)) return;
   t->last = now;
   fprintf(t->progress, "\r\033[K[%zu/%zu] %.60s", done, total, r->golden->id);
