@@ -29,8 +29,10 @@ typedef struct cbn_shape {
 typedef struct cbn_request {
   const cbn_value *params;  /* a map of native parameters; what is left out takes the default */
   cbn_shape input;
+  int32_t input_type;       /* enum cbn_type */
+  int32_t layer_type;       /* of the layer's own tensors, enum cbn_type */
   bool training;            /* train or eval */
-  int64_t trained;          /* calls in training before this one, on the same object */
+  int64_t trained;          /* calls in training before this one, on the same object, since its last reset */
 } cbn_request;
 
 /* What the call computes. */
@@ -51,12 +53,19 @@ typedef struct cbn_rejection {
   char message[256];     /* names the value */
 } cbn_rejection;
 
-typedef struct cbn_dialect_operator {
+typedef struct cbn_dialect_operator cbn_dialect_operator;
+struct cbn_dialect_operator {
   const char *name; /* "nn.Conv2d" */
   enum cbn_operator kind;
+  int32_t spatial_rank; /* axes behind batch and channels; of nn.BatchNorm1d the most that it takes, 1 */
+  bool transposed;
   const char *signature; /* with the defaults, as the framework documents it */
-  bool (*plan)(const cbn_request *request, cbn_plan *plan, cbn_rejection *rejection);
-} cbn_dialect_operator;
+  bool (*plan)(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+               cbn_rejection *rejection);
+  /* What a user may do to a layer between calls: assign these parameters (NULL at the end; NULL: none) ... */
+  const char *const *changeable;
+  bool resets; /* ... and set its statistics and its count of calls back to those of a new one */
+};
 
 typedef struct cbn_dialect {
   const char *name;    /* "pytorch" */

@@ -84,10 +84,20 @@ enum cbn_padding_mode { CBN_PAD_ZEROS = 0, CBN_PAD_REFLECT = 1, CBN_PAD_REPLICAT
  *
  * Transposed: the adjoint of the above with respect to x, where this `input` plays the part of y; its output extent
  * is (I-1)*stride - pad_begin - pad_end + dilation*(kernel-1) + output_padding + 1, its weight (in, out/groups,
- * kernel...).
+ * kernel...); input_dilation is 1.
  *
- * Gradients are described by the forward problem; `direction` says which is asked for. Arrays have one entry for
- * each spatial axis, outermost first (D, H, W); entries beyond spatial_rank are zero. */
+ * Gradients are described by the forward problem; `direction` says which is asked for. With g = grad_output, of the
+ * output's extents, each is the derivative of sum(y * g), in other words the adjoint of the linear map from that tensor
+ * to y, applied to g:
+ *
+ *   GRAD_INPUT    grad_output, weight -> grad_input:  sum of w[o,c,t] * g[n,o,p] over all o, t, p that read x[n,c,i]
+ *   GRAD_WEIGHT   input, grad_output -> grad_weight:  sum of x~[n,c,q] * g[n,o,p] over all n, p; q as above
+ *   GRAD_BIAS     grad_output -> grad_bias:           sum of g[n,o,p] over all n, p
+ *
+ * and the same with the parts of x and y exchanged for a transposed convolution. Arrays have one entry for each spatial
+ * axis, outermost first (D, H, W); entries beyond spatial_rank are zero.
+ *
+ * All tensors of a convolution have one type. */
 typedef struct cbn_conv {
   uint32_t struct_size;
   int32_t spatial_rank; /* 1 to CBN_MAX_SPATIAL */
@@ -117,7 +127,18 @@ enum cbn_variance { CBN_VARIANCE_BIASED = 0, CBN_VARIANCE_UNBIASED = 1 };
  * `update_running`, each running statistic becomes (1 - new_weight) * running + new_weight * batch statistic, the
  * batch variance taken biased (divisor L) or unbiased (divisor L - 1, so NaN for L = 1), L = values a channel. An empty
  * batch (L = 0) has no statistics: what the running ones become is not defined. A cumulative average is the caller's:
- * new_weight = 1/k in the k-th step. running_mean and running_var are updated in place. */
+ * new_weight = 1/k in the k-th step. running_mean and running_var are updated in place.
+ *
+ * Backward (direction GRAD_INPUT; Ioffe and Szegedy 2015, section 3): input, weight, grad_output = g and, where they
+ * normalised, the running statistics -> grad_input, grad_weight and grad_bias, the last two where the problem has weight
+ * and bias. With z = (x - mean_c) / sqrt(var_c + epsilon), sums over a channel's L values:
+ *
+ *   grad_bias = sum g,   grad_weight = sum g z,
+ *   grad_input = weight_c / sqrt(var_c + epsilon) * (g - sum g / L - z * sum(g z) / L)   with the batch's statistics,
+ *   grad_input = weight_c / sqrt(var_c + epsilon) * g                                    with the running ones.
+ *
+ * `update_running` is 0 then. Input, output and their gradients have one type; weight, bias, statistics and their
+ * gradients one type, the same or, where the input is f16 or bf16, f32. */
 typedef struct cbn_batchnorm {
   uint32_t struct_size;
   int32_t spatial_rank;     /* 0 to CBN_MAX_SPATIAL */
@@ -152,16 +173,34 @@ enum cbn_operator {
 enum cbn_status { CBN_OK = 0, CBN_UNSUPPORTED = 1, CBN_REJECTED = 2, CBN_ERROR = 3 };
 
 /* What an engine declares of its arithmetic: ways that depart from IEEE sums and products in the working type and
- * widen the error bound, and ways more exact than most that narrow it. Bits of cbn_engine.arithmetic; 0 is plain
- * IEEE arithmetic. */
+ * widen the error bound, and ways more exact than most that narrow it. Bits of cbn_engine.arithmetic; 0 is plain IEEE
+ * arithmetic in the working type: f64 for f64, f32 for all others, or wider, results rounded once to their type. */
+#define CBN_ARITHMETIC_CLASSES(X)                                                                                      \
+  /* wider: inputs and results below the smallest normal count as zero */                                              \
+  X(FLUSHES_SUBNORMALS, 0, "flushes-subnormals")                                                                       \
+  /* narrower: batch statistics are sums divided by L, not Welford's updates */                                        \
+  X(TWO_PASS_STATISTICS, 1, "two-pass-statistics")                                                                     \
+  /* wider: f16 and bf16 are accumulated in their own type, not in f32 */                                              \
+  X(NARROW_SUMS, 2, "narrow-sums")                                                                                     \
+  /* wider: a convolution's f32 factors are rounded or cut to 11 significant bits before they are multiplied */        \
+  X(TF32_PRODUCTS, 3, "tf32-products")                                                                                 \
+  /* wider: ... to 8 significant bits */                                                                               \
+  X(BF16_PRODUCTS, 4, "bf16-products")
+
 enum cbn_arithmetic {
-  CBN_FLUSHES_SUBNORMALS = 1 << 0, /* wider: inputs and results below the smallest normal count as zero */
-  CBN_TWO_PASS_STATISTICS = 1 << 1 /* narrower: batch statistics are sums divided by L, not Welford's updates */
+#define CBN_ARITHMETIC_ENUM(NAME, bit, name) CBN_##NAME = 1 << bit,
+  CBN_ARITHMETIC_CLASSES(CBN_ARITHMETIC_ENUM)
+#undef CBN_ARITHMETIC_ENUM
+};
+
+/* What an engine can do that a call may ask for only then. Bits of cbn_engine.abilities. */
+enum cbn_ability {
+  CBN_IN_PLACE = 1 << 0 /* a batch normalization's output may be its input, grad_input its grad_output: the same view */
 };
 
 /* One problem. `tensor[role]` is NULL for a role that the problem does not have. Inputs must not be written; every
- * element of every output must be; running statistics are updated in place, if at all. Buffers do not overlap, and each
- * begins at a multiple of 64 bytes. Calls come one at a time, in the default floating-point environment. */
+ * element of every output must be; running statistics are updated in place, if at all. Buffers do not overlap, except as
+ * CBN_IN_PLACE says, and each begins at a multiple of 64 bytes. Calls come one at a time, in the default floating-point environment. */
 typedef struct cbn_call {
   uint32_t struct_size;
   int32_t operator_kind;       /* enum cbn_operator: which of the two below is not NULL */
@@ -188,6 +227,7 @@ struct cbn_engine {
   void (*reset)(cbn_engine *engine);
   /* Releases the engine. Optional. */
   void (*close)(cbn_engine *engine);
+  uint32_t abilities;          /* enum cbn_ability bits */
 };
 
 /* The one symbol that an engine exports. `abi` is the caller's CBN_ABI_VERSION, `options` a text from the command line

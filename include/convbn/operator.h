@@ -54,8 +54,21 @@ int32_t cbn_batchnorm_extents(const cbn_batchnorm *batchnorm, int role, int64_t 
 /* Elements of a valid problem's input. */
 int64_t cbn_batchnorm_work(const cbn_batchnorm *batchnorm);
 
-/* True if every tensor that the problem has is in `call` with the right extents, memory, and type f32 to bf16, and no
- * other one is; else the broken rule. For engines' edges. */
+/* Folds a batch normalization that uses the running statistics into the convolution before it: with s = g / sqrt(v+eps)
+ * of each output channel, weight' = weight * s and bias' = (bias - mean) * s + beta. `tensor` has the convolution's WEIGHT
+ * and BIAS (NULL without one), `norm` the batch normalization's WEIGHT, BIAS (NULL without them), RUNNING_MEAN and
+ * RUNNING_VAR. Computed in f64, rounded to the types of `weight` and `bias`, which have the extents of the weight and
+ * of (out_channels) and may be the convolution's own. The folded convolution has a bias. False, with the rule, where
+ * the two do not fit together: other channels, batch statistics, a variance that with epsilon is not positive. */
+bool cbn_fold_batchnorm(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT],
+                        const cbn_batchnorm *batchnorm, const cbn_tensor *const norm[CBN_ROLE_COUNT],
+                        const cbn_tensor *weight, const cbn_tensor *bias, cbn_violation *violation);
+
+/* The name of an arithmetic class by its bit, NULL for a bit that is none. */
+const char *cbn_arithmetic_name(int bit);
+
+/* True if every tensor that the problem has is in `call` with the right extents, memory, and types that go together (as
+ * convbn/engine.h says), and no other one is; else the broken rule. For engines' edges. */
 bool cbn_call_validate(const cbn_call *call, cbn_violation *violation);
 
 #ifdef __cplusplus
