@@ -26,6 +26,9 @@ bool cbn_batchnorm_validate(const cbn_batchnorm *b, cbn_violation *v) {
     return cbn_violate(v, CBN_RULE_SPATIAL_RANK, "spatial rank must be 0 to 3, got %" PRId32, b->spatial_rank);
   if (b->direction != CBN_FORWARD && b->direction != CBN_GRAD_INPUT)
     return cbn_violate(v, CBN_RULE_PARAMETER_TYPE, "direction must be forward or backward, got %" PRId32, b->direction);
+  if (b->direction != CBN_FORWARD && b->update_running)
+    return cbn_violate(v, CBN_RULE_BACKWARD_UPDATES_NOTHING, "update_running must be 0 in the backward direction, got %" PRId32,
+                       b->update_running);
   if (b->batch < 0) return cbn_violate(v, CBN_RULE_EXTENT_NON_NEGATIVE, "batch must be >= 0, got %" PRId64, b->batch);
   if (b->channels < 0)
     return cbn_violate(v, CBN_RULE_EXTENT_NON_NEGATIVE, "channels must be >= 0, got %" PRId64, b->channels);

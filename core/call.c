@@ -5,6 +5,16 @@
 
 #include "core/violation.h"
 
+const char *cbn_arithmetic_name(int bit) {
+  switch (bit) {
+#define ARITHMETIC_NAME(NAME, bit, name)                                                                               \
+  case bit: return name;
+    CBN_ARITHMETIC_CLASSES(ARITHMETIC_NAME)
+#undef ARITHMETIC_NAME
+  default: return NULL;
+  }
+}
+
 /* Does the problem, in its direction, have a tensor of that role? */
 static bool takes_part(int32_t direction, int32_t operator_kind, int role) {
   const bool conv = operator_kind == CBN_OPERATOR_CONV;
@@ -21,7 +31,7 @@ static bool takes_part(int32_t direction, int32_t operator_kind, int role) {
   }
 }
 
-static int32_t role_extents(const cbn_call *call, int role, int64_t *extent) {
+int32_t cbn_call_extents(const cbn_call *call, int role, int64_t extent[CBN_MAX_RANK]) {
   const int32_t direction = call->conv != NULL ? call->conv->direction : call->batchnorm->direction;
   if (!takes_part(direction, call->operator_kind, role)) return 0;
   return call->conv != NULL ? cbn_conv_extents(call->conv, role, extent)
@@ -40,7 +50,7 @@ static bool check_tensor(const cbn_call *call, int role, cbn_violation *v) {
   const cbn_tensor *tensor = call->tensor[role];
   const char *name = cbn_role_name(role);
   int64_t extent[CBN_MAX_RANK];
-  const int32_t rank = role_extents(call, role, extent);
+  const int32_t rank = cbn_call_extents(call, role, extent);
   if (tensor == NULL && rank == 0) return true;
   if (tensor == NULL) return cbn_violate(v, shape_rule(call, role), "the %s is missing", name);
   if (rank == 0) return cbn_violate(v, shape_rule(call, role), "the problem has no %s, but one is given", name);
@@ -58,6 +68,41 @@ static bool check_tensor(const cbn_call *call, int role, cbn_violation *v) {
   return true;
 }
 
+static const cbn_tensor *first_of(const cbn_call *call, const int *roles, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (call->tensor[roles[i]] != NULL) return call->tensor[roles[i]];
+  return NULL;
+}
+
+/* All tensors of those roles of one type? */
+static bool check_one_type(const cbn_call *call, const int *roles, size_t count, cbn_violation *v) {
+  const cbn_tensor *first = first_of(call, roles, count);
+  for (size_t i = 0; i < count; i++) {
+    const cbn_tensor *tensor = call->tensor[roles[i]];
+    if (tensor != NULL && tensor->type != first->type)
+      return cbn_violate(v, CBN_RULE_TENSOR_TYPE, "the %s is %s among tensors that are %s", cbn_role_name(roles[i]),
+                         cbn_type_name(tensor->type), cbn_type_name(first->type));
+  }
+  return true;
+}
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static bool check_types(const cbn_call *call, cbn_violation *v) {
+  static const int activations[] = {CBN_ROLE_INPUT, CBN_ROLE_OUTPUT, CBN_ROLE_GRAD_OUTPUT, CBN_ROLE_GRAD_INPUT};
+  static const int of_layer[] = {CBN_ROLE_WEIGHT,      CBN_ROLE_BIAS,        CBN_ROLE_RUNNING_MEAN,
+                                 CBN_ROLE_RUNNING_VAR, CBN_ROLE_GRAD_WEIGHT, CBN_ROLE_GRAD_BIAS};
+  if (!check_one_type(call, activations, COUNT(activations), v) || !check_one_type(call, of_layer, COUNT(of_layer), v))
+    return false;
+  const cbn_tensor *x = first_of(call, activations, COUNT(activations));
+  const cbn_tensor *w = first_of(call, of_layer, COUNT(of_layer));
+  if (x == NULL || w == NULL || x->type == w->type) return true;
+  const bool halves = x->type == CBN_F16 || x->type == CBN_BF16;
+  if (call->operator_kind == CBN_OPERATOR_BATCHNORM && halves && w->type == CBN_F32) return true;
+  return cbn_violate(v, CBN_RULE_TENSOR_TYPE, "a layer of %s does not take %s", cbn_type_name(w->type),
+                     cbn_type_name(x->type));
+}
+
 bool cbn_call_validate(const cbn_call *call, cbn_violation *v) {
   if (call->operator_kind < 0 || call->operator_kind >= CBN_OPERATOR_COUNT ||
       (call->conv != NULL) != (call->operator_kind == CBN_OPERATOR_CONV) ||
@@ -68,5 +113,5 @@ bool cbn_call_validate(const cbn_call *call, cbn_violation *v) {
     return false;
   for (int role = 0; role < CBN_ROLE_COUNT; role++)
     if (!check_tensor(call, role, v)) return false;
-  return true;
+  return check_types(call, v);
 }

@@ -118,6 +118,11 @@ static bool check_mode_padding(const cbn_conv *c, int a, int64_t pad, cbn_violat
 }
 
 static bool check_padding(const cbn_conv *c, cbn_violation *v) {
+  for (int a = 0; a < c->spatial_rank && c->transposed; a++)
+    if (c->input_dilation[a] != 1)
+      return cbn_violate(v, CBN_RULE_INPUT_DILATION_FORWARD_ONLY,
+                         "input dilation must be 1 in a transposed convolution, got %" PRId64 " on axis %c",
+                         c->input_dilation[a], cbn_axis_name(c->spatial_rank, a));
   if (c->padding_mode == CBN_PAD_ZEROS) return true;
   if (c->transposed)
     return cbn_violate(v, CBN_RULE_PADDING_MODE_NEEDS_PLAIN_INPUT, "a transposed convolution pads with zeros only");

@@ -44,10 +44,15 @@
     X(REPLICATE_NEEDS_INPUT, "replicate-needs-input", "replication padding has an edge element to replicate")          \
     X(PADDING_MODE_NEEDS_PLAIN_INPUT, "padding-mode-needs-plain-input",                                                \
       "padding modes other than zeros go with no input dilation and no transposition")                                 \
+    X(INPUT_DILATION_FORWARD_ONLY, "input-dilation-forward-only", "a transposed convolution has no input dilation")    \
     X(KERNEL_EXCEEDS_INPUT, "kernel-exceeds-input", "the dilated kernel fits into the padded input")                   \
     X(OUTPUT_PADDING_RANGE, "output-padding-range",                                                                    \
       "output padding is not negative and less than the stride or the dilation, in a transposed convolution only")     \
+    X(OUTPUT_EXTENT_POSITIVE, "output-extent-positive", "the output's extents are positive where the framework wants it") \
+    X(FRAMEWORK_LIMIT, "framework-limit", "no parameter exceeds a limit that is the framework's own")                  \
     /* batch normalization */                                                                                          \
+    X(BACKWARD_UPDATES_NOTHING, "backward-updates-nothing", "gradients leave the running statistics alone")            \
+    X(VARIANCE_POSITIVE, "variance-positive", "variance plus epsilon is positive where a division needs it")           \
     X(NUM_FEATURES_POSITIVE, "num-features-positive", "the number of channels is positive")                            \
     X(EPSILON_RANGE, "epsilon-range", "epsilon lies in the range that the framework takes")                            \
     X(MOMENTUM_RANGE, "momentum-range", "momentum lies in the range that the framework takes")                         \

@@ -63,12 +63,14 @@ bool cbn_tensor_describe(cbn_tensor *tensor, int32_t type, int32_t rank, const i
     tensor->stride[1] = 1;
     stride = extent[1] > 0 ? extent[1] : 1;
   }
+  if (layout == CBN_STRIDED) stride = 2;
   for (int32_t a = rank - 1; a >= 0; a--) {
     if (channels_last && a == 1) continue;
     tensor->stride[a] = stride;
     if (extent[a] > 0 && !cbn_multiply(stride, extent[a], &stride)) return false;
+    if (layout == CBN_STRIDED && a == rank - 1 && !cbn_add(stride, 3, &stride)) return false;
   }
-  return true;
+  return layout != CBN_STRIDED || cbn_multiply(stride, (int64_t)cbn_type_size(type), &bytes);
 }
 
 int64_t cbn_tensor_bytes(const cbn_tensor *tensor) {
@@ -123,6 +125,14 @@ static void store(int32_t type, void *data, int64_t offset, double value) {
   case CBN_F16: ((uint16_t *)data)[offset] = cbn_f64_to_f16(value); break;
   default: ((uint16_t *)data)[offset] = cbn_f64_to_bf16(value); break;
   }
+}
+
+double cbn_tensor_load(const cbn_tensor *tensor, int64_t offset) { return load(tensor->type, tensor->data, offset); }
+
+double cbn_type_round(int32_t type, double value) {
+  uint64_t element = 0;
+  store(type, &element, 0, value);
+  return load(type, &element, 0);
 }
 
 double cbn_tensor_get(const cbn_tensor *tensor, int64_t index) {

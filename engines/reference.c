@@ -1,5 +1,5 @@
-/* The reference as an engine: the oracle's values rounded to f32. It answers every problem that the reference computes,
- * takes any strides, and is as slow as the mathematics. */
+/* The reference as an engine: the oracle's values rounded to the results' types. It answers every valid problem, takes
+ * any strides, works in place, and is as slow as the mathematics. */
 #include <convbn/reference.h>
 
 /* What the reference computes, rounded into the engine's tensor. */
@@ -7,34 +7,55 @@ static void round_to(const cbn_tensor *tensor, const cbn_expected *expected) {
   for (int64_t i = 0; i < expected->count; i++) cbn_tensor_set(tensor, i, expected->value[i]);
 }
 
+/* Memory for the result with that role; none where the call has no such result. */
+static bool allocate(const cbn_call *call, int role, cbn_expected *result) {
+  const cbn_tensor *tensor = call->tensor[role];
+  return tensor == NULL || cbn_expected_allocate(result, tensor->type, tensor->rank, tensor->extent);
+}
+
 /* Running statistics as the reference takes them. */
-static bool load_statistic(cbn_expected *expected, const cbn_tensor *tensor) {
-  if (!cbn_expected_allocate(expected, tensor->rank, tensor->extent)) return false;
-  for (int64_t i = 0; i < expected->count; i++) expected->value[i] = cbn_tensor_get(tensor, i);
+static bool load_statistic(const cbn_call *call, int role, cbn_expected *statistic) {
+  if (!allocate(call, role, statistic)) return false;
+  for (int64_t i = 0; i < statistic->count; i++) statistic->value[i] = cbn_tensor_get(call->tensor[role], i);
   return true;
 }
 
-static int run_conv(const cbn_call *call, const cbn_expected *output) {
-  const bool computed = cbn_reference_conv(call->conv, call->tensor[CBN_ROLE_INPUT], call->tensor[CBN_ROLE_WEIGHT],
-                                           call->tensor[CBN_ROLE_BIAS], 0, output);
-  return computed ? CBN_OK : CBN_ERROR;
+static void finish(const cbn_call *call, int role, cbn_expected *result, bool computed) {
+  if (computed && call->tensor[role] != NULL) round_to(call->tensor[role], result);
+  cbn_expected_release(result);
 }
 
-static int run_batchnorm(const cbn_call *call, const cbn_expected *output) {
-  const cbn_tensor *const statistic[] = {call->tensor[CBN_ROLE_RUNNING_MEAN], call->tensor[CBN_ROLE_RUNNING_VAR]};
-  cbn_expected running[2] = {{.rank = 0}, {.rank = 0}};
-  bool loaded = true;
-  for (int i = 0; i < 2; i++) loaded = loaded && (statistic[i] == NULL || load_statistic(&running[i], statistic[i]));
-  if (loaded) {
-    cbn_reference_batchnorm(call->batchnorm, call->tensor[CBN_ROLE_INPUT], call->tensor[CBN_ROLE_WEIGHT],
-                            call->tensor[CBN_ROLE_BIAS], statistic[0] != NULL ? &running[0] : NULL,
-                            statistic[1] != NULL ? &running[1] : NULL, 0, output);
+static bool run_conv(const cbn_call *call) {
+  static const int roles[] = {[CBN_FORWARD] = CBN_ROLE_OUTPUT,
+                              [CBN_GRAD_INPUT] = CBN_ROLE_GRAD_INPUT,
+                              [CBN_GRAD_WEIGHT] = CBN_ROLE_GRAD_WEIGHT,
+                              [CBN_GRAD_BIAS] = CBN_ROLE_GRAD_BIAS};
+  const int role = roles[call->conv->direction];
+  cbn_expected result = {.rank = 0};
+  const bool computed = allocate(call, role, &result) && cbn_reference_conv(call->conv, call->tensor, 0, &result);
+  finish(call, role, &result, computed);
+  return computed;
+}
+
+static bool run_batchnorm(const cbn_call *call) {
+  const cbn_batchnorm *b = call->batchnorm;
+  cbn_expected result[CBN_ROLE_COUNT] = {{.rank = 0}};
+  bool memory = load_statistic(call, CBN_ROLE_RUNNING_MEAN, &result[CBN_ROLE_RUNNING_MEAN]) &&
+                load_statistic(call, CBN_ROLE_RUNNING_VAR, &result[CBN_ROLE_RUNNING_VAR]);
+  for (int role = CBN_ROLE_OUTPUT; role <= CBN_ROLE_GRAD_BIAS; role++)
+    memory = memory && allocate(call, role, &result[role]);
+  const cbn_expected *mean = &result[CBN_ROLE_RUNNING_MEAN], *var = &result[CBN_ROLE_RUNNING_VAR];
+  if (memory && b->direction == CBN_FORWARD)
+    cbn_reference_batchnorm(b, call->tensor, mean, var, 0, &result[CBN_ROLE_OUTPUT]);
+  else if (memory)
+    cbn_reference_batchnorm_backward(b, call->tensor, mean, var, 0, &result[CBN_ROLE_GRAD_INPUT],
+                                     b->has_weight ? &result[CBN_ROLE_GRAD_WEIGHT] : NULL,
+                                     b->has_bias ? &result[CBN_ROLE_GRAD_BIAS] : NULL);
+  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
+    const bool statistic = role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR;
+    finish(call, role, &result[role], memory && result[role].rank > 0 && (!statistic || b->update_running));
   }
-  for (int i = 0; i < 2; i++) {
-    if (loaded && statistic[i] != NULL && call->batchnorm->update_running) round_to(statistic[i], &running[i]);
-    cbn_expected_release(&running[i]);
-  }
-  return loaded ? CBN_OK : CBN_ERROR;
+  return memory;
 }
 
 static int say(const cbn_call *call, int status, const char *why) {
@@ -45,37 +66,21 @@ static int say(const cbn_call *call, int status, const char *why) {
   return status;
 }
 
-static bool all_f32(const cbn_call *call) {
-  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
-    if (call->tensor[role] != NULL && call->tensor[role]->type != CBN_F32) return false;
-  }
-  return true;
-}
-
 static int run(cbn_engine *engine, cbn_call *call) {
   (void)engine;
   cbn_violation violation;
   if (!cbn_call_validate(call, &violation)) return say(call, CBN_REJECTED, violation.message);
-  const int32_t direction = call->conv != NULL ? call->conv->direction : call->batchnorm->direction;
-  if (direction != CBN_FORWARD) return say(call, CBN_UNSUPPORTED, "the reference computes no gradients");
-  if (call->conv != NULL && call->conv->transposed)
-    return say(call, CBN_UNSUPPORTED, "the reference computes no transposed convolution");
-  if (!all_f32(call)) return say(call, CBN_UNSUPPORTED, "the reference takes f32 only");
-  const cbn_tensor *tensor = call->tensor[CBN_ROLE_OUTPUT];
-  cbn_expected output;
-  if (!cbn_expected_allocate(&output, tensor->rank, tensor->extent)) return say(call, CBN_ERROR, "no memory");
-  const int status = call->conv != NULL ? run_conv(call, &output) : run_batchnorm(call, &output);
-  if (status == CBN_OK) round_to(tensor, &output);
-  cbn_expected_release(&output);
-  return status == CBN_OK ? CBN_OK : say(call, status, "no memory");
+  const bool computed = call->conv != NULL ? run_conv(call) : run_batchnorm(call);
+  return computed ? CBN_OK : say(call, CBN_ERROR, "no memory");
 }
 
 cbn_engine *cbn_engine_open(uint32_t abi, const char *options) {
   static cbn_engine engine = {.struct_size = sizeof engine,
                               .abi = CBN_ABI_VERSION,
                               .name = "reference",
-                              .version = "1",
-                              .description = "the reference in f64, rounded to f32",
-                              .run = run};
+                              .version = "2",
+                              .description = "the reference in long double, rounded to the results' types",
+                              .run = run,
+                              .abilities = CBN_IN_PLACE};
   return abi == CBN_ABI_VERSION && *options == '\0' ? &engine : NULL;
 }

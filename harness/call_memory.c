@@ -214,7 +214,24 @@ static const cbn_damage no_damage = {.verdict = CBN_VERDICT_PASS, .role = -1, .e
 
 /* --------------------------------------------------------------------------------------------------------- plan */
 
+/* The result that a call may put in the place of that role. */
+static int result_of(int role) {
+  return role == CBN_ROLE_INPUT ? CBN_ROLE_OUTPUT : role == CBN_ROLE_GRAD_OUTPUT ? CBN_ROLE_GRAD_INPUT : -1;
+}
+
+static bool is_in_place(int role, const cbn_call *call) {
+  const int result = result_of(role);
+  return result >= 0 && call->tensor[role] != NULL && call->tensor[result] != NULL &&
+         call->tensor[role]->data != NULL && call->tensor[role]->data == call->tensor[result]->data;
+}
+
+const cbn_place *cbn_call_memory_place(const cbn_call_memory *plan, int role) {
+  return &plan->place[plan->in_place[role] ? result_of(role) : role];
+}
+
 static enum cbn_use use_of(int role, const cbn_call *call) {
+  for (int other = 0; other < CBN_ROLE_COUNT; other++)
+    if (result_of(other) == role && is_in_place(other, call)) return CBN_USE_UPDATE;
   switch (role) {
   case CBN_ROLE_RUNNING_MEAN:
   case CBN_ROLE_RUNNING_VAR:
@@ -233,7 +250,8 @@ bool cbn_call_memory_plan(cbn_call_memory *plan, const cbn_call *call, cbn_error
   size_t cursor = 0;
   for (int role = 0; role < CBN_ROLE_COUNT; role++) {
     const cbn_tensor *tensor = call->tensor[role];
-    if (tensor == NULL) continue;
+    plan->in_place[role] = is_in_place(role, call);
+    if (tensor == NULL || plan->in_place[role]) continue;
     int64_t low, high;
     CBN_CHECK(cbn_tensor_reach(tensor, &low, &high), error, "the %s has a type, shape or strides that no memory has",
               cbn_role_name(role));

@@ -38,14 +38,19 @@ typedef struct cbn_place {
   size_t zero;       /* where the element with all indices zero is */
 } cbn_place;
 
+/* In a call that works in place two roles are one tensor; the place is that of the result, which is updated. */
 typedef struct cbn_call_memory {
   cbn_place place[CBN_ROLE_COUNT];
+  bool in_place[CBN_ROLE_COUNT]; /* the role has the place of its result */
   size_t size;         /* bytes of shared memory that the call takes */
   size_t updated_size; /* bytes of all tensors that are updated in place */
 } cbn_call_memory;
 
 /* Lays the call's tensors out. False where one cannot be carried: an impossible type, rank, extent or stride. */
 bool cbn_call_memory_plan(cbn_call_memory *plan, const cbn_call *call, cbn_error *error);
+
+/* Where the tensor with that role lies. */
+const cbn_place *cbn_call_memory_place(const cbn_call_memory *plan, int role);
 
 /* Fills the shared memory for a run; `pass` is 0 or 1 and chooses the poison. */
 void cbn_call_memory_fill(const cbn_call_memory *plan, unsigned char *base, int pass);

@@ -178,22 +178,92 @@ static bool read_mode(const cbn_case_parser *p, const cbn_value *map, enum cbn_m
 /* What a constructor refuses needs no input. */
 static const cbn_tensor_source no_input = {.has_shape = true, .shape.rank = -1};
 
-/* The input stands with the step, or once with the case's tensors. */
-static bool read_one_step(const cbn_case_parser *p, const cbn_value *map, const cbn_value *expect,
-                          const cbn_value *inputs, const cbn_value *otherwise, cbn_step *step, cbn_error *error) {
+static bool expects_gradients(const cbn_expectation *expect) {
+  return expect->tensor[CBN_ROLE_GRAD_INPUT] != NULL || expect->tensor[CBN_ROLE_GRAD_WEIGHT] != NULL ||
+         expect->tensor[CBN_ROLE_GRAD_BIAS] != NULL;
+}
+
+/* A call. Its input and grad_output stand with the step, or once with the case's tensors. */
+static bool read_call(const cbn_case_parser *p, const cbn_value *map, const cbn_value *inputs,
+                      const cbn_value *otherwise, cbn_step *step, cbn_error *error) {
+  const cbn_value *expect = cbn_value_get(map, "expect");
   if (!read_mode(p, map, &step->mode, error)) return false;
   if (expect == NULL) REFUSE(p, map, "missing-key", "'expect' is missing");
-  if (cbn_value_get(inputs, "input") == NULL) inputs = otherwise;
-  if (!read_tensor(p, inputs, CBN_ROLE_INPUT, &step->input, error) ||
+  const cbn_value *of_input = cbn_value_get(inputs, "input") == NULL ? otherwise : inputs;
+  const cbn_value *of_grad = cbn_value_get(inputs, "grad_output") == NULL ? otherwise : inputs;
+  if (!read_tensor(p, of_input, CBN_ROLE_INPUT, &step->input, error) ||
+      !read_tensor(p, of_grad, CBN_ROLE_GRAD_OUTPUT, &step->grad_output, error) ||
       !read_expectation(p, expect, expect, &step->expect, error))
     return false;
   if (step->input == NULL && !step->expect.rejected) REFUSE(p, map, "missing-tensor", "the tensor 'input' is missing");
   if (step->input == NULL) step->input = &no_input;
+  if (step->grad_output == NULL && expects_gradients(&step->expect))
+    REFUSE(p, expect, "missing-tensor", "a gradient is expected, but there is no 'grad_output'");
+  return true;
+}
+
+/* `params` with those of `changes` in the place of its own. */
+static bool merge_params(const cbn_case_parser *p, const cbn_value *params, const cbn_value *changes,
+                         const cbn_value **merged, cbn_error *error) {
+  const size_t most = (params != NULL ? params->as.map.count : 0) + changes->as.map.count;
+  cbn_value *map = cbn_arena_allocate(p->arena, sizeof *map);
+  const cbn_value **keys = cbn_arena_allocate(p->arena, (most + 1) * sizeof *keys);
+  const cbn_value **items = cbn_arena_allocate(p->arena, (most + 1) * sizeof *items);
+  if (map == NULL || keys == NULL || items == NULL) REFUSE(p, changes, "memory", "the file needs more than it may");
+  size_t count = 0;
+  for (size_t i = 0; params != NULL && i < params->as.map.count; i++) {
+    if (cbn_value_get(changes, params->as.map.keys[i]->as.string.text) != NULL) continue;
+    keys[count] = params->as.map.keys[i];
+    items[count++] = params->as.map.items[i];
+  }
+  for (size_t i = 0; i < changes->as.map.count; i++) {
+    keys[count] = changes->as.map.keys[i];
+    items[count++] = changes->as.map.items[i];
+  }
+  *map = *changes;
+  map->as.map.keys = keys;
+  map->as.map.items = items;
+  map->as.map.count = count;
+  *merged = map;
+  return true;
+}
+
+static bool may_change(const cbn_dialect_operator *operator, const cbn_value *name) {
+  for (const char *const *known = operator->changeable; known != NULL && *known != NULL; known++)
+    if (cbn_value_is(name, *known)) return true;
+  return false;
+}
+
+/* What a step does to the layer before its call: reset, params, tensors. `params` are those in force before. */
+static bool read_changes(const cbn_case_parser *p, const cbn_value *map, const cbn_value *params, cbn_step *step,
+                         cbn_error *error) {
+  static const char *const loaded[] = {"weight", "bias", "running_mean", "running_var", NULL};
+  static const int roles[] = {CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
+  const cbn_value *reset = cbn_value_get(map, "reset"), *changes = cbn_value_get(map, "params");
+  const cbn_value *tensors = cbn_value_get(map, "tensors");
+  step->params = params;
+  if (reset != NULL && reset->kind != CBN_BOOLEAN) REFUSE(p, reset, "type", "'reset' must be true or false");
+  step->reset = reset != NULL && reset->as.boolean;
+  if (step->reset && !p->operator->resets)
+    REFUSE(p, reset, "reset", "%s of %s has no way to reset its statistics", p->operator->name, p->dialect->name);
+  if (changes != NULL) {
+    if (changes->kind != CBN_MAP)
+      REFUSE(p, changes, "type", "params must be a map, got a %s", cbn_value_kind_name(changes->kind));
+    for (size_t i = 0; i < changes->as.map.count; i++)
+      if (!may_change(p->operator, changes->as.map.keys[i]))
+        REFUSE(p, changes->as.map.keys[i], "params", "%s of %s does not let '%.60s' change between calls",
+               p->operator->name, p->dialect->name, changes->as.map.keys[i]->as.string.text);
+    if (!merge_params(p, params, changes, &step->params, error)) return false;
+  }
+  if (tensors == NULL) return true;
+  if (!check_map(p, tensors, tensors, "the tensors of a step", loaded, error)) return false;
+  for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+    if (!read_tensor(p, tensors, roles[i], &step->load[roles[i]], error)) return false;
   return true;
 }
 
 static bool read_steps(const cbn_case_parser *p, const cbn_value *map, cbn_case *golden, cbn_error *error) {
-  static const char *const keys[] = {"mode", "input", "grad_output", "expect", NULL};
+  static const char *const keys[] = {"reset", "params", "tensors", "mode", "input", "grad_output", "expect", NULL};
   const cbn_value *tensors = cbn_value_get(map, "tensors"), *const * items;
   golden->has_steps = cbn_value_get(map, "steps") != NULL;
   golden->step_count = 1;
@@ -202,12 +272,14 @@ static bool read_steps(const cbn_case_parser *p, const cbn_value *map, cbn_case 
   cbn_step *steps = cbn_arena_allocate(p->arena, golden->step_count * sizeof *steps);
   if (steps == NULL) REFUSE(p, map, "memory", "the file needs more than it may");
   golden->steps = steps;
-  if (!golden->has_steps) return read_one_step(p, map, cbn_value_get(map, "expect"), tensors, NULL, steps, error);
+  steps[0].params = golden->params;
+  if (!golden->has_steps) return read_call(p, map, tensors, NULL, steps, error);
   if (cbn_value_get(map, "expect") != NULL || cbn_value_get(map, "mode") != NULL)
     REFUSE(p, cbn_value_get(map, "steps"), "steps", "with 'steps', mode and expect stand in the steps");
   for (size_t i = 0; i < golden->step_count; i++) {
     if (!check_map(p, items[i], items[i], "a step", keys, error) ||
-        !read_one_step(p, items[i], cbn_value_get(items[i], "expect"), items[i], tensors, &steps[i], error))
+        !read_changes(p, items[i], i == 0 ? golden->params : steps[i - 1].params, &steps[i], error) ||
+        !read_call(p, items[i], items[i], tensors, &steps[i], error))
       return false;
   }
   return true;
@@ -268,8 +340,7 @@ static bool is_by_hand(const char *source) { return strncmp(source, "by hand", s
 
 static bool read_case_tensors(const cbn_case_parser *p, const cbn_value *map, cbn_case *golden, cbn_error *error) {
   static const char *const keys[] = {"input", "weight", "bias", "running_mean", "running_var", "grad_output", NULL};
-  static const int roles[] = {CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
-                              CBN_ROLE_GRAD_OUTPUT};
+  static const int roles[] = {CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
   const cbn_value *tensors = cbn_value_get(map, "tensors");
   if (tensors == NULL || tensors->kind == CBN_NULL) return true;
   if (!check_map(p, tensors, tensors, "tensors", keys, error)) return false;
@@ -281,9 +352,15 @@ static bool read_case_tensors(const cbn_case_parser *p, const cbn_value *map, cb
 static bool read_layout(const cbn_case_parser *p, const cbn_value *map, cbn_case *golden, cbn_error *error) {
   const cbn_value *value = cbn_value_get(map, "layout");
   const bool last = cbn_value_is(value, "channels_last") || cbn_value_is(value, "NHWC");
-  golden->layout = last ? CBN_CHANNELS_LAST : CBN_CONTIGUOUS;
-  if (value != NULL && !last && !cbn_value_is(value, "contiguous") && !cbn_value_is(value, "NCHW"))
-    REFUSE(p, value, "layout", "'layout' must be contiguous or channels_last");
+  const bool strided = cbn_value_is(value, "strided");
+  golden->layout = last ? CBN_CHANNELS_LAST : strided ? CBN_STRIDED : CBN_CONTIGUOUS;
+  if (value != NULL && !last && !strided && !cbn_value_is(value, "contiguous") && !cbn_value_is(value, "NCHW"))
+    REFUSE(p, value, "layout", "'layout' must be contiguous, channels_last or strided");
+  const cbn_value *in_place = cbn_value_get(map, "in_place");
+  if (in_place != NULL && in_place->kind != CBN_BOOLEAN) REFUSE(p, in_place, "type", "'in_place' must be true or false");
+  golden->in_place = in_place != NULL && in_place->as.boolean;
+  if (golden->in_place && p->operator->kind != CBN_OPERATOR_BATCHNORM)
+    REFUSE(p, in_place, "in-place", "only a batch normalization can work in place");
   return true;
 }
 
@@ -297,8 +374,8 @@ static bool check_id(const cbn_case_parser *p, const cbn_value *map, const char 
 }
 
 bool cbn_parse_case(const cbn_case_parser *p, size_t i, cbn_case *golden, cbn_error *error) {
-  static const char *const keys[] = {"id",   "comment", "flags", "source",     "params",   "tensors", "layout",
-                                     "mode", "expect",  "steps", "documented", "upstream", NULL};
+  static const char *const keys[] = {"id",       "comment", "flags",  "source", "params",     "tensors",  "layout",
+                                     "in_place", "mode",    "expect", "steps",  "documented", "upstream", NULL};
   const cbn_value *map = p->cases[i], *params;
   if (!check_map(p, map, map, "a case", keys, error)) return false;
   *golden = (cbn_case){.file = p->file, .line = map->line, .dialect = p->dialect, .operator= p->operator};

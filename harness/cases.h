@@ -19,6 +19,7 @@ typedef struct cbn_tensor_source {
   enum cbn_content content;
   bool has_shape;        /* always, but for .npy files */
   cbn_shape shape;
+  bool has_type;         /* else f32, of an expected tensor the result's own */
   int32_t type;
   const cbn_value *values; /* a list, flat or nested as the shape */
   cbn_fill fill;
@@ -46,10 +47,14 @@ typedef struct cbn_expectation {
 
 enum cbn_mode { CBN_MODE_DEFAULT, CBN_MODE_TRAIN, CBN_MODE_EVAL };
 
-/* One call of the layer. */
+/* One call of the layer, and what is done to it before. */
 typedef struct cbn_step {
+  bool reset;                                    /* the statistics and the count of calls are those of a new layer */
+  const cbn_value *params;                       /* from here on: the case's, with what this and earlier steps change */
+  const cbn_tensor_source *load[CBN_ROLE_COUNT]; /* put into the layer; NULL where it keeps its own */
   enum cbn_mode mode;
   const cbn_tensor_source *input;
+  const cbn_tensor_source *grad_output; /* NULL: no gradients are asked for */
   cbn_expectation expect;
 } cbn_step;
 
@@ -79,6 +84,7 @@ typedef struct cbn_case {
   const cbn_value *params; /* a map, or NULL for none */
   const cbn_tensor_source *tensor[CBN_ROLE_COUNT];
   enum cbn_layout layout;
+  bool in_place;
   bool has_steps;
   const cbn_step *steps; /* at least one */
   size_t step_count;

@@ -169,14 +169,19 @@ static bool copy_text(char *to, size_t size, const json_t *answer, const char *k
   return true;
 }
 
+/* A word of bits; 0 where the answer does not have it. */
+static bool read_bits(const json_t *answer, const char *key, uint32_t *bits) {
+  const json_t *value = json_object_get(answer, key);
+  *bits = 0;
+  if (value == NULL) return true;
+  if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > UINT32_MAX) return false;
+  *bits = (uint32_t)json_integer_value(value);
+  return true;
+}
+
 static bool read_identity(const json_t *answer, cbn_engine_identity *identity) {
-  const json_t *arithmetic = json_object_get(answer, "arithmetic");
-  if (!json_is_integer(arithmetic) || json_integer_value(arithmetic) < 0 ||
-      json_integer_value(arithmetic) > UINT32_MAX) {
-    return false;
-  }
-  identity->arithmetic = (uint32_t)json_integer_value(arithmetic);
-  return copy_text(identity->name, sizeof identity->name, answer, "name") &&
+  return json_object_get(answer, "arithmetic") != NULL && read_bits(answer, "arithmetic", &identity->arithmetic) &&
+         read_bits(answer, "abilities", &identity->abilities) && copy_text(identity->name, sizeof identity->name, answer, "name") &&
          copy_text(identity->version, sizeof identity->version, answer, "version") &&
          copy_text(identity->description, sizeof identity->description, answer, "description");
 }
@@ -223,7 +228,7 @@ static json_t *run_request(cbn_engine_process *process, const cbn_call *call, co
   json_object_set_new_nocheck(header, "threads", json_integer(call->threads > 0 ? call->threads : 1));
   json_object_set_new_nocheck(header, "memory", json_integer((json_int_t)process->memory.size));
   for (int role = 0; role < CBN_ROLE_COUNT; role++) {
-    const cbn_place *place = &plan->place[role];
+    const cbn_place *place = cbn_call_memory_place(plan, role);
     if (place->tensor == NULL) continue;
     json_object_set_new_nocheck(tensors, cbn_role_name(role), cbn_tensor_to_json(place->tensor, (int64_t)place->zero));
   }

@@ -13,7 +13,7 @@ typedef struct cbn_engine_process cbn_engine_process;
 
 typedef struct cbn_engine_identity {
   char name[64], version[64], description[256];
-  uint32_t arithmetic;
+  uint32_t arithmetic, abilities;
 } cbn_engine_identity;
 
 typedef struct cbn_engine_limits {

@@ -56,7 +56,11 @@ static bool is_drawn(const cbn_tensor_source *source) {
 static bool has_random_fill(const cbn_case *golden) {
   bool drawn = false;
   for (int role = 0; role < CBN_ROLE_COUNT; role++) drawn = drawn || is_drawn(golden->tensor[role]);
-  for (size_t i = 0; i < golden->step_count; i++) drawn = drawn || is_drawn(golden->steps[i].input);
+  for (size_t i = 0; i < golden->step_count; i++) {
+    const cbn_step *step = &golden->steps[i];
+    drawn = drawn || is_drawn(step->input) || is_drawn(step->grad_output);
+    for (int role = 0; role < CBN_ROLE_COUNT; role++) drawn = drawn || is_drawn(step->load[role]);
+  }
   return drawn;
 }
 
@@ -189,78 +193,88 @@ static void check_claims(evaluation *e) {
 
 /* ------------------------------------------------------------------------------------------------- the engine */
 
-/* Describes and allocates a tensor in the case's layout; a copy of `from` where that is not NULL. */
-static bool make_laid_out(cbn_tensor *tensor, int32_t rank, const int64_t *extent, enum cbn_layout layout,
-                          const cbn_tensor *from) {
-  if (!cbn_tensor_describe(tensor, CBN_F32, rank, extent, layout) || !cbn_tensor_allocate(tensor)) return false;
-  if (from != NULL) cbn_tensor_copy(tensor, from);
-  return true;
-}
-
-/* One step's call: the tensors that the engine sees. */
+/* A call with the memory of its tensors, as the engine sees them. */
 typedef struct engine_call {
-  cbn_call call;
-  cbn_tensor input, weight, output; /* in the case's layout, of the weight a convolution's */
-  bool owns_inputs;
+  cbn_step_call made;
+  cbn_tensor tensor[CBN_ROLE_COUNT]; /* in the case's layout; the engine's own for results */
+  bool owned[CBN_ROLE_COUNT];
 } engine_call;
 
 static void engine_call_release(engine_call *c) {
-  if (c->owns_inputs) cbn_tensor_release(&c->input);
-  if (c->owns_inputs) cbn_tensor_release(&c->weight);
-  cbn_tensor_release(&c->output);
+  for (int role = 0; role < CBN_ROLE_COUNT; role++)
+    if (c->owned[role]) cbn_tensor_release(&c->tensor[role]);
 }
 
-static bool prepare_call(evaluation *e, cbn_solved_step *solved, engine_call *c) {
-  cbn_plan *plan = &solved->plan;
-  const bool conv = plan->kind == CBN_OPERATOR_CONV;
+/* Whose memory a result takes where the engine works in place. */
+static int in_place_of(int role) {
+  return role == CBN_ROLE_OUTPUT ? CBN_ROLE_INPUT : role == CBN_ROLE_GRAD_INPUT ? CBN_ROLE_GRAD_OUTPUT : -1;
+}
+
+/* Activations, and a convolution's weight, have the case's layout; all else is dense. */
+static enum cbn_layout layout_of(const evaluation *e, int32_t rank) {
+  return rank > 1 ? e->golden->layout : CBN_CONTIGUOUS;
+}
+
+/* Memory for one tensor: a copy of `from`, or, where that is NULL, of a result. */
+static bool own_tensor(evaluation *e, engine_call *c, int role, int32_t type, int32_t rank, const int64_t *extent,
+                       const cbn_tensor *from) {
+  cbn_tensor *tensor = &c->tensor[role];
+  c->owned[role] =
+      cbn_tensor_describe(tensor, type, rank, extent, layout_of(e, rank)) && cbn_tensor_allocate(tensor);
+  if (c->owned[role] && from != NULL) cbn_tensor_copy(tensor, from);
+  return c->owned[role];
+}
+
+static bool prepare_tensor(evaluation *e, const cbn_solved_step *solved, engine_call *c, int role) {
+  cbn_call *call = &c->made.call;
   int64_t extent[CBN_MAX_RANK];
-  *c = (engine_call){.call = {.struct_size = sizeof c->call,
-                              .operator_kind = (int32_t)plan->kind,
-                              .conv = conv ? &plan->conv : NULL,
-                              .batchnorm = conv ? NULL : &plan->batchnorm,
-                              .threads = e->options->threads},
-                     .input = solved->input,
-                     .weight = e->solution.tensor[CBN_ROLE_WEIGHT]};
-  c->owns_inputs = e->golden->layout != CBN_CONTIGUOUS;
-  if (c->owns_inputs) {
-    const cbn_tensor input = c->input, weight = c->weight;
-    c->input.data = c->weight.data = NULL;
-    if (!make_laid_out(&c->input, input.rank, input.extent, e->golden->layout, &input)) return false;
-    if (weight.data != NULL && !make_laid_out(&c->weight, weight.rank, weight.extent, e->golden->layout, &weight))
-      return false;
+  const int32_t rank = cbn_call_extents(call, role, extent);
+  const cbn_tensor *given = call->tensor[role];
+  if (rank == 0) return true;
+  call->tensor[role] = &c->tensor[role];
+  if (role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR) {
+    c->tensor[role] = e->running[role - CBN_ROLE_RUNNING_MEAN];
+  } else if (given != NULL && layout_of(e, rank) == CBN_CONTIGUOUS && !e->golden->in_place) {
+    c->tensor[role] = *given;
+  } else if (e->golden->in_place && in_place_of(role) >= 0) {
+    c->tensor[role] = c->tensor[in_place_of(role)];
+  } else {
+    const bool of_layer = role == CBN_ROLE_GRAD_WEIGHT || role == CBN_ROLE_GRAD_BIAS;
+    const int32_t type = given != NULL ? given->type : of_layer ? solved->layer_type : solved->input.type;
+    return own_tensor(e, c, role, type, rank, extent, given);
   }
-  const int32_t rank = conv ? cbn_conv_extents(&plan->conv, CBN_ROLE_OUTPUT, extent)
-                            : cbn_batchnorm_extents(&plan->batchnorm, CBN_ROLE_OUTPUT, extent);
-  if (!make_laid_out(&c->output, rank, extent, e->golden->layout, NULL)) return false;
-  const cbn_tensor *tensors[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &c->input,
-                                               [CBN_ROLE_WEIGHT] = &c->weight,
-                                               [CBN_ROLE_BIAS] = &e->solution.tensor[CBN_ROLE_BIAS],
-                                               [CBN_ROLE_RUNNING_MEAN] = &e->running[0],
-                                               [CBN_ROLE_RUNNING_VAR] = &e->running[1],
-                                               [CBN_ROLE_OUTPUT] = &c->output};
-  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
-    const int32_t has =
-        conv ? cbn_conv_extents(&plan->conv, role, extent) : cbn_batchnorm_extents(&plan->batchnorm, role, extent);
-    c->call.tensor[role] = has > 0 ? tensors[role] : NULL;
-  }
+  return true;
+}
+
+/* The call in that direction. Inputs come before the results that may take their place. */
+static bool prepare_call(evaluation *e, const cbn_solved_step *solved, engine_call *c) {
+  c->made.call.threads = e->options->threads;
+  for (int role = 0; role < CBN_ROLE_COUNT; role++)
+    if (!prepare_tensor(e, solved, c, role)) return false;
   return true;
 }
 
 /* The engine answered; was it right? */
-static bool judge_step(evaluation *e, const cbn_solved_step *solved, const engine_call *c, cbn_step_result *step) {
+static bool judge_call(evaluation *e, const cbn_solved_step *solved, const engine_call *c, int direction,
+                       cbn_step_result *step) {
+  static const int results[] = {CBN_ROLE_OUTPUT,     CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
+                                CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT,  CBN_ROLE_GRAD_BIAS};
   const cbn_plan *plan = &solved->plan;
-  const cbn_tensor *const actual[] = {&c->output, &e->running[0], &e->running[1]};
-  static const int roles[] = {CBN_ROLE_OUTPUT, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
-  for (int i = 0; i < 3; i++) {
-    const cbn_shape native = cbn_native_shape(solved, roles[i]);
-    const cbn_expected *expected = &solved->expected[roles[i]];
+  const int32_t spatial_rank =
+      plan->kind == CBN_OPERATOR_CONV ? plan->conv.spatial_rank : plan->batchnorm.spatial_rank;
+  for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
+    const int role = results[i];
+    const bool statistic = role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR;
+    const cbn_tensor *actual = statistic ? &e->running[role - CBN_ROLE_RUNNING_MEAN] : c->made.call.tensor[role];
+    const cbn_expected *expected = &solved->expected[role];
+    const cbn_shape native = cbn_native_shape(solved, role);
+    if (actual == NULL || actual->rank == 0 || (statistic && direction != CBN_FORWARD)) continue;
     if (expected->rank > 0) {
-      cbn_judge_tensor(roles[i], &native, expected, actual[i], e->options->maps, &step->tensor[step->tensor_count++]);
-    } else if (e->solution.large && roles[i] == CBN_ROLE_OUTPUT &&
-               !cbn_judge_large(&plan->conv, &solved->input, &e->solution.tensor[CBN_ROLE_WEIGHT],
-                                plan->conv.has_bias ? &e->solution.tensor[CBN_ROLE_BIAS] : NULL, e->arithmetic,
-                                e->options->seed, &native, &c->output, &step->tensor[step->tensor_count++],
-                                &e->result->exact)) {
+      cbn_judge_tensor(role, &native, spatial_rank, expected, actual, e->options->maps,
+                       &step->tensor[step->tensor_count++]);
+    } else if (e->solution.large && role == CBN_ROLE_OUTPUT &&
+               !cbn_judge_large(&c->made.conv, c->made.call.tensor, e->arithmetic, e->options->seed, &native,
+                                &step->tensor[step->tensor_count++], &e->result->exact)) {
       return false;
     }
   }
@@ -311,33 +325,51 @@ static bool accept_answer(evaluation *e, const cbn_engine_answer *answer) {
   }
 }
 
-static bool run_step(evaluation *e, size_t i) {
-  cbn_solved_step *solved = &e->solution.steps[i];
-  cbn_step_result *step = &e->result->steps[i];
-  engine_call c;
+/* One direction of a step. Returns false if nothing more can be said of the case. */
+static bool run_call(evaluation *e, size_t i, int direction, engine_call *c) {
+  const cbn_solved_step *solved = &e->solution.steps[i];
   cbn_engine_answer answer;
   const cbn_error none_left = {"memory: there is none left for the engine's tensors"};
-  bool memory = prepare_call(e, solved, &c), usable = false;
+  bool memory = prepare_call(e, solved, c), usable = false;
   if (memory) {
     e->result->asked = true;
-    cbn_engine_run(e->engine, &c.call, e->options->timeout_seconds, !e->solution.large, &answer);
+    cbn_engine_run(e->engine, &c->made.call, e->options->timeout_seconds, !e->solution.large, &answer);
     usable = accept_answer(e, &answer);
-    if (usable) memory = judge_step(e, solved, &c, step);
-    if (usable && memory) report_mismatches(e, i);
+    if (usable) memory = judge_call(e, solved, c, direction, &e->result->steps[i]);
   }
-  engine_call_release(&c);
   if (!memory) fail_case(e->result, &none_left);
   return memory && usable;
 }
 
-static bool begin_running(evaluation *e) {
-  static const int roles[] = {CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
-  for (int i = 0; i < 2; i++) {
-    const cbn_tensor *given = &e->solution.tensor[roles[i]];
-    if (given->data != NULL && !make_laid_out(&e->running[i], given->rank, given->extent, CBN_CONTIGUOUS, given))
+/* Gives the engine the statistics that were put into the layer before the step. */
+static bool refresh_running(evaluation *e, const cbn_solved_step *solved) {
+  for (int k = 0; k < 2; k++) {
+    const cbn_held_tensor *held = &solved->layer[CBN_ROLE_RUNNING_MEAN + k];
+    if (!held->fresh) continue;
+    cbn_tensor *running = &e->running[k];
+    cbn_tensor_release(running);
+    if (!cbn_tensor_describe(running, held->tensor->type, held->tensor->rank, held->tensor->extent, CBN_CONTIGUOUS) ||
+        !cbn_tensor_allocate(running))
       return false;
+    cbn_tensor_copy(running, held->tensor);
   }
   return true;
+}
+
+/* The gradients come first: they are those of a call with the statistics as they were before it. */
+static bool run_step(evaluation *e, size_t i) {
+  static const int directions[] = {CBN_GRAD_INPUT, CBN_GRAD_WEIGHT, CBN_GRAD_BIAS, CBN_FORWARD};
+  const cbn_error none_left = {"memory: there is none left for the running statistics"};
+  bool going = refresh_running(e, &e->solution.steps[i]);
+  if (!going) fail_case(e->result, &none_left);
+  for (size_t k = 0; going && k < sizeof directions / sizeof directions[0]; k++) {
+    engine_call c = {.made.call.tensor = {NULL}};
+    if (!cbn_step_call_make(&e->solution.steps[i], directions[k], &c.made)) continue;
+    going = run_call(e, i, directions[k], &c);
+    engine_call_release(&c);
+  }
+  if (going) report_mismatches(e, i);
+  return going;
 }
 
 /* ------------------------------------------------------------------------------------------------- the verdict */
@@ -399,24 +431,13 @@ static const char *mode_name(const cbn_case *golden, const cbn_step *step) {
   return cbn_step_trains(golden, step) ? "train" : "eval";
 }
 
-/* Gradients are described by the format, not computed by this version: such a case must not pass unseen. */
-static bool expects_gradients(const cbn_case *golden) {
-  for (size_t i = 0; i < golden->step_count; i++)
-    for (int role = CBN_ROLE_GRAD_INPUT; role <= CBN_ROLE_GRAD_BIAS; role++)
-      if (golden->steps[i].expect.tensor[role] != NULL) return true;
-  return golden->tensor[CBN_ROLE_GRAD_OUTPUT] != NULL;
-}
-
 static void evaluate_solved(evaluation *e) {
-  const cbn_error none_left = {"memory: there is none left for the running statistics"};
   e->result->work = e->solution.work;
   e->result->exact = is_exact(&e->solution);
   e->result->vacuous = is_vacuous(&e->solution);
-  if (!begin_running(e)) {
-    fail_case(e->result, &none_left);
-    return;
-  }
-  for (size_t i = 0; i < e->solution.count; i++)
+  const bool able = !e->golden->in_place || (cbn_engine_identify(e->engine)->abilities & CBN_IN_PLACE);
+  if (!able) decide(e->result, CBN_VERDICT_UNSUPPORTED, "the engine does not say that it can work in place");
+  for (size_t i = 0; able && i < e->solution.count; i++)
     if (!e->solution.steps[i].rejected && !run_step(e, i)) break;
   if (e->result->bad_case) return;
   check_expectations(e);
@@ -434,6 +455,7 @@ void cbn_evaluate(const cbn_case *golden, const cbn_case_set *set, cbn_engine_pr
                   .result = result,
                   .arithmetic = cbn_engine_identify(engine)->arithmetic};
   if (golden->operator->kind == CBN_OPERATOR_CONV) e.arithmetic &= ~(uint32_t)CBN_TWO_PASS_STATISTICS;
+  else e.arithmetic &= ~(uint32_t)(CBN_TF32_PRODUCTS | CBN_BF16_PRODUCTS);
   cbn_error error = {"memory: there is none left"};
   *result = (cbn_case_result){.golden = golden, .verdict = CBN_VERDICT_COUNT, .share = NAN};
   result->steps = calloc(golden->step_count, sizeof *result->steps);
@@ -442,8 +464,6 @@ void cbn_evaluate(const cbn_case *golden, const cbn_case_set *set, cbn_engine_pr
   const cbn_solve_options solve = solve_options(&e);
   if (result->steps == NULL || result->claims == NULL || result->upstream_holds == NULL) {
     fail_case(result, &error);
-  } else if (expects_gradients(golden)) {
-    decide(result, CBN_VERDICT_UNSUPPORTED, "gradients are not computed by this version");
   } else {
     for (size_t i = 0; i < golden->step_count; i++) result->steps[i].mode = mode_name(golden, &golden->steps[i]);
     cbn_solve_options stated = solve;

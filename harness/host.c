@@ -165,6 +165,8 @@ static void start(host *h, const json_t *request) {
   json_object_set_new(description, "version", text_to_json(h->engine->version, 1024));
   json_object_set_new(description, "description", text_to_json(h->engine->description, 1024));
   json_object_set_new(description, "arithmetic", json_integer(h->engine->arithmetic));
+  const bool knows_abilities = h->engine->struct_size >= offsetof(cbn_engine, abilities) + sizeof h->engine->abilities;
+  json_object_set_new(description, "abilities", json_integer(knows_abilities ? h->engine->abilities : 0));
   send_reply(h, description);
 }
 

@@ -36,21 +36,33 @@ static int64_t window_start(int64_t centre, int64_t extent) {
   return start < 0 ? 0 : start > last ? last : start;
 }
 
-static void describe_plane(const cbn_shape *native, const int64_t *worst, cbn_map *map) {
-  static const char *const names[2][5] = {{"c"}, {"n", "c", "d", "h", "w"}};
-  if (native->rank < 3) {
-    snprintf(map->axes, sizeof map->axes, native->rank == 1 ? "channels" : "N x C");
+/* The name of axis `a` of a tensor with that role: n, c of activations, o, c of a weight, then the spatial axes. */
+static char axis_name(int role, int32_t rank, int32_t spatial_rank, int32_t a) {
+  const int32_t spatial = a - (rank - spatial_rank); /* -1: the last before the spatial axes */
+  if (rank == 1) return 'c';
+  if (spatial >= 0) return "dhw"[3 - spatial_rank + spatial];
+  return spatial == -1 ? 'c' : role == CBN_ROLE_GRAD_WEIGHT ? 'o' : 'n';
+}
+
+static void describe_plane(int role, const cbn_shape *native, int32_t spatial_rank, const int64_t *worst,
+                           cbn_map *map) {
+  const int32_t rank = native->rank;
+  if (rank == 1) {
+    snprintf(map->axes, sizeof map->axes, "channels");
     return;
   }
-  size_t length = (size_t)snprintf(map->axes, sizeof map->axes, "H x W at");
-  const int32_t missing = native->rank == 3; /* an unbatched image */
-  for (int32_t a = 0; a < native->rank - 2; a++)
-    length += (size_t)snprintf(map->axes + length, sizeof map->axes - length, "%s %s=%" PRId64, a == 0 ? "" : ",",
-                               names[1][a + missing], worst[a]);
+  char names[CBN_MAX_NATIVE_RANK];
+  for (int32_t a = 0; a < rank; a++) names[a] = axis_name(role, rank, spatial_rank, a);
+  size_t length = (size_t)snprintf(map->axes, sizeof map->axes, "%c x %c", names[rank - 2] - 'a' + 'A',
+                                   names[rank - 1] - 'a' + 'A');
+  for (int32_t a = 0; a < rank - 2; a++)
+    length += (size_t)snprintf(map->axes + length, sizeof map->axes - length, "%s %c=%" PRId64, a == 0 ? " at" : ",",
+                               names[a], worst[a]);
 }
 
 /* The window of the last two axes (the last one of a vector) around the worst element. */
-static void keep_map(const cbn_expected *expected, const cbn_tensor *actual, cbn_tensor_result *r) {
+static void keep_map(const cbn_expected *expected, const cbn_tensor *actual, int32_t spatial_rank,
+                     cbn_tensor_result *r) {
   const int32_t rank = r->shape.rank;
   cbn_map *map = expected->count == 0 ? NULL : calloc(1, sizeof *map);
   if (map == NULL) return;
@@ -70,18 +82,18 @@ static void keep_map(const cbn_expected *expected, const cbn_tensor *actual, cbn
       map->actual[cell] = cbn_tensor_get(actual, element);
       map->share[cell] = cbn_interval_share(&interval, map->actual[cell]);
     }
-  describe_plane(&r->shape, r->worst, map);
+  describe_plane(r->role, &r->shape, spatial_rank, r->worst, map);
   r->map = map;
 }
 
-void cbn_judge_tensor(int role, const cbn_shape *native, const cbn_expected *expected, const cbn_tensor *actual,
-                      bool maps, cbn_tensor_result *result) {
+void cbn_judge_tensor(int role, const cbn_shape *native, int32_t spatial_rank, const cbn_expected *expected,
+                      const cbn_tensor *actual, bool maps, cbn_tensor_result *result) {
   *result = (cbn_tensor_result){.role = role, .shape = *native};
   for (int64_t i = 0; i < expected->count; i++) {
     const cbn_interval interval = cbn_expected_at(expected, i);
     note(result, &interval, cbn_tensor_get(actual, i), actual, i);
   }
-  if (maps) keep_map(expected, actual, result);
+  if (maps) keep_map(expected, actual, spatial_rank, result);
 }
 
 /* ------------------------------------------------------------------------------------------------ large outputs */
@@ -105,14 +117,14 @@ static double largest_integer(const cbn_tensor *tensor) {
 }
 
 /* Every f32 sum of an engine exact, and every summed filter exact in f32? Then all sums below are exact in f64. */
-static bool sums_are_exact(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight,
-                           const cbn_tensor *bias) {
-  const double x = largest_integer(input), w = largest_integer(weight), b = largest_integer(bias);
+static bool sums_are_exact(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT]) {
+  const double x = largest_integer(tensor[CBN_ROLE_INPUT]), w = largest_integer(tensor[CBN_ROLE_WEIGHT]);
+  const double b = largest_integer(tensor[CBN_ROLE_BIAS]);
   const double products =
       (double)(conv->in_channels / conv->groups * cbn_extent_product(conv->spatial_rank, conv->kernel));
   const double channels = (double)(conv->out_channels / conv->groups) * 61;
-  return products * x * w + b <= 0x1p24 && channels * fmax(w, b) <= 0x1p24 &&
-         channels * (products * x * w + b) <= 0x1p53;
+  return tensor[CBN_ROLE_INPUT]->type == CBN_F32 && products * x * w + b <= 0x1p24 &&
+         channels * fmax(w, b) <= 0x1p24 && channels * (products * x * w + b) <= 0x1p53;
 }
 
 /* The problem whose output channels are the SUMS sums of each group. */
@@ -139,21 +151,32 @@ static bool summed_allocate(const cbn_conv *conv, summed *s) {
                          !cbn_tensor_allocate(&s->bias)))
     return false;
   rank = cbn_conv_extents(&s->conv, CBN_ROLE_OUTPUT, extent);
-  return cbn_expected_allocate(&s->output, rank, extent);
+  return cbn_expected_allocate(&s->output, CBN_F32, rank, extent);
+}
+
+/* Where the taps for output channel `o` and input channel `c` of its group begin in a dense weight. */
+static int64_t taps_at(const cbn_conv *conv, int64_t o, int64_t c) {
+  const int64_t outs = conv->out_channels / conv->groups, ins = conv->in_channels / conv->groups;
+  const int64_t taps = cbn_extent_product(conv->spatial_rank, conv->kernel);
+  return (conv->transposed ? (o / outs * ins + c) * outs + o % outs : o * ins + c) * taps;
+}
+
+static void add_scaled(const cbn_tensor *to, int64_t target, double c, double value) {
+  cbn_tensor_set(to, target, cbn_tensor_get(to, target) + c * value);
 }
 
 /* Adds each output channel's filter and bias, weighted, to the sums of its group. */
 static void sum_filters(const cbn_conv *conv, const cbn_tensor *weight, const cbn_tensor *bias, const summed *s) {
-  const int64_t filter = cbn_tensor_count(weight) / conv->out_channels, share = conv->out_channels / conv->groups;
+  const int64_t taps = cbn_extent_product(conv->spatial_rank, conv->kernel);
+  const int64_t outs = conv->out_channels / conv->groups, ins = conv->in_channels / conv->groups;
   for (int64_t o = 0; o < conv->out_channels; o++)
     for (int k = 0; k < SUMS; k++) {
-      const int64_t target = o / share * SUMS + k;
-      const double c = channel_weight(k, o % share);
-      for (int64_t i = 0; i < filter; i++)
-        cbn_tensor_set(&s->weight, target * filter + i,
-                       cbn_tensor_get(&s->weight, target * filter + i) + c * cbn_tensor_get(weight, o * filter + i));
-      if (bias != NULL)
-        cbn_tensor_set(&s->bias, target, cbn_tensor_get(&s->bias, target) + c * cbn_tensor_get(bias, o));
+      const int64_t target = o / outs * SUMS + k;
+      const double factor = channel_weight(k, o % outs);
+      for (int64_t i = 0; i < ins * taps; i++)
+        add_scaled(&s->weight, taps_at(&s->conv, target, i / taps) + i % taps, factor,
+                   cbn_tensor_get(weight, taps_at(conv, o, i / taps) + i % taps));
+      if (bias != NULL) add_scaled(&s->bias, target, factor, cbn_tensor_get(bias, o));
     }
 }
 
@@ -178,16 +201,16 @@ static void compare_sums(const cbn_conv *conv, const cbn_tensor *actual, const s
       }
 }
 
-static bool judge_samples(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight,
-                          const cbn_tensor *bias, uint32_t arithmetic, uint64_t seed, const cbn_tensor *actual,
-                          cbn_tensor_result *r) {
+static bool judge_samples(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT], uint32_t arithmetic,
+                          uint64_t seed, cbn_tensor_result *r) {
+  const cbn_tensor *actual = tensor[CBN_ROLE_OUTPUT];
   const int64_t column = conv->batch * conv->out_channels;
   const int64_t positions = cbn_extent_product(conv->spatial_rank, actual->extent + 2);
   int64_t position[CBN_SAMPLES][CBN_MAX_SPATIAL];
   cbn_interval *intervals = calloc((size_t)(CBN_SAMPLES * column) + 1, sizeof *intervals);
   if (intervals == NULL) return false;
   cbn_sample_positions(conv->spatial_rank, actual->extent + 2, seed, position);
-  const bool memory = cbn_reference_conv_at(conv, input, weight, bias, arithmetic, CBN_SAMPLES,
+  const bool memory = cbn_reference_conv_at(conv, tensor, arithmetic, actual->type, CBN_SAMPLES,
                                             (const int64_t(*)[CBN_MAX_SPATIAL])position, intervals);
   for (int64_t i = 0; memory && i < CBN_SAMPLES * column; i++) {
     int64_t p = 0;
@@ -199,21 +222,22 @@ static bool judge_samples(const cbn_conv *conv, const cbn_tensor *input, const c
   return memory;
 }
 
-bool cbn_judge_large(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight, const cbn_tensor *bias,
-                     uint32_t arithmetic, uint64_t seed, const cbn_shape *native, const cbn_tensor *actual,
-                     cbn_tensor_result *result, bool *exact) {
+bool cbn_judge_large(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT], uint32_t arithmetic,
+                     uint64_t seed, const cbn_shape *native, cbn_tensor_result *result, bool *exact) {
   *result = (cbn_tensor_result){.role = CBN_ROLE_OUTPUT, .shape = *native, .sampled = true};
-  if (cbn_tensor_count(actual) == 0) return true;
-  *exact = sums_are_exact(conv, input, weight, bias);
+  if (cbn_tensor_count(tensor[CBN_ROLE_OUTPUT]) == 0) return true;
+  *exact = sums_are_exact(conv, tensor);
   if (*exact) {
     summed s;
     const bool memory = summed_allocate(conv, &s);
-    if (memory) sum_filters(conv, weight, bias, &s);
-    const bool computed =
-        memory && cbn_reference_conv(&s.conv, input, &s.weight, conv->has_bias ? &s.bias : NULL, arithmetic, &s.output);
-    if (computed) compare_sums(conv, actual, &s, result);
+    if (memory) sum_filters(conv, tensor[CBN_ROLE_WEIGHT], tensor[CBN_ROLE_BIAS], &s);
+    const cbn_tensor *summed_tensor[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = tensor[CBN_ROLE_INPUT],
+                                                       [CBN_ROLE_WEIGHT] = &s.weight,
+                                                       [CBN_ROLE_BIAS] = conv->has_bias ? &s.bias : NULL};
+    const bool computed = memory && cbn_reference_conv(&s.conv, summed_tensor, arithmetic, &s.output);
+    if (computed) compare_sums(conv, tensor[CBN_ROLE_OUTPUT], &s, result);
     summed_release(&s);
     if (!computed) return false;
   }
-  return judge_samples(conv, input, weight, bias, arithmetic, seed, actual, result);
+  return judge_samples(conv, tensor, arithmetic, seed, result);
 }

@@ -131,12 +131,17 @@ static void check_case(lint *l, const cbn_case *golden) {
 
 /* --------------------------------------------------------------------------------------------------- the same */
 
+static size_t print_source(const cbn_tensor_source *source, char *text, size_t size) {
+  return source == NULL || source->node == NULL ? 0 : cbn_value_print(source->node, text, size);
+}
+
 /* All that decides a case's result, printed. */
 static char *print_question(const cbn_case *g) {
   char *text = malloc(PRINTED_BYTES);
   size_t length = 0;
   if (text == NULL) return NULL;
-  length += (size_t)snprintf(text, PRINTED_BYTES, "%s %s %d ", g->dialect->name, g->operator->name, (int)g->layout);
+  length += (size_t)snprintf(text, PRINTED_BYTES, "%s %s %d %d ", g->dialect->name, g->operator->name, (int)g->layout,
+                             (int)g->in_place);
   if (g->params != NULL) length += cbn_value_print(g->params, text + length, PRINTED_BYTES - length);
   for (int role = 0; role < CBN_ROLE_COUNT; role++)
     if (g->tensor[role] != NULL && length + 64 < PRINTED_BYTES) {
@@ -144,9 +149,13 @@ static char *print_question(const cbn_case *g) {
       length += cbn_value_print(g->tensor[role]->node, text + length, PRINTED_BYTES - length);
     }
   for (size_t i = 0; i < g->step_count && length + 64 < PRINTED_BYTES; i++) {
-    length += (size_t)snprintf(text + length, PRINTED_BYTES - length, " step %d ", (int)g->steps[i].mode);
-    const cbn_value *input = g->steps[i].input->node;
-    if (input != NULL) length += cbn_value_print(input, text + length, PRINTED_BYTES - length);
+    const cbn_step *step = &g->steps[i];
+    length += (size_t)snprintf(text + length, PRINTED_BYTES - length, " step %d %d ", (int)step->mode, (int)step->reset);
+    if (step->params != NULL) length += cbn_value_print(step->params, text + length, PRINTED_BYTES - length);
+    length += print_source(step->input, text + length, PRINTED_BYTES - length);
+    length += print_source(step->grad_output, text + length, PRINTED_BYTES - length);
+    for (int role = 0; role < CBN_ROLE_COUNT && length + 64 < PRINTED_BYTES; role++)
+      length += print_source(step->load[role], text + length, PRINTED_BYTES - length);
   }
   return text;
 }

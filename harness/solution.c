@@ -9,16 +9,22 @@
 #include "core/checked.h"
 #include "harness/yaml.h"
 
-/* Bytes that the reference takes for an output element (value, bound, own, flags) and for a tap of the kernel (three
- * offsets). */
-enum { EXPECTED_BYTES = 25, TAP_BYTES = 24 };
+/* Bytes that the reference takes for an element of a result (value, bound, own, flags) and for a pair of indices along
+ * an axis (three offsets). */
+enum { EXPECTED_BYTES = 25, PAIR_BYTES = 24 };
+
+static const int layer_roles[] = {CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
+static const int gradient_roles[] = {CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT, CBN_ROLE_GRAD_BIAS};
+enum {
+  LAYER_ROLES = sizeof layer_roles / sizeof layer_roles[0],
+  GRADIENT_ROLES = sizeof gradient_roles / sizeof gradient_roles[0]
+};
 
 /* What changes from step to step. */
 typedef struct state {
-  cbn_expected mean, var; /* what an engine holds; rank 0 before the first batch normalization */
+  cbn_expected mean, var;                  /* what an engine holds; rank 0 before the first batch normalization */
+  const cbn_tensor *layer[CBN_ROLE_COUNT]; /* as last put there; NULL before */
 } state;
-
-static const int statistics[] = {CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
 
 /* ------------------------------------------------------------------------------------------------------- plans */
 
@@ -26,11 +32,24 @@ bool cbn_step_trains(const cbn_case *golden, const cbn_step *step) {
   return step->mode == CBN_MODE_DEFAULT ? golden->dialect->trains_by_default : step->mode == CBN_MODE_TRAIN;
 }
 
+/* The type that the case gives any of the layer's own tensors, else that of the first input. */
+static int32_t layer_type(const cbn_case *golden) {
+  for (int i = 0; i < LAYER_ROLES; i++)
+    if (golden->tensor[layer_roles[i]] != NULL) return golden->tensor[layer_roles[i]]->type;
+  return golden->steps[0].input->type;
+}
+
 static bool plan_step(const cbn_case *golden, const cbn_step *step, int64_t trained, const cbn_shape *input,
                       cbn_solved_step *solved) {
-  const cbn_request request = {
-      .params = golden->params, .input = *input, .training = cbn_step_trains(golden, step), .trained = trained};
-  solved->rejected = !golden->operator->plan(&request, &solved->plan, &solved->rejection);
+  const cbn_request request = {.params = step->params,
+                               .input = *input,
+                               .input_type = step->input->type,
+                               .layer_type = layer_type(golden),
+                               .training = cbn_step_trains(golden, step),
+                               .trained = trained};
+  solved->rejected = !golden->operator->plan(golden->operator, &request, &solved->plan, &solved->rejection);
+  solved->layer_type = request.layer_type;
+  solved->has_gradients = step->grad_output != NULL;
   return !solved->rejected;
 }
 
@@ -49,26 +68,50 @@ static int64_t plan_work(const cbn_plan *plan) {
   return plan->kind == CBN_OPERATOR_CONV ? cbn_conv_work(&plan->conv) : cbn_batchnorm_work(&plan->batchnorm);
 }
 
-/* Bytes of all f32 tensors of a plan. Validation has checked that each fits in 63 bits as f64. */
-static bool plan_bytes(const cbn_plan *plan, int64_t *bytes) {
+static bool is_activation(int role) {
+  return role == CBN_ROLE_INPUT || role == CBN_ROLE_OUTPUT || role == CBN_ROLE_GRAD_INPUT ||
+         role == CBN_ROLE_GRAD_OUTPUT;
+}
+
+static bool is_gradient(int role) { return role >= CBN_ROLE_GRAD_INPUT && role <= CBN_ROLE_GRAD_BIAS; }
+
+/* Bytes of all tensors of a plan. Validation has checked that each fits in 63 bits as f64. */
+static bool plan_bytes(const cbn_plan *plan, bool gradients, int64_t *bytes) {
   *bytes = 0;
-  for (int role = 0; role <= CBN_ROLE_OUTPUT; role++)
-    if (role != CBN_ROLE_GRAD_OUTPUT && !cbn_add(*bytes, 4 * plan_count(plan, role), bytes)) return false;
+  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
+    const bool of_gradients = is_gradient(role) || role == CBN_ROLE_GRAD_OUTPUT;
+    if ((gradients || !of_gradients) && !cbn_add(*bytes, 8 * plan_count(plan, role), bytes)) return false;
+  }
   return true;
 }
 
-/* What the reference needs besides: its results, and the offsets of the kernel's taps. */
-static bool reference_bytes(const cbn_plan *plan, int64_t results, int64_t *bytes) {
-  const bool conv = plan->kind == CBN_OPERATOR_CONV;
-  int64_t taps;
-  return cbn_multiply(TAP_BYTES, conv ? cbn_extent_product(plan->conv.spatial_rank, plan->conv.kernel) : 0, &taps) &&
-         cbn_multiply(EXPECTED_BYTES, results, bytes) && cbn_add(*bytes, taps, bytes);
+/* The longest list of index pairs along one axis that the reference makes: the kernel's taps, a gradient's positions, or
+ * both where a mode reads elements more than once. */
+static bool axis_pairs(const cbn_conv *conv, int a, bool gradients, int64_t *most) {
+  const int64_t output = cbn_conv_output_extent(conv, a), input = conv->input[a];
+  const int64_t positions = output > input ? output : input;
+  *most = conv->kernel[a];
+  if (gradients && conv->padding_mode != CBN_PAD_ZEROS)
+    return cbn_multiply(positions, conv->kernel[a], most) && cbn_add(*most, conv->kernel[a], most);
+  if (gradients && positions > *most) *most = positions;
+  return true;
+}
+
+/* What the reference needs besides: its results, and lists of index pairs. */
+static bool reference_bytes(const cbn_plan *plan, bool gradients, int64_t *bytes) {
+  int64_t pairs = 0, most, results = plan_count(plan, CBN_ROLE_OUTPUT);
+  for (int a = 0; plan->kind == CBN_OPERATOR_CONV && a < plan->conv.spatial_rank; a++)
+    if (!axis_pairs(&plan->conv, a, gradients, &most) || !cbn_add(pairs, most, &pairs)) return false;
+  for (int i = 0; gradients && i < GRADIENT_ROLES; i++)
+    if (!cbn_add(results, plan_count(plan, gradient_roles[i]), &results)) return false;
+  return cbn_multiply(PAIR_BYTES, pairs, &pairs) && cbn_multiply(EXPECTED_BYTES, results, bytes) &&
+         cbn_add(*bytes, pairs, bytes);
 }
 
 static bool is_large(const cbn_plan *plan) {
   int64_t bytes;
   return plan->kind == CBN_OPERATOR_CONV &&
-         (plan_work(plan) > CBN_LARGE_WORK || !plan_bytes(plan, &bytes) || bytes > CBN_LARGE_BYTES);
+         (plan_work(plan) > CBN_LARGE_WORK || !plan_bytes(plan, false, &bytes) || bytes / 2 > CBN_LARGE_BYTES);
 }
 
 uint32_t cbn_stated_arithmetic(const cbn_case *golden) { return golden->by_hand ? 0 : golden->dialect->arithmetic; }
@@ -91,47 +134,63 @@ static bool refuse(const cbn_case *golden, const cbn_value *at, cbn_error *error
   return cbn_yaml_refuse(error, golden->file, at != NULL ? at : &place, rule, text, name, golden->id);
 }
 
-/* The tensor with the extents that the plan says: given by the case, or the layer's own initial value. */
-static bool make_tensor(const cbn_case *golden, int role, const cbn_plan *plan, const cbn_solve_options *options,
-                        cbn_tensor *tensor, cbn_error *error) {
-  const cbn_tensor_source *source = golden->tensor[role];
+/* A tensor of the layer: given by the case, or the layer's own initial value. */
+static bool make_layer_tensor(const cbn_case *golden, const cbn_tensor_source *source, int role, const cbn_plan *plan,
+                              int32_t type, const cbn_solve_options *options, cbn_tensor *tensor, cbn_error *error) {
   const char *name = cbn_role_name(role);
   int64_t extent[CBN_MAX_RANK];
   const int32_t rank = plan_extents(plan, role, extent);
-  if (rank == 0 || tensor->data != NULL) return true;
   if (source == NULL || source->content == CBN_CONTENT_NONE) {
     if (!plan->has_initial[role])
       return refuse(golden, source != NULL ? source->node : NULL, error, "missing-tensor",
                     "the tensor '%s' of %s is missing", name);
-    if (!cbn_tensor_describe(tensor, CBN_F32, rank, extent, CBN_CONTIGUOUS) || !cbn_tensor_allocate(tensor))
+    if (!cbn_tensor_describe(tensor, type, rank, extent, CBN_CONTIGUOUS) || !cbn_tensor_allocate(tensor))
       return refuse(golden, NULL, error, "memory", "there is none left for the tensor '%s' of %s", name);
     for (int64_t i = 0; i < cbn_tensor_count(tensor); i++) cbn_tensor_set(tensor, i, plan->initial[role]);
     return true;
   }
-  if (source->type != CBN_F32)
-    return refuse(golden, source->node, error, "type", "the tensor '%s' of %s must be f32 in this version", name);
+  if (source->type != type)
+    return refuse(golden, source->node, error, "type", "the tensor '%s' of %s has another type than the layer", name);
   CBN_FORWARD(cbn_source_materialise(source, golden->file, role, options->seed, options->memory_bytes, tensor, error));
   if (tensor->rank == rank && memcmp(tensor->extent, extent, (size_t)rank * sizeof *extent) == 0) return true;
+  cbn_tensor_release(tensor);
   return refuse(golden, source->node, error, "shape", "the tensor '%s' of %s has another shape than the parameters say",
                 name);
 }
 
-static bool make_input(const cbn_case *golden, const cbn_step *step, const cbn_solve_options *options,
-                       cbn_solved_step *solved, cbn_error *error) {
-  const cbn_tensor_source *source = step->input;
+/* Input or grad_output of a call, whose elements are dense either way: a batch axis of extent 1 in front changes
+ * nothing. */
+static bool make_activation(const cbn_case *golden, const cbn_tensor_source *source, int role,
+                            const cbn_solve_options *options, const cbn_solved_step *solved, cbn_tensor *tensor,
+                            cbn_error *error) {
   if (source->content == CBN_CONTENT_NONE)
     return refuse(golden, source->node, error, "missing-tensor",
-                  "the tensor '%s' of %s has neither values, fill nor npy", "input");
-  if (source->type != CBN_F32)
-    return refuse(golden, source->node, error, "type", "the tensor '%s' of %s must be f32 in this version", "input");
+                  "the tensor '%s' of %s has neither values, fill nor npy", cbn_role_name(role));
   cbn_tensor native;
   int64_t extent[CBN_MAX_RANK];
-  CBN_FORWARD(cbn_source_materialise(source, golden->file, CBN_ROLE_INPUT, options->seed, options->memory_bytes,
-                                     &native, error));
-  const int32_t rank = plan_extents(&solved->plan, CBN_ROLE_INPUT, extent);
-  cbn_tensor_describe(&solved->input, CBN_F32, rank, extent, CBN_CONTIGUOUS);
-  solved->input.data = native.data; /* dense either way: a batch axis of extent 1 in front changes nothing */
-  return true;
+  CBN_FORWARD(
+      cbn_source_materialise(source, golden->file, role, options->seed, options->memory_bytes, &native, error));
+  const int32_t rank = plan_extents(&solved->plan, role, extent), drop = solved->plan.unbatched;
+  const bool fits = native.rank == rank - drop &&
+                    memcmp(native.extent, extent + drop, (size_t)native.rank * sizeof *extent) == 0;
+  if (fits) {
+    cbn_tensor_describe(tensor, native.type, rank, extent, CBN_CONTIGUOUS);
+    tensor->data = native.data;
+    return true;
+  }
+  cbn_tensor_release(&native);
+  return refuse(golden, source->node, error, "shape", "the tensor '%s' of %s has another shape than the output",
+                cbn_role_name(role));
+}
+
+static bool make_activations(const cbn_case *golden, const cbn_step *step, const cbn_solve_options *options,
+                             cbn_solved_step *solved, cbn_error *error) {
+  CBN_FORWARD(make_activation(golden, step->input, CBN_ROLE_INPUT, options, solved, &solved->input, error));
+  if (step->grad_output == NULL) return true;
+  if (step->grad_output->type != step->input->type)
+    return refuse(golden, step->grad_output->node, error, "type", "the tensor '%s' of %s has another type than the input",
+                  "grad_output");
+  return make_activation(golden, step->grad_output, CBN_ROLE_GRAD_OUTPUT, options, solved, &solved->grad_output, error);
 }
 
 /* The shape of the input before it is made: a .npy file says its own. */
@@ -149,11 +208,15 @@ static bool input_shape(const cbn_case *golden, const cbn_step *step, const cbn_
 }
 
 /* Adds what a step needs to `total`; steps are kept, so they add up. */
-static bool count_memory(const cbn_case *golden, const cbn_plan *plan, const cbn_solve_options *options, int64_t *total,
-                         cbn_error *error) {
-  int64_t bytes, reference;
-  const int64_t results = is_large(plan) ? 0 : plan_count(plan, CBN_ROLE_OUTPUT);
-  const bool fits = plan_bytes(plan, &bytes) && reference_bytes(plan, results, &reference) &&
+static bool count_memory(const cbn_case *golden, const cbn_solved_step *solved, const cbn_solve_options *options,
+                         int64_t *total, cbn_error *error) {
+  int64_t bytes, reference = 0;
+  const cbn_plan *plan = &solved->plan;
+  if (is_large(plan) && solved->has_gradients)
+    return refuse(golden, NULL, error, "large", "the gradients%s of %s are too large to be judged element by element",
+                  "");
+  const bool fits = plan_bytes(plan, solved->has_gradients, &bytes) &&
+                    (is_large(plan) || reference_bytes(plan, solved->has_gradients, &reference)) &&
                     cbn_add(bytes, reference, &bytes) && cbn_add(bytes, *total, &bytes);
   if (fits && bytes <= options->memory_bytes) {
     *total = bytes;
@@ -168,56 +231,113 @@ static bool count_memory(const cbn_case *golden, const cbn_plan *plan, const cbn
 
 /* --------------------------------------------------------------------------------------------------- reference */
 
+bool cbn_step_call_make(const cbn_solved_step *step, int direction, cbn_step_call *made) {
+  const cbn_plan *plan = &step->plan;
+  const bool conv = plan->kind == CBN_OPERATOR_CONV, forward = direction == CBN_FORWARD;
+  *made = (cbn_step_call){.call = {.struct_size = sizeof made->call, .operator_kind = (int32_t)plan->kind},
+                          .conv = plan->conv,
+                          .batchnorm = plan->batchnorm};
+  if (!forward && (!step->has_gradients || (!conv && direction != CBN_GRAD_INPUT))) return false;
+  if (direction == CBN_GRAD_BIAS && !plan->conv.has_bias) return false;
+  made->conv.direction = made->batchnorm.direction = direction;
+  if (!forward) made->batchnorm.update_running = 0;
+  made->call.conv = conv ? &made->conv : NULL;
+  made->call.batchnorm = conv ? NULL : &made->batchnorm;
+  const cbn_tensor *const inputs[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &step->input,
+                                                    [CBN_ROLE_WEIGHT] = step->layer[CBN_ROLE_WEIGHT].tensor,
+                                                    [CBN_ROLE_BIAS] = step->layer[CBN_ROLE_BIAS].tensor,
+                                                    [CBN_ROLE_GRAD_OUTPUT] = &step->grad_output};
+  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
+    int64_t extent[CBN_MAX_RANK];
+    if (inputs[role] != NULL && cbn_call_extents(&made->call, role, extent) > 0) made->call.tensor[role] = inputs[role];
+  }
+  return true;
+}
+
 static bool copy_expected(const cbn_expected *from, cbn_expected *to) {
-  if (!cbn_expected_allocate(to, from->rank, from->extent)) return false;
+  if (!cbn_expected_allocate(to, from->type, from->rank, from->extent)) return false;
   for (int64_t i = 0; i < from->count; i++) cbn_expected_put(to, i, cbn_expected_at(from, i));
   return true;
 }
 
-/* The running statistics that the case gives, or the layer's own, as intervals without width. */
-static bool begin_statistics(const cbn_case *golden, const cbn_plan *plan, const cbn_solve_options *options,
-                             cbn_solution *solution, state *now, cbn_error *error) {
-  cbn_plan with_statistics = *plan; /* they exist whether or not this call uses them */
-  with_statistics.batchnorm.update_running = 1;
-  with_statistics.batchnorm.channels = plan->features;
-  cbn_expected *const held[] = {&now->mean, &now->var};
-  for (int i = 0; i < 2; i++) {
-    cbn_tensor *tensor = &solution->tensor[statistics[i]];
-    if (held[i]->rank != 0) continue;
-    if (!make_tensor(golden, statistics[i], &with_statistics, options, tensor, error)) {
-      if (plan_count(plan, statistics[i]) > 0) return false; /* a call that does not use them needs none that fit */
+/* Statistics as given, intervals without width. */
+static bool hold_statistic(const cbn_tensor *tensor, cbn_expected *held) {
+  cbn_expected_release(held);
+  if (!cbn_expected_allocate(held, tensor->type, 1, tensor->extent)) return false;
+  for (int64_t c = 0; c < held->count; c++) held->value[c] = cbn_tensor_get(tensor, c);
+  return true;
+}
+
+/* Puts the layer's tensors in place before a step: what the step loads; at first, and the statistics after a reset, what
+ * the case gives or the layer's initial values. A call that does not use the statistics needs none that fit. */
+static bool prepare_layer(const cbn_case *golden, const cbn_step *step, const cbn_solve_options *options, state *now,
+                          cbn_solved_step *solved, cbn_error *error) {
+  const bool norm = solved->plan.kind == CBN_OPERATOR_BATCHNORM;
+  cbn_plan whole = solved->plan; /* a layer has its statistics whether or not this call uses them */
+  if (norm) {
+    whole.batchnorm.update_running = 1;
+    whole.batchnorm.channels = solved->plan.features;
+  }
+  for (int i = 0; i < LAYER_ROLES; i++) {
+    const int role = layer_roles[i];
+    const bool statistic = role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR;
+    const cbn_plan *plan = statistic ? &whole : &solved->plan;
+    const bool reset = step->reset && statistic;
+    const bool fresh = step->load[role] != NULL || reset || now->layer[role] == NULL;
+    const cbn_tensor_source *source = step->load[role] != NULL ? step->load[role] : reset ? NULL : golden->tensor[role];
+    cbn_tensor *made = &solved->made[role];
+    int64_t extent[CBN_MAX_RANK];
+    if (plan_extents(plan, role, extent) == 0) continue;
+    if (fresh && make_layer_tensor(golden, source, role, plan, solved->layer_type, options, made, error)) {
+      now->layer[role] = made;
+    } else if (fresh) {
+      if (!statistic || plan_count(&solved->plan, role) > 0) return false;
       continue;
     }
-    if (!cbn_expected_allocate(held[i], 1, tensor->extent))
-      return refuse(golden, NULL, error, "memory", "there is none left for '%s' of %s", "statistics");
-    for (int64_t c = 0; c < held[i]->count; c++) held[i]->value[c] = cbn_tensor_get(tensor, c);
+    solved->layer[role] = (cbn_held_tensor){.tensor = now->layer[role], .fresh = fresh};
+    if (statistic && fresh && !hold_statistic(made, role == CBN_ROLE_RUNNING_MEAN ? &now->mean : &now->var))
+      return refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "statistics");
   }
   return true;
 }
 
-static const cbn_tensor *present(const cbn_plan *plan, int role, const cbn_tensor *tensor) {
+/* Memory for the result with that role. */
+static cbn_expected *allocate_result(cbn_solved_step *solved, int role) {
+  cbn_expected *result = &solved->expected[role];
   int64_t extent[CBN_MAX_RANK];
-  return plan_extents(plan, role, extent) > 0 ? tensor : NULL;
+  const int32_t rank = plan_extents(&solved->plan, role, extent);
+  const int32_t type = is_activation(role) ? solved->input.type : solved->layer_type;
+  return rank > 0 && cbn_expected_allocate(result, type, rank, extent) ? result : NULL;
 }
 
-static bool compute(const cbn_case *golden, const cbn_solve_options *options, const cbn_solution *solution, state *now,
-                    cbn_solved_step *solved, cbn_error *error) {
-  const cbn_plan *plan = &solved->plan;
-  const cbn_tensor *weight = present(plan, CBN_ROLE_WEIGHT, &solution->tensor[CBN_ROLE_WEIGHT]);
-  const cbn_tensor *bias = present(plan, CBN_ROLE_BIAS, &solution->tensor[CBN_ROLE_BIAS]);
-  cbn_expected *output = &solved->expected[CBN_ROLE_OUTPUT];
-  int64_t extent[CBN_MAX_RANK];
-  const int32_t rank = plan_extents(plan, CBN_ROLE_OUTPUT, extent);
-  bool memory = cbn_expected_allocate(output, rank, extent);
-  if (memory && plan->kind == CBN_OPERATOR_CONV) {
-    memory = cbn_reference_conv(&plan->conv, &solved->input, weight, bias, options->arithmetic, output);
-  } else if (memory) {
-    cbn_reference_batchnorm(&plan->batchnorm, &solved->input, weight, bias, &now->mean, &now->var, options->arithmetic,
-                            output);
-    memory = (now->mean.rank == 0 || copy_expected(&now->mean, &solved->expected[CBN_ROLE_RUNNING_MEAN])) &&
-             (now->var.rank == 0 || copy_expected(&now->var, &solved->expected[CBN_ROLE_RUNNING_VAR]));
+static bool compute_conv(const cbn_solve_options *options, cbn_solved_step *solved) {
+  static const int roles[] = {CBN_ROLE_OUTPUT, CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT, CBN_ROLE_GRAD_BIAS};
+  for (int direction = CBN_FORWARD; direction <= CBN_GRAD_BIAS; direction++) {
+    cbn_step_call made;
+    if (!cbn_step_call_make(solved, direction, &made)) continue;
+    const cbn_expected *result = allocate_result(solved, roles[direction]);
+    if (result == NULL || !cbn_reference_conv(&made.conv, made.call.tensor, options->arithmetic, result)) return false;
   }
-  return memory || refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "results");
+  return true;
+}
+
+static bool compute_batchnorm(const cbn_solve_options *options, state *now, cbn_solved_step *solved) {
+  const cbn_batchnorm *b = &solved->plan.batchnorm;
+  cbn_step_call forward, backward;
+  cbn_expected *output = allocate_result(solved, CBN_ROLE_OUTPUT);
+  cbn_step_call_make(solved, CBN_FORWARD, &forward);
+  if (output == NULL) return false;
+  if (cbn_step_call_make(solved, CBN_GRAD_INPUT, &backward)) { /* before the statistics move on */
+    const cbn_expected *input = allocate_result(solved, CBN_ROLE_GRAD_INPUT);
+    const cbn_expected *weight = b->has_weight ? allocate_result(solved, CBN_ROLE_GRAD_WEIGHT) : NULL;
+    const cbn_expected *bias = b->has_bias ? allocate_result(solved, CBN_ROLE_GRAD_BIAS) : NULL;
+    if (input == NULL || (b->has_weight && weight == NULL) || (b->has_bias && bias == NULL)) return false;
+    cbn_reference_batchnorm_backward(&backward.batchnorm, backward.call.tensor, &now->mean, &now->var,
+                                     options->arithmetic, input, weight, bias);
+  }
+  cbn_reference_batchnorm(&forward.batchnorm, forward.call.tensor, &now->mean, &now->var, options->arithmetic, output);
+  return (now->mean.rank == 0 || copy_expected(&now->mean, &solved->expected[CBN_ROLE_RUNNING_MEAN])) &&
+         (now->var.rank == 0 || copy_expected(&now->var, &solved->expected[CBN_ROLE_RUNNING_VAR]));
 }
 
 /* Plans all steps and counts what they need, before anything is allocated. */
@@ -229,14 +349,15 @@ static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options,
     cbn_solved_step *solved = &solution->steps[solution->count];
     cbn_shape shape;
     CBN_FORWARD(input_shape(golden, step, options, &shape, error));
+    if (step->reset) trained = 0;
     const bool accepted = plan_step(golden, step, trained, &shape, solved);
     if (shape.rank < 0 && (accepted || solved->rejection.rule == CBN_RULE_INPUT_RANK))
       return refuse(golden, NULL, error, "missing-tensor", "the tensor '%s' of %s is missing", "input");
-    if (!accepted) { /* the batch of a refused call counts, if it has four axes */
+    if (!accepted) { /* the batch of a refused call counts, if it has as many axes as the layer takes */
       trained += cbn_step_trains(golden, step) && solved->rejection.rule != CBN_RULE_INPUT_RANK;
       continue;
     }
-    CBN_FORWARD(count_memory(golden, &solved->plan, options, &bytes, error));
+    CBN_FORWARD(count_memory(golden, solved, options, &bytes, error));
     if (options->other_variance) solved->plan.batchnorm.running_variance ^= CBN_VARIANCE_BIASED ^ CBN_VARIANCE_UNBIASED;
     trained += cbn_step_trains(golden, step);
     solution->work += plan_work(&solved->plan);
@@ -245,25 +366,25 @@ static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options,
   return true;
 }
 
-static bool solve_step(const cbn_case *golden, const cbn_solve_options *options, size_t i, cbn_solution *solution,
-                       state *now, cbn_error *error) {
-  cbn_solved_step *solved = &solution->steps[i];
-  const cbn_plan *plan = &solved->plan;
+static bool solve_step(const cbn_case *golden, const cbn_solve_options *options, const cbn_step *step,
+                       cbn_solved_step *solved, state *now, cbn_error *error) {
   if (solved->rejected) return true;
-  if (plan->kind == CBN_OPERATOR_BATCHNORM) CBN_FORWARD(begin_statistics(golden, plan, options, solution, now, error));
-  CBN_FORWARD(make_tensor(golden, CBN_ROLE_WEIGHT, plan, options, &solution->tensor[CBN_ROLE_WEIGHT], error));
-  CBN_FORWARD(make_tensor(golden, CBN_ROLE_BIAS, plan, options, &solution->tensor[CBN_ROLE_BIAS], error));
-  CBN_FORWARD(make_input(golden, &golden->steps[i], options, solved, error));
-  return is_large(plan) || compute(golden, options, solution, now, solved, error);
+  CBN_FORWARD(prepare_layer(golden, step, options, now, solved, error));
+  CBN_FORWARD(make_activations(golden, step, options, solved, error));
+  if (is_large(&solved->plan)) return true;
+  const bool memory = solved->plan.kind == CBN_OPERATOR_CONV ? compute_conv(options, solved)
+                                                             : compute_batchnorm(options, now, solved);
+  return memory || refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "results");
 }
 
 bool cbn_solve(const cbn_case *golden, const cbn_solve_options *options, cbn_solution *solution, cbn_error *error) {
-  state now = {0};
+  state now = {.mean.rank = 0};
   *solution = (cbn_solution){.steps = calloc(golden->step_count, sizeof *solution->steps)};
   bool solved = solution->steps != NULL ||
                 refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "steps");
   solved = solved && plan_steps(golden, options, solution, error);
-  for (size_t i = 0; solved && i < solution->count; i++) solved = solve_step(golden, options, i, solution, &now, error);
+  for (size_t i = 0; solved && i < solution->count; i++)
+    solved = solve_step(golden, options, &golden->steps[i], &solution->steps[i], &now, error);
   cbn_expected_release(&now.mean);
   cbn_expected_release(&now.var);
   return solved;
@@ -271,10 +392,14 @@ bool cbn_solve(const cbn_case *golden, const cbn_solve_options *options, cbn_sol
 
 void cbn_solution_release(cbn_solution *solution) {
   for (size_t i = 0; i < solution->count; i++) {
-    cbn_tensor_release(&solution->steps[i].input);
-    for (int role = 0; role < CBN_ROLE_COUNT; role++) cbn_expected_release(&solution->steps[i].expected[role]);
+    cbn_solved_step *step = &solution->steps[i];
+    cbn_tensor_release(&step->input);
+    cbn_tensor_release(&step->grad_output);
+    for (int role = 0; role < CBN_ROLE_COUNT; role++) {
+      cbn_tensor_release(&step->made[role]);
+      cbn_expected_release(&step->expected[role]);
+    }
   }
-  for (int role = 0; role < CBN_ROLE_COUNT; role++) cbn_tensor_release(&solution->tensor[role]);
   free(solution->steps);
   *solution = (cbn_solution){0};
 }
@@ -284,7 +409,7 @@ void cbn_solution_release(cbn_solution *solution) {
 cbn_shape cbn_native_shape(const cbn_solved_step *step, int role) {
   int64_t extent[CBN_MAX_RANK];
   cbn_shape shape = {.rank = plan_extents(&step->plan, role, extent)};
-  const bool drop = step->plan.unbatched && role == CBN_ROLE_OUTPUT;
+  const bool drop = step->plan.unbatched && is_activation(role);
   if (shape.rank == 0 && step->expected[role].rank > 0) { /* statistics that the call did not touch */
     shape.rank = step->expected[role].rank;
     memcpy(extent, step->expected[role].extent, sizeof extent);
@@ -311,11 +436,11 @@ static void print_shape(int32_t rank, const int64_t *extent, char *text, size_t 
   if (length < size) snprintf(text + length, size - length, ")");
 }
 
-/* A value made by hand: the exact result, which lies in value +- own, rounded once to f32. */
-static bool is_rounded_result(const cbn_interval *interval, double value) {
+/* A value made by hand: the exact result, which lies in value +- own, rounded once to its type. */
+static bool is_rounded_result(int32_t type, const cbn_interval *interval, double value) {
   if (!isfinite(interval->value) || interval->flags & CBN_INCONCLUSIVE) return cbn_interval_admits(interval, value);
-  return value >= (double)(float)(interval->value - interval->own) &&
-         value <= (double)(float)(interval->value + interval->own);
+  return value >= cbn_type_round(type, interval->value - interval->own) &&
+         value <= cbn_type_round(type, interval->value + interval->own);
 }
 
 static bool values_hold(const cbn_tensor *stated, const cbn_expected *expected, const char *name, bool by_hand,
@@ -323,7 +448,7 @@ static bool values_hold(const cbn_tensor *stated, const cbn_expected *expected, 
   for (int64_t i = 0; i < expected->count; i++) {
     const cbn_interval interval = cbn_expected_at(expected, i);
     const double value = cbn_tensor_get(stated, i);
-    if (by_hand ? is_rounded_result(&interval, value) : cbn_interval_admits(&interval, value)) continue;
+    if (by_hand ? is_rounded_result(expected->type, &interval, value) : cbn_interval_admits(&interval, value)) continue;
     int64_t index[CBN_MAX_RANK];
     char place[96];
     cbn_unravel(stated->rank, stated->extent, i, index);
@@ -348,7 +473,11 @@ static bool tensor_holds(const cbn_case *golden, const cbn_tensor_source *source
     CBN_FAIL(why, "the shape of %s is stated as %s, the reference says %s", name, stated_text, shape_text);
   }
   if (source->content == CBN_CONTENT_NONE || !values || solved->expected[role].rank == 0) return true;
-  CBN_FORWARD(cbn_source_materialise(source, golden->file, role, 0, INT64_MAX, &stated, why));
+  cbn_tensor_source typed = *source;
+  if (!source->has_type) typed.type = solved->expected[role].type;
+  CBN_CHECK(typed.type == solved->expected[role].type, why, "the type of %s is stated as %s, it is %s", name,
+            cbn_type_name(typed.type), cbn_type_name(solved->expected[role].type));
+  CBN_FORWARD(cbn_source_materialise(&typed, golden->file, role, 0, INT64_MAX, &stated, why));
   bool holds = same_shape(&shape, stated.rank, stated.extent) ||
                cbn_error_set(why, "the values stated for %s have another shape than %s", name, shape_text);
   holds = holds && values_hold(&stated, &solved->expected[role], name, by_hand, why);
@@ -429,13 +558,14 @@ static bool results_agree(const cbn_expected *a, const cbn_expected *b, const ch
 static cbn_interval *sampled_columns(const cbn_solution *solution, int64_t *count) {
   const cbn_solved_step *step = &solution->steps[solution->count - 1];
   const cbn_conv *conv = &step->plan.conv;
+  cbn_step_call made;
+  cbn_step_call_make(step, CBN_FORWARD, &made);
   int64_t extent[CBN_MAX_RANK], position[CBN_SAMPLES][CBN_MAX_SPATIAL];
   cbn_conv_extents(conv, CBN_ROLE_OUTPUT, extent);
   cbn_sample_positions(conv->spatial_rank, extent + 2, 0, position);
   *count = CBN_SAMPLES * conv->batch * conv->out_channels;
   cbn_interval *columns = calloc((size_t)*count, sizeof *columns);
-  if (columns == NULL || cbn_reference_conv_at(conv, &step->input, &solution->tensor[CBN_ROLE_WEIGHT],
-                                               conv->has_bias ? &solution->tensor[CBN_ROLE_BIAS] : NULL, 0, CBN_SAMPLES,
+  if (columns == NULL || cbn_reference_conv_at(conv, made.call.tensor, 0, step->input.type, CBN_SAMPLES,
                                                (const int64_t(*)[CBN_MAX_SPATIAL])position, columns))
     return columns;
   free(columns);
@@ -453,7 +583,8 @@ static bool samples_agree(const cbn_solution *a, const cbn_solution *b, cbn_erro
 }
 
 bool cbn_solutions_agree(const cbn_solution *a, const cbn_solution *b, cbn_error *why) {
-  static const int roles[] = {CBN_ROLE_OUTPUT, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
+  static const int roles[] = {CBN_ROLE_OUTPUT,     CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
+                              CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT,  CBN_ROLE_GRAD_BIAS};
   const cbn_solved_step *x = &a->steps[a->count - 1], *y = &b->steps[b->count - 1];
   if (x->rejected || y->rejected) {
     CBN_CHECK(x->rejected == y->rejected, why, "one of them is refused");
@@ -461,6 +592,7 @@ bool cbn_solutions_agree(const cbn_solution *a, const cbn_solution *b, cbn_error
   }
   for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
     const cbn_shape s = cbn_native_shape(x, roles[i]), t = cbn_native_shape(y, roles[i]);
+    if (is_gradient(roles[i]) && !(x->has_gradients && y->has_gradients)) continue;
     CBN_CHECK(same_shape(&s, t.rank, t.extent), why, "the shapes of %s differ", cbn_role_name(roles[i]));
     CBN_CHECK(a->large == b->large, why, "one of them is too large to be compared with the other");
     if (a->large && roles[i] == CBN_ROLE_OUTPUT && cbn_extent_product(s.rank, s.extent) > 0)

@@ -17,21 +17,40 @@ typedef struct cbn_solve_options {
   bool other_variance;  /* the running variance biased for unbiased and the other way round */
 } cbn_solve_options;
 
+/* What the layer holds during a step: weight, bias, statistics. */
+typedef struct cbn_held_tensor {
+  const cbn_tensor *tensor; /* NULL where the layer has none */
+  bool fresh;               /* put there before this step: given, loaded or reset */
+} cbn_held_tensor;
+
 typedef struct cbn_solved_step {
   bool rejected;
   cbn_rejection rejection; /* where rejected */
   cbn_plan plan;           /* else */
-  cbn_tensor input;        /* dense, with the batch axis */
+  int32_t layer_type;      /* of the layer's own tensors */
+  bool has_gradients;
+  cbn_tensor input, grad_output;         /* dense, with the batch axis */
+  cbn_tensor made[CBN_ROLE_COUNT];       /* what was put into the layer before this step */
+  cbn_held_tensor layer[CBN_ROLE_COUNT]; /* weight, bias, statistics (these as they were put there) */
   cbn_expected expected[CBN_ROLE_COUNT]; /* rank 0 where the step has no such result, or the case is large */
 } cbn_solved_step;
 
 typedef struct cbn_solution {
-  cbn_tensor tensor[CBN_ROLE_COUNT]; /* weight, bias, statistics before the first step; no data where absent */
   cbn_solved_step *steps;
   size_t count;
   bool large;
   int64_t work; /* multiply-adds, or elements of a batch normalization, of all steps */
 } cbn_solution;
+
+/* A step's problem in one of its directions: the plan's operator in `conv` or `batchnorm`, and the call without outputs
+ * and running statistics. The gradients of a batch normalization are one call, direction CBN_GRAD_INPUT. False where
+ * the step has no such direction. */
+typedef struct cbn_step_call {
+  cbn_call call;
+  cbn_conv conv;
+  cbn_batchnorm batchnorm;
+} cbn_step_call;
+bool cbn_step_call_make(const cbn_solved_step *step, int direction, cbn_step_call *made);
 
 /* Solves the case. False where the case itself is wrong: a tensor is missing, has another shape than the parameters
  * say, needs more memory than it may. Released with cbn_solution_release in either event. */

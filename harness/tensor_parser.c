@@ -189,6 +189,7 @@ bool cbn_parse_tensor(const char *file, const cbn_value *node, const char *name,
     REFUSE(node, "tensor", "the tensor '%s' must have one of values, fill and npy", name);
   if (type != NULL && (type->kind != CBN_STRING || (source->type = cbn_type_by_name(type->as.string.text)) < 0))
     REFUSE(type, "tensor", "the type of '%s' must be f32, f64, f16 or bf16", name);
+  source->has_type = type != NULL;
   source->has_shape = shape != NULL;
   if (shape == NULL && npy == NULL) REFUSE(node, "missing-key", "the tensor '%s' has no shape", name);
   if (shape != NULL && !read_shape(file, shape, name, &source->shape, error)) return false;

@@ -1,86 +1,176 @@
-/* Forward convolution as its definition reads, with a proven bound for every element.
+/* Convolution in all its directions as the definition reads, with a proven bound for every element.
  *
- *   y[n,o,p] = b[o] + sum over c, t of w[o,c,t] * x~[n, g(o)*C + c, q],    q = p*stride + t*dilation - pad_begin
+ * A convolution of x, the source, by w gives y, the result:
  *
- * For each output position p the taps t are sorted once into those that read an input element and those that meet
- * zeros; every batch entry and output channel then sums over channels and taps in f64, in which a product of two f32
- * is exact.
+ *   y[n,o,p] = b[o] + sum over c, t of w[o,c,t] * x~[n, g(o)*C + c, q],    q = p*stride + t*dilation - pad_begin.
  *
- * THE BOUND. Let n products enter an element, B = |b| + sum |x_i w_i|. An evaluation in f32, in any order, as any
- * tree, with or without fused multiply-add, takes each product through at most one rounding of its own and n
+ * Along each axis that is a relation between a source index i, a tap t and a result index p: position q of the extended
+ * source holds element i. The relation is written once (source_index); what is wanted decides which of the three stays
+ * fixed, and over which pairs of the other two the products run:
+ *
+ *   RESULT   y[n,o,p]  = b[o] + sum over c and the pairs (i, t) related to p of   x[n,c,i] * w[o,c,t]
+ *   SOURCE   dx[n,c,i] =        sum over o and the pairs (p, t) related to i of   g[n,o,p] * w[o,c,t]
+ *   FILTER   dw[o,c,t] =        sum over n and the pairs (i, p) related to t of   x[n,c,i] * g[n,o,p]
+ *   TOTAL    db[o]     =        sum over n and all p of                           g[n,o,p] * 1
+ *
+ * A transposed convolution is SOURCE of the convolution whose source is its output, plus a bias; its gradient with
+ * respect to the input is RESULT, to the weight FILTER with the parts of x and g exchanged.
+ *
+ * Sums run in long double (`wide`): exact products for all types but f64.
+ *
+ * THE BOUND. Let n products enter an element, B = |b| + sum |x_i w_i|. An evaluation in the working type, in any order,
+ * as any tree, with or without fused multiply-add, takes each product through at most one rounding of its own and n
  * additions, the bias through at most n additions, and every rounding is a factor 1 + d with |d| <= u as long as
  * nothing underflows. So the result is b (1+t_0) + sum x_i w_i (1+t_i) with |t_i| <= gamma(n+1) [Higham, lemma 3.1],
- * and its error at most gamma(n+1) B. Sums cannot lose to underflow (a sum of two f32 below the smallest normal is
+ * and its error at most gamma(n+1) B. Sums cannot lose to underflow (a sum of two floats below the smallest normal is
  * exact); a product, or a fused multiply-add, loses at most eta/2 in addition, and later roundings enlarge that by
- * at most 1 + gamma(n) = 1/(1 - n u); n of them stay below (2n+1) eta / (1 - n u). An accumulator wider than f32
- * errs less and rounds once to f32 at the end: a factor that gamma(n+1) contains, or eta/2, for which 2n+1 has room. An engine that flushes subnormals loses in addition whole terms with a subnormal
- * factor, Z = their sum of |x_i w_i|, and up to the smallest normal where eta stood.
+ * at most 1 + gamma(n) = 1/(1 - n u); n of them stay below (2n+1) eta / (1 - n u). An accumulator wider than the working
+ * type errs less and rounds once at the end: a factor that gamma(n+1) contains, or eta/2, for which 2n+1 has room. An
+ * engine that flushes subnormals loses in addition whole terms with a subnormal factor, Z = their sum of |x_i w_i|, and
+ * up to the smallest normal where eta stood. The rounding to a narrower storage type is added last (stored()).
+ *
+ * REDUCED PRODUCTS. Where an engine declares that it rounds or cuts factors to k bits first, each factor of a product
+ * is a factor 1 + d, |d| <= f = 2^(1-k), and a subnormal one may vanish (it enters Z): the exact sum of the products
+ * that are added is off by at most (2f + f^2) B, and B is larger by (1+f)^2.
  *
  * EXACTNESS. If every x is a multiple of a power of two g_x, every w of g_w, every b of g_b, then each partial sum
- * is a multiple of g = min(g_x g_w, g_b) and at most B in magnitude. If B <= 2^24 g, g >= eta (the smallest
- * normal where subnormals are flushed) and B is below overflow, all of them are representable in f32: no evaluation
- * rounds at all, and the bound is 0.
+ * is a multiple of g = min(g_x g_w, g_b) and at most B in magnitude. If B <= 2^p g, with p the bits of a partial sum,
+ * g >= eta (the smallest normal where subnormals are flushed) and B is below overflow, all of them are representable: no
+ * evaluation rounds before the result is stored, and the bound is 0 about the sum rounded to its type. Factors that are
+ * reduced to k bits stay what they are if they are at most 2^k times their grid.
  *
- * THE REFERENCE'S OWN ERROR is that of n additions in f64: gamma_64(n) B, and none in the exact case.
+ * THE REFERENCE'S OWN ERROR is that of n products and additions in wide arithmetic, gamma_wide(n+1) B, and of the double
+ * that holds the value; none in the exact case.
  *
  * OVERFLOW. Partial sums lie between -N(1+gamma) and P(1+gamma), where P and N are the sums of the positive and of
  * the negative terms. If neither end reaches overflow nothing can happen; if only the end on y's side does, and |y|
  * + bound reaches it too, the only other result is the infinity of y's sign; else nothing can be said.
  */
-#include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <convbn/reference.h>
-
-#include "reference/rounding.h"
+#include "reference/arithmetic.h"
 
 enum { OUTSIDE = -1 };
 
-/* The index of the input element that stands at position q of the extended input along one axis, OUTSIDE for a zero. */
-static int64_t source(const cbn_conv *conv, int axis, int64_t q) {
-  const int64_t extent = conv->input[axis], hole = conv->input_dilation[axis];
-  switch (conv->padding_mode) {
+enum wanted { RESULT, SOURCE, FILTER, TOTAL };
+
+/* One spatial axis of the underlying, not transposed, convolution. */
+typedef struct window {
+  int64_t source, result, kernel; /* extents */
+  int64_t stride, dilation, hole, pad;
+  int mode;
+} window;
+
+/* One axis' pairs for one wanted index, as offsets in the two factors, and what of the second factor meets a zero. */
+typedef struct pairs {
+  int64_t *a, *b, *zero;
+  int64_t related, zeros;
+} pairs;
+
+typedef struct problem {
+  enum wanted wanted;
+  int32_t type;                   /* of the result */
+  int32_t rank;
+  window window[CBN_MAX_SPATIAL];
+  int64_t batch, groups;
+  int64_t sources, results;       /* channels of one group */
+  const cbn_tensor *a, *b, *bias; /* the factors, and what the sums begin with (NULL: 0) */
+  arithmetic engine;
+  wide grid;                      /* g above; 0 where there is none */
+  wide factor_error;              /* f above */
+  bool factors_fit;               /* reduced to factor_bits, they stay what they are */
+  bool a_finite, b_finite;
+  pairs axis[CBN_MAX_SPATIAL];    /* axes that the problem does not have hold one pair of offsets 0 */
+} problem;
+
+/* The source index that stands at position q of the extended source along an axis, OUTSIDE for a zero. */
+static int64_t source_index(const window *w, int64_t q) {
+  switch (w->mode) {
   case CBN_PAD_REFLECT:
     if (q < 0) q = -q;
-    return q < extent ? q : 2 * (extent - 1) - q;
+    return q < w->source ? q : 2 * (w->source - 1) - q;
   case CBN_PAD_REPLICATE:
     if (q < 0) return 0;
-    return q < extent ? q : extent - 1;
-  case CBN_PAD_CIRCULAR: return (q + extent) % extent;
-  default: return q >= 0 && q % hole == 0 && q / hole < extent ? q / hole : OUTSIDE;
+    return q < w->source ? q : w->source - 1;
+  case CBN_PAD_CIRCULAR: return (q + w->source) % w->source;
+  default: return q >= 0 && q % w->hole == 0 && q / w->hole < w->source ? q / w->hole : OUTSIDE;
   }
 }
 
-/* What does not change from element to element. */
-typedef struct problem {
-  const cbn_conv *conv;
-  const cbn_tensor *input, *weight, *bias;
-  uint32_t arithmetic;
-  int64_t taps; /* kernel elements */
-  double grid;  /* g above; 0 where there is none */
-  bool weight_finite;
-  int64_t *read_x, *read_w; /* offsets of the taps that read an input element, in input and weight ... */
-  int64_t *zero_w;          /* ... and of those that meet a zero */
-  int64_t reads, zeros;
-} problem;
+/* The position that result p reads through tap t. */
+static int64_t position_read(const window *w, int64_t p, int64_t t) {
+  return p * w->stride + t * w->dilation - w->pad;
+}
 
-static double f32_at(const cbn_tensor *tensor, int64_t offset) { return (double)((const float *)tensor->data)[offset]; }
+/* The result that reads position q through tap t, OUTSIDE if none does. */
+static int64_t result_index(const window *w, int64_t q, int64_t t) {
+  const int64_t distance = q + w->pad - t * w->dilation;
+  return distance >= 0 && distance % w->stride == 0 && distance / w->stride < w->result ? distance / w->stride : OUTSIDE;
+}
 
-/* The largest power of two of which every element is a multiple; infinity for all zeros, 0 where one is not finite. */
-static double grid_of(const cbn_tensor *tensor) {
+/* Indices a and b of the two factors along an axis; a is OUTSIDE where b meets a zero. */
+static void put_pair(problem *p, int32_t axis, int64_t a, int64_t b) {
+  pairs *list = &p->axis[axis];
+  const int64_t b_offset = p->wanted == TOTAL ? 0 : b * p->b->stride[2 + axis];
+  if (a == OUTSIDE) {
+    list->zero[list->zeros++] = b_offset;
+  } else {
+    list->a[list->related] = a * p->a->stride[2 + axis];
+    list->b[list->related++] = b_offset;
+  }
+}
+
+/* The pairs related to index k of what is wanted. */
+static void relate(problem *p, int32_t axis, int64_t k) {
+  const window *w = &p->window[axis];
+  p->axis[axis].related = p->axis[axis].zeros = 0;
+  switch (p->wanted) {
+  case RESULT:
+    for (int64_t t = 0; t < w->kernel; t++) put_pair(p, axis, source_index(w, position_read(w, k, t)), t);
+    break;
+  case FILTER:
+    for (int64_t o = 0; o < w->result; o++) put_pair(p, axis, source_index(w, position_read(w, o, k)), o);
+    break;
+  case SOURCE:
+    if (w->mode == CBN_PAD_ZEROS) { /* element k stands at one position */
+      for (int64_t t = 0; t < w->kernel; t++) put_pair(p, axis, result_index(w, k * w->hole, t), t);
+      break;
+    }
+    for (int64_t t = 0; t < w->kernel; t++) { /* at one or more, to be searched for; what else t meets may be zeros */
+      put_pair(p, axis, OUTSIDE, t);
+      for (int64_t o = 0; o < w->result; o++)
+        if (source_index(w, position_read(w, o, t)) == k) put_pair(p, axis, o, t);
+    }
+    break;
+  case TOTAL:
+    for (int64_t o = 0; o < w->result; o++) put_pair(p, axis, o, 0);
+    break;
+  }
+}
+
+/* The longest list of an axis. */
+static int64_t most_pairs(const problem *p, const window *w) {
+  if (p->wanted == FILTER || p->wanted == TOTAL) return w->result;
+  return p->wanted == SOURCE && w->mode != CBN_PAD_ZEROS ? w->result * w->kernel + w->kernel : w->kernel;
+}
+
+/* --------------------------------------------------------------------------------------------------- opening */
+
+/* The largest power of two of which every element is a multiple (infinity for all zeros, 0 where one is not finite), and
+ * the largest magnitude. */
+static wide grid_of(const cbn_tensor *tensor, wide *most) {
   const int64_t count = tensor == NULL ? 0 : cbn_tensor_count(tensor);
-  double grid = INFINITY;
+  wide grid = INFINITY;
+  *most = 0;
   for (int64_t i = 0; i < count; i++) {
     const double x = cbn_tensor_get(tensor, i);
     if (!isfinite(x)) return 0;
-    if (x == 0 || fmod(x, grid) == 0) continue;
+    *most = fmaxl(*most, fabsl((wide)x));
+    if (x == 0 || fmodl(x, grid) == 0) continue;
     int exponent;
-    const double significand = frexp(x, &exponent); /* 24 bits at most */
-    const int64_t integer = (int64_t)ldexp(fabs(significand), 24);
-    const double own = ldexp((double)(integer & -integer), exponent - 24);
-    if (own < grid) grid = own;
+    const int64_t integer = (int64_t)ldexp(fabs(frexp(x, &exponent)), 53);
+    grid = fminl(grid, ldexpl((wide)(integer & -integer), exponent - 53));
   }
   return grid;
 }
@@ -93,171 +183,303 @@ static bool all_finite(const cbn_tensor *tensor) {
 }
 
 static void problem_close(problem *p) {
-  free(p->read_x);
-  free(p->read_w);
-  free(p->zero_w);
+  for (int a = 0; a < CBN_MAX_SPATIAL; a++) free(p->axis[a].a);
 }
 
-static bool problem_open(problem *p, const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight,
-                         const cbn_tensor *bias, uint32_t arithmetic) {
-  assert(conv->direction == CBN_FORWARD && !conv->transposed);
-  assert(input->type == CBN_F32 && weight->type == CBN_F32 && (bias == NULL || bias->type == CBN_F32));
-  *p = (problem){.conv = conv, .input = input, .weight = weight, .bias = bias, .arithmetic = arithmetic};
-  p->taps = cbn_extent_product(conv->spatial_rank, conv->kernel);
-  p->grid = fmin(grid_of(input) * grid_of(weight), grid_of(bias));
+/* Memory for each axis' lists; one pair of offsets 0 on the axes that are not there. */
+static bool allocate_pairs(problem *p) {
+  for (int32_t a = 0; a < CBN_MAX_SPATIAL; a++) {
+    const int64_t most = a < p->rank ? most_pairs(p, &p->window[a]) : 1;
+    int64_t *memory = calloc(3 * (size_t)most + 1, sizeof *memory);
+    if (memory == NULL) return false;
+    p->axis[a] = (pairs){.a = memory, .b = memory + most, .zero = memory + 2 * most, .related = 1};
+  }
+  return true;
+}
+
+static void describe_windows(problem *p, const cbn_conv *conv) {
+  for (int a = 0; a < conv->spatial_rank; a++) {
+    const int64_t output = cbn_conv_output_extent(conv, a);
+    p->window[a] = (window){.source = conv->transposed ? output : conv->input[a],
+                            .result = conv->transposed ? conv->input[a] : output,
+                            .kernel = conv->kernel[a],
+                            .stride = conv->stride[a],
+                            .dilation = conv->dilation[a],
+                            .hole = conv->input_dilation[a],
+                            .pad = conv->pad_begin[a],
+                            .mode = conv->padding_mode};
+  }
+}
+
+/* What is wanted, and the two factors, as the directions say. */
+static void choose_factors(problem *p, const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT]) {
+  const cbn_tensor *x = tensor[CBN_ROLE_INPUT], *w = tensor[CBN_ROLE_WEIGHT], *g = tensor[CBN_ROLE_GRAD_OUTPUT];
+  switch (conv->direction) {
+  case CBN_FORWARD:
+    p->wanted = conv->transposed ? SOURCE : RESULT;
+    p->a = x;
+    p->b = w;
+    p->bias = conv->has_bias ? tensor[CBN_ROLE_BIAS] : NULL;
+    break;
+  case CBN_GRAD_INPUT:
+    p->wanted = conv->transposed ? RESULT : SOURCE;
+    p->a = g;
+    p->b = w;
+    break;
+  case CBN_GRAD_WEIGHT:
+    p->wanted = FILTER;
+    p->a = conv->transposed ? g : x;
+    p->b = conv->transposed ? x : g;
+    break;
+  default:
+    p->wanted = TOTAL;
+    p->a = g;
+    p->b = NULL; /* 1 */
+    break;
+  }
+}
+
+static bool problem_open(problem *p, const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT],
+                         uint32_t classes, int32_t type) {
+  const int64_t in = conv->in_channels / conv->groups, out = conv->out_channels / conv->groups;
+  *p = (problem){.type = type,
+                 .rank = conv->spatial_rank,
+                 .batch = conv->batch,
+                 .groups = conv->groups,
+                 .sources = conv->transposed ? out : in,
+                 .results = conv->transposed ? in : out,
+                 .engine = engine_arithmetic(type, classes)};
+  choose_factors(p, conv, tensor);
+  describe_windows(p, conv);
+  if (p->wanted == TOTAL) /* over the output, whichever side that is */
+    for (int a = 0; a < p->rank; a++) p->window[a].result = cbn_conv_output_extent(conv, a);
+  wide most_a, most_b = 1, most_bias;
+  const wide grid_a = grid_of(p->a, &most_a), grid_b = p->b == NULL ? 1 : grid_of(p->b, &most_b);
+  p->grid = fminl(grid_a * grid_b, grid_of(p->bias, &most_bias));
   if (!(p->grid > 0)) p->grid = 0; /* a NaN from 0 * infinity too */
-  p->weight_finite = all_finite(weight);
-  const size_t bytes = ((size_t)p->taps + 1) * sizeof(int64_t);
-  p->read_x = malloc(bytes);
-  p->read_w = malloc(bytes);
-  p->zero_w = malloc(bytes);
-  if (p->read_x && p->read_w && p->zero_w) return true;
+  p->a_finite = all_finite(p->a);
+  p->b_finite = p->b == NULL || all_finite(p->b);
+  const bool reduces = p->engine.factor_bits > 0 && p->b != NULL;
+  p->factor_error = reduces ? ldexpl(1, 1 - p->engine.factor_bits) : 0;
+  p->factors_fit = !reduces || (most_a <= ldexpl(grid_a, p->engine.factor_bits) &&
+                                most_b <= ldexpl(grid_b, p->engine.factor_bits));
+  if (allocate_pairs(p)) return true;
   problem_close(p);
   return false;
 }
 
-/* Sorts the kernel's taps at output position `position`. */
-static void sort_taps(problem *p, const int64_t *position) {
-  const cbn_conv *conv = p->conv;
-  p->reads = p->zeros = 0;
-  for (int64_t tap = 0; tap < p->taps; tap++) {
-    int64_t t[CBN_MAX_SPATIAL], x = 0, w = 0;
-    bool inside = true;
-    cbn_unravel(conv->spatial_rank, conv->kernel, tap, t);
-    for (int a = 0; a < conv->spatial_rank; a++) {
-      const int64_t i = source(conv, a, position[a] * conv->stride[a] + t[a] * conv->dilation[a] - conv->pad_begin[a]);
-      inside = inside && i != OUTSIDE;
-      x += i * p->input->stride[2 + a];
-      w += t[a] * p->weight->stride[2 + a];
-    }
-    if (inside) {
-      p->read_x[p->reads] = x;
-      p->read_w[p->reads++] = w;
-    } else {
-      p->zero_w[p->zeros++] = w;
-    }
+/* ------------------------------------------------------------------------------------------------------ sums */
+
+/* Where the products of one element lie: `count` channels, or batch entries, from offsets `a` and `b` on. */
+typedef struct run {
+  int64_t a, b, a_step, b_step, count;
+} run;
+
+/* Of the element at the first two indices of what is wanted: (n, o), (n, c), (o, c) and (-, o). */
+static run products_of(const problem *p, int64_t first, int64_t second) {
+  const int64_t *as = p->a->stride, *bs = p->b == NULL ? NULL : p->b->stride;
+  switch (p->wanted) {
+  case RESULT: {
+    const int64_t group = second / p->results;
+    return (run){first * as[0] + group * p->sources * as[1], second * bs[0], as[1], bs[1], p->sources};
   }
+  case SOURCE: {
+    const int64_t group = second / p->sources, o = group * p->results;
+    return (run){first * as[0] + o * as[1], o * bs[0] + second % p->sources * bs[1], as[1], bs[0], p->results};
+  }
+  case FILTER: {
+    const int64_t c = first / p->results * p->sources + second;
+    return (run){c * as[1], first * bs[1], as[0], bs[0], p->batch};
+  }
+  default: return (run){second * as[1], 0, as[0], 0, p->batch};
+  }
+}
+
+static double at(const cbn_tensor *tensor, int64_t offset) {
+  if (tensor == NULL) return 1;
+  if (tensor->type == CBN_F32) return (double)((const float *)tensor->data)[offset];
+  return cbn_tensor_load(tensor, offset);
 }
 
 /* The sums over the products of one element. */
 typedef struct sums {
-  double n;        /* products */
-  double y, B;     /* sum of the terms and of their magnitudes, the bias included */
-  double B_finite; /* B over the finite terms; computed where B is not finite */
-  double Z;        /* sum of |x w| over terms with a subnormal factor; computed where the engine flushes them */
-  bool or_nan;     /* a zero, or what an engine may take for one, meets a weight or input that is not finite */
+  wide n;        /* products */
+  wide y, B;     /* sum of the terms and of their magnitudes, the bias included */
+  wide B_finite; /* B over the finite terms */
+  wide Z;        /* sum of |x w| over terms with a subnormal factor, where the engine may drop them */
+  bool or_nan;   /* a zero, or what an engine may take for one, meets what is not finite */
 } sums;
 
-/* Offsets of the first element that output (n, o) reads in the input and of its filter in the weight. */
-static int64_t input_base(const problem *p, int64_t n, int64_t o) {
-  const int64_t group = o / (p->conv->out_channels / p->conv->groups);
-  return n * p->input->stride[0] + group * (p->conv->in_channels / p->conv->groups) * p->input->stride[1];
+static void add_products(const problem *p, const run *r, wide *sum, wide *magnitude) {
+  const pairs *d = &p->axis[0], *h = &p->axis[1], *w = &p->axis[2];
+  for (int64_t c = 0; c < r->count; c++)
+    for (int64_t i = 0; i < d->related; i++)
+      for (int64_t j = 0; j < h->related; j++)
+        for (int64_t k = 0; k < w->related; k++) {
+          const int64_t a = r->a + c * r->a_step + d->a[i] + h->a[j] + w->a[k];
+          const int64_t b = r->b + c * r->b_step + d->b[i] + h->b[j] + w->b[k];
+          const wide product = (wide)at(p->a, a) * at(p->b, b);
+          *sum += product;
+          *magnitude += fabsl(product);
+        }
 }
 
-static bool subnormal(double x) { return x != 0 && fabs(x) < NORMAL32; }
-
-/* What only unusual elements need: B over finite terms, Z, and zeros that meet what is not finite. */
-static void unusual_sums(const problem *p, int64_t n, int64_t o, bool flushes, sums *s) {
-  const int64_t x = input_base(p, n, o), w = o * p->weight->stride[0];
-  for (int64_t c = 0; c < p->weight->extent[1]; c++) {
-    for (int64_t t = 0; t < p->reads; t++) {
-      const double a = f32_at(p->input, x + c * p->input->stride[1] + p->read_x[t]);
-      const double b = f32_at(p->weight, w + c * p->weight->stride[1] + p->read_w[t]);
-      if (isfinite(a * b)) s->B_finite += fabs(a * b);
-      if (flushes && (subnormal(a) || subnormal(b))) {
-        s->Z += fabs(a * b);
-        s->or_nan = s->or_nan || isinf(a * b);
-      }
-    }
-    for (int64_t t = 0; t < p->zeros; t++)
-      if (!isfinite(f32_at(p->weight, w + c * p->weight->stride[1] + p->zero_w[t]))) s->or_nan = true;
-  }
+/* Of the i-th offset of an axis in the second factor, related ones first, those that meet zeros behind. */
+static int64_t second_offset(const pairs *list, int64_t i) {
+  return i < list->related ? list->b[i] : list->zero[i - list->related];
 }
 
-static sums sum_products(const problem *p, int64_t n, int64_t o) {
-  const double bias = p->bias == NULL ? 0 : f32_at(p->bias, o * p->bias->stride[0]);
-  const int64_t x = input_base(p, n, o), w = o * p->weight->stride[0];
-  sums s = {.n = (double)(p->weight->extent[1] * p->reads), .y = bias, .B = fabs(bias)};
-  for (int64_t c = 0; c < p->weight->extent[1]; c++)
-    for (int64_t t = 0; t < p->reads; t++) {
-      const double product = f32_at(p->input, x + c * p->input->stride[1] + p->read_x[t]) *
-                             f32_at(p->weight, w + c * p->weight->stride[1] + p->read_w[t]);
-      s.y += product;
-      s.B += fabs(product);
-    }
-  const bool flushes = p->arithmetic & CBN_FLUSHES_SUBNORMALS;
-  if (!isfinite(s.B) || !p->weight_finite || flushes) {
+/* Does an element of the second factor that meets a zero fail to be finite? */
+static bool zeros_meet_infinity(const problem *p, const run *r) {
+  const pairs *d = &p->axis[0], *h = &p->axis[1], *w = &p->axis[2];
+  if (p->b_finite || p->b == NULL) return false;
+  for (int64_t c = 0; c < r->count; c++)
+    for (int64_t i = 0; i < d->related + d->zeros; i++)
+      for (int64_t j = 0; j < h->related + h->zeros; j++)
+        for (int64_t k = 0; k < w->related + w->zeros; k++) {
+          const bool meets_zero = i >= d->related || j >= h->related || k >= w->related;
+          const int64_t b =
+              r->b + c * r->b_step + second_offset(d, i) + second_offset(h, j) + second_offset(w, k);
+          if (meets_zero && !isfinite(at(p->b, b))) return true;
+        }
+  return false;
+}
+
+/* May an engine take the value for zero, because it is subnormal? */
+static bool may_vanish(const problem *p, double x) {
+  const wide least = p->factor_error > 0 ? formats[CBN_F32].normal : p->engine.subnormal;
+  return x != 0 && fabsl((wide)x) < least;
+}
+
+/* What only unusual elements need: B over finite terms, and terms that may vanish. */
+static void unusual_products(const problem *p, const run *r, sums *s) {
+  const pairs *d = &p->axis[0], *h = &p->axis[1], *w = &p->axis[2];
+  for (int64_t c = 0; c < r->count; c++)
+    for (int64_t i = 0; i < d->related; i++)
+      for (int64_t j = 0; j < h->related; j++)
+        for (int64_t k = 0; k < w->related; k++) {
+          const double x = at(p->a, r->a + c * r->a_step + d->a[i] + h->a[j] + w->a[k]);
+          const double y = at(p->b, r->b + c * r->b_step + d->b[i] + h->b[j] + w->b[k]);
+          const wide product = fabsl((wide)x * y);
+          if (isfinite(product)) s->B_finite += product;
+          if (!may_vanish(p, x) && !may_vanish(p, y)) continue;
+          if (isfinite(product)) s->Z += product;
+          else s->or_nan = true;
+        }
+}
+
+static sums sum_products(const problem *p, int64_t first, int64_t second) {
+  const pairs *d = &p->axis[0], *h = &p->axis[1], *w = &p->axis[2];
+  const run r = products_of(p, first, second);
+  const double bias = p->bias == NULL ? 0 : at(p->bias, second * p->bias->stride[0]);
+  sums s = {.n = (wide)r.count * (wide)d->related * (wide)h->related * (wide)w->related, .y = bias, .B = fabs(bias)};
+  add_products(p, &r, &s.y, &s.B);
+  if (!isfinite(s.B) || p->engine.flushes || p->factor_error > 0) {
     s.B_finite = isfinite(bias) ? fabs(bias) : 0;
-    s.Z = flushes && subnormal(bias) ? fabs(bias) : 0;
-    unusual_sums(p, n, o, flushes, &s);
+    s.Z = p->engine.flushes && may_vanish(p, bias) ? fabs(bias) : 0;
+    unusual_products(p, &r, &s);
   }
+  /* A gradient of the weight may be had as a convolution by g with zeros between its elements: any x may meet one. */
+  if (zeros_meet_infinity(p, &r) || (p->wanted == FILTER && !p->a_finite)) s.or_nan = true;
   return s;
+}
+
+/* --------------------------------------------------------------------------------------------------- intervals */
+
+static bool is_exact(const problem *p, const sums *s) {
+  if (s->B == 0) return true;
+  const bool kept = !p->engine.flushes || fabsl(s->y) >= formats[p->type].normal || s->y == 0;
+  return s->B <= ldexpl(p->grid, p->engine.precision) && p->grid >= p->engine.eta && s->B < p->engine.overflow &&
+         s->Z == 0 && p->factors_fit && kept;
 }
 
 /* A finite sum's interval. */
 static cbn_interval finite_interval(const problem *p, const sums *s) {
-  cbn_interval r = {.value = s->y};
-  const double nu = (s->n + 1) * U32, eta = p->arithmetic & CBN_FLUSHES_SUBNORMALS ? NORMAL32 : ETA32;
-  if (s->B == 0 || (s->B <= 0x1p24 * p->grid && p->grid >= eta && s->B < OVERFLOW32 && s->Z == 0)) {
-    r.flags = CBN_EXACT;
-    return r;
-  }
-  if (nu >= 0.5) {
+  const arithmetic *e = &p->engine;
+  if (is_exact(p, s)) return (cbn_interval){.value = cbn_type_round(p->type, (double)s->y), .flags = CBN_EXACT};
+  const wide f = p->factor_error, nu = (s->n + 1) * e->u;
+  if (nu >= 0.5L) return (cbn_interval){.value = (double)s->y, .flags = CBN_INCONCLUSIVE};
+  const wide own = gamma_of(s->n + 1, U_WIDE) * s->B;
+  const wide B = (s->B + own) * (1 + f) * (1 + f);
+  const wide bound =
+      gamma_of(s->n + 1, e->u) * B + f * (2 + f) * B + (2 * s->n + 1) * e->eta / (1 - s->n * e->u) + s->Z;
+  cbn_interval r = stored(e, p->type, s->y, bound, own);
+  const wide margin = 1 + 2 * nu; /* at least 1 + gamma(n+1) */
+  const wide this_side = (B + fabsl(s->y)) / 2, other_side = (B - fabsl(s->y)) / 2 + own;
+  if (other_side * margin >= e->overflow ||
+      (!(r.flags & CBN_OR_INFINITY) && this_side * margin + (wide)r.bound >= e->overflow))
     r.flags = CBN_INCONCLUSIVE;
-    return r;
-  }
-  const double B = s->B * (1 + 2 * gamma_of(s->n + 1, U64)); /* the computed B errs as y does */
-  r.own = rounded_up(gamma_of(s->n, U64) * B);
-  r.bound = rounded_up(gamma_of(s->n + 1, U32) * B + (2 * s->n + 1) * eta / (1 - s->n * U32) + s->Z + r.own);
-  const double margin = 1 + 2 * nu; /* at least 1 + gamma(n+1) */
-  const double this_side = (B + fabs(s->y)) / 2, other_side = (B - fabs(s->y)) / 2 + r.own;
-  if (fabs(s->y) + r.bound >= OVERFLOW32 && other_side * margin < OVERFLOW32) r.flags |= CBN_OR_INFINITY;
-  else if (this_side * margin + r.bound >= OVERFLOW32) r.flags |= CBN_INCONCLUSIVE;
   return r;
 }
 
-static cbn_interval element(const problem *p, int64_t n, int64_t o) {
-  const sums s = sum_products(p, n, o);
+static cbn_interval element(const problem *p, int64_t first, int64_t second) {
+  const sums s = sum_products(p, first, second);
   cbn_interval r;
   if (isfinite(s.B)) {
     r = finite_interval(p, &s);
   } else {
     /* An infinity or NaN entered; finite terms that overflow on their own could still turn an infinity into NaN. */
-    r = (cbn_interval){.value = s.y, .flags = isinf(s.y) && s.B_finite >= OVERFLOW32 / 2 ? CBN_INCONCLUSIVE : 0};
+    const bool overflows = isinf(s.y) && s.B_finite >= p->engine.overflow / 2;
+    r = (cbn_interval){.value = (double)s.y, .flags = overflows ? CBN_INCONCLUSIVE : 0};
   }
   if (s.or_nan) r.flags |= CBN_OR_NAN;
   return r;
 }
 
-bool cbn_reference_conv_at(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight,
-                           const cbn_tensor *bias, uint32_t arithmetic, int64_t count,
-                           const int64_t (*position)[CBN_MAX_SPATIAL], cbn_interval *columns) {
+/* ----------------------------------------------------------------------------------------------------- results */
+
+static const int result_role[] = {[CBN_FORWARD] = CBN_ROLE_OUTPUT,
+                                  [CBN_GRAD_INPUT] = CBN_ROLE_GRAD_INPUT,
+                                  [CBN_GRAD_WEIGHT] = CBN_ROLE_GRAD_WEIGHT,
+                                  [CBN_GRAD_BIAS] = CBN_ROLE_GRAD_BIAS};
+
+bool cbn_reference_conv_at(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT], uint32_t classes,
+                           int32_t type, int64_t count, const int64_t (*position)[CBN_MAX_SPATIAL],
+                           cbn_interval *columns) {
+  assert(conv->direction != CBN_GRAD_BIAS);
   problem p;
-  if (!problem_open(&p, conv, input, weight, bias, arithmetic)) return false;
+  int64_t extent[CBN_MAX_RANK];
+  if (!problem_open(&p, conv, tensor, classes, type)) return false;
+  cbn_conv_extents(conv, result_role[conv->direction], extent);
   for (int64_t i = 0; i < count; i++) {
-    sort_taps(&p, position[i]);
-    for (int64_t n = 0; n < conv->batch; n++)
-      for (int64_t o = 0; o < conv->out_channels; o++) *columns++ = element(&p, n, o);
+    for (int32_t a = 0; a < p.rank; a++) relate(&p, a, position[i][a]);
+    for (int64_t first = 0; first < extent[0]; first++)
+      for (int64_t second = 0; second < extent[1]; second++) *columns++ = element(&p, first, second);
   }
   problem_close(&p);
   return true;
 }
 
-bool cbn_reference_conv(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight, const cbn_tensor *bias,
-                        uint32_t arithmetic, const cbn_expected *output) {
-  problem p;
-  if (!problem_open(&p, conv, input, weight, bias, arithmetic)) return false;
-  const int64_t *extent = output->extent + 2;
-  const int64_t positions = output->count > 0 ? cbn_extent_product(conv->spatial_rank, extent) : 0;
-  for (int a = 0; a < conv->spatial_rank; a++) assert(extent[a] == cbn_conv_output_extent(conv, a));
+/* The bias' gradient: one sum for each output channel. */
+static void fill_totals(problem *p, const cbn_expected *result) {
+  for (int32_t a = 0; a < p->rank; a++) relate(p, a, 0);
+  for (int64_t o = 0; o < result->count; o++) cbn_expected_put(result, o, element(p, 0, o));
+}
+
+static void fill(problem *p, const cbn_expected *result) {
+  const int64_t *extent = result->extent, positions = cbn_extent_product(p->rank, extent + 2);
+  int64_t at[CBN_MAX_SPATIAL], before[CBN_MAX_SPATIAL] = {-1, -1, -1};
   for (int64_t i = 0; i < positions; i++) {
-    int64_t position[CBN_MAX_SPATIAL];
-    cbn_unravel(conv->spatial_rank, extent, i, position);
-    sort_taps(&p, position);
-    for (int64_t n = 0; n < conv->batch; n++)
-      for (int64_t o = 0; o < conv->out_channels; o++)
-        cbn_expected_put(output, (n * conv->out_channels + o) * positions + i, element(&p, n, o));
+    cbn_unravel(p->rank, extent + 2, i, at);
+    for (int32_t a = 0; a < p->rank; a++) {
+      if (at[a] != before[a]) relate(p, a, at[a]);
+      before[a] = at[a];
+    }
+    for (int64_t first = 0; first < extent[0]; first++)
+      for (int64_t second = 0; second < extent[1]; second++)
+        cbn_expected_put(result, (first * extent[1] + second) * positions + i, element(p, first, second));
   }
+}
+
+bool cbn_reference_conv(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT], uint32_t classes,
+                        const cbn_expected *result) {
+  problem p;
+  int64_t extent[CBN_MAX_RANK];
+  const int32_t rank = cbn_conv_extents(conv, result_role[conv->direction], extent);
+  assert(rank == result->rank && memcmp(extent, result->extent, (size_t)rank * sizeof *extent) == 0);
+  if (!problem_open(&p, conv, tensor, classes, result->type)) return false;
+  if (result->count > 0 && p.wanted == TOTAL) fill_totals(&p, result);
+  else if (result->count > 0) fill(&p, result);
   problem_close(&p);
   return true;
 }

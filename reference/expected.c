@@ -5,9 +5,9 @@
 
 #include <convbn/reference.h>
 
-bool cbn_expected_allocate(cbn_expected *expected, int32_t rank, const int64_t *extent) {
+bool cbn_expected_allocate(cbn_expected *expected, int32_t type, int32_t rank, const int64_t *extent) {
   cbn_tensor shape;
-  *expected = (cbn_expected){.rank = rank};
+  *expected = (cbn_expected){.type = type, .rank = rank};
   if (!cbn_tensor_describe(&shape, CBN_F64, rank, extent, CBN_CONTIGUOUS)) return false;
   memcpy(expected->extent, shape.extent, sizeof expected->extent);
   expected->count = cbn_tensor_count(&shape);

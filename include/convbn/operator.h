@@ -67,6 +67,10 @@ bool cbn_fold_batchnorm(const cbn_conv *conv, const cbn_tensor *const tensor[CBN
 /* The name of an arithmetic class by its bit, NULL for a bit that is none. */
 const char *cbn_arithmetic_name(int bit);
 
+/* The extents of the tensor with that role in a call of a valid problem, by its direction; returns its rank, 0 where
+ * the call has no such tensor. */
+int32_t cbn_call_extents(const cbn_call *call, int role, int64_t extent[CBN_MAX_RANK]);
+
 /* True if every tensor that the problem has is in `call` with the right extents, memory, and types that go together (as
  * convbn/engine.h says), and no other one is; else the broken rule. For engines' edges. */
 bool cbn_call_validate(const cbn_call *call, cbn_violation *violation);

@@ -12,7 +12,8 @@ extern "C" {
 /* Physical orders of the logical axes (N, C, spatial...). */
 enum cbn_layout {
   CBN_CONTIGUOUS = 0,   /* row-major: NCHW */
-  CBN_CHANNELS_LAST = 1 /* NHWC: C runs fastest, then the spatial axes, then N */
+  CBN_CHANNELS_LAST = 1, /* NHWC: C runs fastest, then the spatial axes, then N */
+  CBN_STRIDED = 2        /* a view: row-major, every second element of rows that are three elements longer */
 };
 
 /* Bytes of one element; 0 for a number that is no type. */
@@ -33,7 +34,7 @@ int64_t cbn_extent_product(int32_t rank, const int64_t *extent);
 /* The number of elements of a tensor whose extents are known to be valid. */
 int64_t cbn_tensor_count(const cbn_tensor *tensor);
 
-/* Describes a dense tensor without memory (data = NULL): extents as given, strides by `layout`. False where the byte
+/* Describes a tensor without memory (data = NULL): extents as given, strides by `layout`. False where the byte
  * count overflows 63 bits, an extent is negative or the rank is none. */
 bool cbn_tensor_describe(cbn_tensor *tensor, int32_t type, int32_t rank, const int64_t *extent, enum cbn_layout layout);
 
@@ -47,6 +48,12 @@ void cbn_tensor_release(cbn_tensor *tensor);
 
 /* The offset in elements of the row-major logical position `index` (0 <= index < count). */
 int64_t cbn_tensor_offset(const cbn_tensor *tensor, int64_t index);
+
+/* Reads the element at an offset, counted in elements. */
+double cbn_tensor_load(const cbn_tensor *tensor, int64_t offset);
+
+/* `value` rounded to that type, to nearest even. */
+double cbn_type_round(int32_t type, double value);
 
 /* Reads and writes the element at row-major logical position `index`; writing rounds to nearest even. */
 double cbn_tensor_get(const cbn_tensor *tensor, int64_t index);

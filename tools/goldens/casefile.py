@@ -10,10 +10,10 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from .fills import fill
-from .numbers import flatten, to_text
+from .numbers import TYPES, Tensor, flatten, round_to, to_text
 
-CONVOLUTION_TENSORS = ("weight", "bias")
-BATCHNORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
+LAYER_TENSORS = ("weight", "bias", "running_mean", "running_var")
+LAYOUTS = {"channels_last": "channels_last", "NHWC": "channels_last", "strided": "strided"}
 
 
 class CaseError(Exception):
@@ -76,11 +76,10 @@ def flow_seq(items):
     return result
 
 
-def tensor_description(array):
-    """`{shape, values}` of an array."""
-    array = np.asarray(array)
-    values = flow_seq([Number(to_text(value)) for value in array.reshape(-1)])
-    return flow_map(shape=flow_seq([int(extent) for extent in array.shape]), values=values)
+def tensor_description(tensor):
+    """`{shape, values}` of a Tensor."""
+    values = flow_seq([Number(to_text(value, tensor.type)) for value in tensor.values.reshape(-1)])
+    return flow_map(shape=flow_seq([int(extent) for extent in tensor.values.shape]), values=values)
 
 
 def shape_description(shape):
@@ -88,19 +87,28 @@ def shape_description(shape):
     return flow_map(shape=flow_seq([int(extent) for extent in shape]))
 
 
-def read_tensor(description, name, folder: Path):
-    """The f32 array of a tensor description, or None where it states a shape alone."""
+def type_of(description):
+    """The type that a tensor description states, or f32."""
+    name = str(description.get("type", "f32"))
+    if name not in TYPES:
+        raise CaseError(f"no type is called {name}; the types are {', '.join(TYPES)}")
+    return name
+
+
+def read_tensor(description, role, folder: Path, kind=None):
+    """The Tensor of a description, in a given type or its own, or None where it states a shape alone."""
+    kind = kind or type_of(description)
     if "npy" in description:
-        return np.load(folder / str(description["npy"])).astype(np.float32)
+        return Tensor(kind, round_to(kind, np.load(folder / str(description["npy"]))))
     shape = tuple(int(extent) for extent in description["shape"])
     if "fill" in description:
-        return fill(name, shape, plain(description["fill"]))
+        return Tensor(kind, fill(role, shape, plain(description["fill"]), kind))
     if "values" not in description:
         return None
-    values = np.array(flatten(list(description["values"])), dtype=np.float64).astype(np.float32)
+    values = round_to(kind, flatten(list(description["values"])))
     if values.size != math.prod(shape):
-        raise CaseError(f"{name}: {values.size} values for the shape {list(shape)}")
-    return values.reshape(shape)
+        raise CaseError(f"{role}: {values.size} values for the shape {list(shape)}")
+    return Tensor(kind, values.reshape(shape))
 
 
 def plain(node):
@@ -118,6 +126,23 @@ def plain(node):
     return str(node)
 
 
+class Step:
+    """One call of a case, with what is done to the layer before it. `own` is the step's map; empty in a case without
+    `steps`, whose `params` and `tensors` are the constructor's."""
+
+    def __init__(self, node, own, otherwise, folder: Path):
+        def read(role, given):
+            return read_tensor(given[role], role, folder) if role in given else None
+
+        self.node = node
+        self.reset, self.params = bool(own.get("reset", False)), plain(own.get("params", {}))
+        loaded = own.get("tensors", {}) or {}
+        self.tensors = {role: read(role, loaded) for role in LAYER_TENSORS if role in loaded}
+        self.mode = None if node.get("mode") is None else str(node["mode"])
+        self.input = read("input", own if "input" in own else otherwise)
+        self.grad_output = read("grad_output", own if "grad_output" in own else otherwise)
+
+
 class Case:
     """One case of a document, with what the recorder needs to know of it."""
 
@@ -127,25 +152,41 @@ class Case:
         self.dialect, self.operator = str(document["dialect"]), str(document["operator"])
         self.source = str(node.get("source", document.get("source", "")))
         self.params = plain(node.get("params", {}))
-        self.layout = "channels_last" if node.get("layout") in ("channels_last", "NHWC") else "contiguous"
+        self.layout = LAYOUTS.get(str(node.get("layout")), "contiguous")
 
     def recorded_by(self, engine: str) -> bool:
         """Whether this case's expectations are that engine's answers."""
         return self.source == engine
 
-    def tensors(self):
-        """Parameter tensors that the case gives."""
-        given = self.node.get("tensors", {}) or {}
-        return {str(name): read_tensor(given[name], str(name), self.folder)
-                for name in given if name in BATCHNORM_TENSORS}
+    def given(self):
+        """The descriptions of the case's own tensors."""
+        return self.node.get("tensors", {}) or {}
 
-    def calls(self):
-        """(mode or None, input, node that holds `expect`) of each call."""
-        given = self.node.get("tensors", {}) or {}
-        nodes = self.node.get("steps", [self.node])
-        described = [node.get("input", given.get("input")) for node in nodes]
-        inputs = [None if one is None else read_tensor(one, "input", self.folder) for one in described]
-        return [(node.get("mode"), values, node) for node, values in zip(nodes, inputs)]
+    def tensors(self):
+        """The layer's tensors that the case gives."""
+        given = self.given()
+        return {str(role): read_tensor(given[role], str(role), self.folder) for role in given if role in LAYER_TENSORS}
+
+    def layer_type(self):
+        """The type of the layer's tensors: that in which the case gives any of them, else the first input's."""
+        given = self.given()
+        kinds = {type_of(given[role]) for role in given if role in LAYER_TENSORS}
+        if len(kinds) > 1:
+            raise CaseError(f"{self.id}: a layer's tensors have one type, the case gives {' and '.join(sorted(kinds))}")
+        if kinds:
+            return kinds.pop()
+        inputs = [node["input"] for node in self.node.get("steps", []) if "input" in node]
+        inputs += [given["input"]] if "input" in given else []
+        return type_of(inputs[0]) if inputs else "f32"
+
+    def nodes(self):
+        """The node of each call: that of the case itself without `steps`."""
+        return self.node.get("steps", [self.node])
+
+    def steps(self):
+        """Each call, in turn; its tensors are made when it is asked for."""
+        for node in self.nodes():
+            yield Step(node, {} if node is self.node else node, self.given(), self.folder)
 
 
 def cases_of(document, path: Path):

@@ -14,13 +14,14 @@ ROOT = Path(__file__).resolve().parents[2]
 DIALECTS = ("pytorch", "mindspore")
 DESCRIPTION = """\
 Runs the golden cases in the real frameworks and writes their answers into the case files: the output, the running
-statistics, or the exception. Only cases whose `source` names the installed framework ("PyTorch 2.15.0, CPU",
+statistics, the gradients where a case gives one of the output, or the exception. Only cases whose `source` names the installed framework ("PyTorch 2.15.0, CPU",
 "MindSpore 2.10.0, CPU") are recorded; all else in the files stays. The frameworks are installed into a virtual
 environment of their own (about 4 GB)."""
 EPILOG = """\
 Recording again leaves an empty diff: an old value that agrees with the new answer is kept, and the date changes only
 with a value. Cases in exact mode (every partial sum representable) agree in every bit. Elsewhere, because another CPU
-sums in another order, two values agree within 32 roundings (2^-24) of the largest sum of |products|.
+sums in another order, two values agree within 32 roundings (2^-24, in f64 2^-53) of the largest sum of |products|; in
+f16 and bf16, to which results are rounded from f32, within the two roundings more.
 
 --check also compares cases that were written by hand or from a document with the engine of their dialect, and the
 `upstream` answers of that engine.

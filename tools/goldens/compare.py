@@ -1,14 +1,18 @@
 """When two recordings agree.
 
-Exact mode, where every partial sum is representable in f32 whatever the order, demands the same bits. Elsewhere another
-CPU may sum in another order: two values agree within ROUNDINGS roundings of the largest sum of |products| that the
-layer can form, computed here in double from the case's own data.
+Exact mode, where every partial sum is representable in the working type (f64 for f64, else f32) whatever the order,
+demands the same bits. Elsewhere another CPU may sum in another order: two values agree within ROUNDINGS roundings of the
+largest sum of |products| that the layer can form, computed here in double from the case's own data. A result in a
+narrower type than the working one has been rounded once more, on both sides: two values that are as close as that before
+may be one rounding each apart from it after it.
 """
 
 import numpy as np
 
+from .numbers import TYPES, unit, working_type
+
 ROUNDINGS = 32
-UNIT = 2.0**-24
+MANTISSA = 53  # bits of a double
 
 
 def quantum_bits(array):
@@ -19,62 +23,100 @@ def quantum_bits(array):
     if values.size == 0:
         return 0
     mantissa, exponent = np.frexp(values)
-    integral = (mantissa * 2.0**24).astype(np.int64)
+    integral = (mantissa * 2.0**MANTISSA).astype(np.int64)
     lowest = np.log2((integral & -integral).astype(np.float64)).astype(np.int64)
-    return int(np.min(exponent - 24 + lowest))
+    return int(np.min(exponent - MANTISSA + lowest))
+
+
+def magnitudes(array):
+    """Absolute values in double; 0 for what is not finite."""
+    values = np.abs(array.astype(np.float64))
+    return np.where(np.isfinite(values), values, 0.0)
 
 
 def largest(array):
     """The largest finite magnitude."""
-    values = np.abs(array.astype(np.float64)).reshape(-1)
-    values = values[np.isfinite(values)]
-    return float(values.max()) if values.size else 0.0
+    return float(magnitudes(array).max()) if array.size else 0.0
 
 
-def convolution_sum(inputs, weight, bias):
-    """An upper bound of |b| + sum |x w| over every output."""
-    per_output = np.abs(weight.astype(np.float64).reshape(weight.shape[0], -1)) if weight.shape[0] else np.zeros((1, 1))
-    per_output = np.where(np.isfinite(per_output), per_output, 0.0)
-    total = largest(inputs) * (per_output.sum(axis=1).max() if per_output.size else 0.0)
-    return total + (largest(bias) if bias is not None else 0.0)
+def allowed(total, arrays, precision):
+    """How far two sums of products may lie apart: `arrays` are the factors' groups, ((x, w), (b,)) for x w + b."""
+    quanta = [[quantum_bits(array) for array in factors] for factors in arrays]
+    if all(bit is not None for bits in quanta for bit in bits):
+        if total <= 2.0 ** (precision + min(sum(bits) for bits in quanta)):
+            return 0.0
+    return ROUNDINGS * 2.0**-precision * total
 
 
-def convolution_is_exact(inputs, weight, bias):
-    """Whether no order of summation can round."""
-    arrays = [inputs, weight] + ([bias] if bias is not None else [])
-    bits = [quantum_bits(array) for array in arrays]
-    if any(bit is None for bit in bits):
-        return False
-    quantum = min(bits[0] + bits[1], bits[2] if bias is not None else bits[0] + bits[1])
-    return convolution_sum(inputs, weight, bias) <= 2.0 ** (24 + quantum)
+def channel_sums(array, spatial):
+    """The largest sum of magnitudes over one channel, batch and space; the batch axis may be missing."""
+    by_channel = np.moveaxis(magnitudes(array), array.ndim - spatial - 1, 0)
+    return float(by_channel.reshape(by_channel.shape[0], -1).sum(axis=1).max()) if array.size else 0.0
 
 
-def batchnorm_scales(inputs, tensors, eps, expected):
-    """Per tensor name, the magnitude whose roundings an element may carry."""
-    axes = (0, 2, 3)
+def sum_over_second(weight):
+    """The largest sum of |w| that one entry of the weight's first axis has."""
+    return float(magnitudes(weight).reshape(weight.shape[0], -1).sum(axis=1).max()) if weight.size else 0.0
+
+
+def sum_over_first(weight, groups):
+    """The largest sum of |w| that one channel of the weight's second axis has, within a group."""
+    if not weight.size:
+        return 0.0
+    grouped = magnitudes(weight).reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
+    return float(grouped.sum(axis=(1, 3)).max())
+
+
+def convolution_tolerances(shape, inputs, weight, bias, grad_output, precision):
+    """{name: how far another CPU's value may lie}. `shape` has `transposed`, `groups`, `spatial`, and `repeats`: whether
+    the padding reads an element of the input more than once."""
+    forward, backward = sum_over_second(weight), sum_over_first(weight, shape["groups"])
+    if shape["transposed"]:
+        forward, backward = backward, forward
+    total = largest(inputs) * forward + (largest(bias) if bias is not None else 0.0)
+    result = {"output": allowed(total, ((inputs, weight), (bias,)) if bias is not None else ((inputs, weight),), precision)}
+    if grad_output is None:
+        return result
+    g = channel_sums(grad_output, shape["spatial"])
+    # each tap reads one input element at most once from each output position, so all positions are enough
+    total = (g if shape["repeats"] else largest(grad_output)) * backward
+    result["grad_input"] = allowed(total, ((grad_output, weight),), precision)
+    products = min(largest(inputs) * g, largest(grad_output) * channel_sums(inputs, shape["spatial"])) \
+        if shape["transposed"] else largest(inputs) * g
+    result["grad_weight"] = allowed(products, ((inputs, grad_output),), precision)
+    result["grad_bias"] = allowed(g, ((grad_output,),), precision)
+    return result
+
+
+def batchnorm_tolerances(inputs, tensors, eps, batch_statistics, grad_output, precision):
+    """The same of a batch normalization; `tensors` are the layer's before the call, all in double."""
+    axes = (0, *range(2, inputs.ndim))
     x = inputs.astype(np.float64)
-    shape = (1, -1, 1, 1)
+    shape = (1, -1) + (1,) * (inputs.ndim - 2)
     ones = np.ones(x.shape[1])
-    weight = np.abs(tensors.get("weight", ones).astype(np.float64))
-    bias = np.abs(tensors.get("bias", 0 * ones).astype(np.float64))
-    mean, variance = tensors.get("running_mean", 0 * ones), tensors.get("running_var", ones)
-    if expected.get("batch_statistics") and x.size:
-        mean, variance = x.mean(axis=axes), x.var(axis=axes)
+    weight, bias = np.abs(tensors.get("weight", ones)), np.abs(tensors.get("bias", 0 * ones))
+    old_mean, old_variance = tensors.get("running_mean", 0 * ones), tensors.get("running_var", ones)
     with np.errstate(all="ignore"):
-        r = 1 / np.sqrt(np.abs(variance.astype(np.float64)) + eps)
-    size = np.abs(x).max(axis=axes) if x.size else 0 * ones
-    output = (weight * r * (size + np.abs(mean)) + bias).reshape(shape)
-    old_mean, old_var = tensors.get("running_mean", 0 * ones), tensors.get("running_var", ones)
-    return {"output": output, "running_mean": np.abs(old_mean) + size,
-            "running_var": np.abs(old_var) + np.abs(variance) * 2 + size * size * UNIT}
+        mean, variance = (x.mean(axis=axes), x.var(axis=axes)) if batch_statistics else (old_mean, old_variance)
+        r = 1 / np.sqrt(np.abs(variance) + eps)
+        size = np.abs(x).max(axis=axes)
+        centred = r * (size + np.abs(mean))
+        scales = {"output": (weight * centred + bias).reshape(shape), "running_mean": np.abs(old_mean) + size,
+                  "running_var": np.abs(old_variance) + np.abs(variance) * 2 + size * size * 2.0**-precision}
+        if grad_output is not None:
+            g = np.abs(grad_output.astype(np.float64))
+            through = g.mean(axis=axes) * (1 + centred * centred) if batch_statistics else 0 * ones
+            scales["grad_input"] = (weight * r * (g.max(axis=axes) + through)).reshape(shape)
+            scales["grad_weight"], scales["grad_bias"] = g.sum(axis=axes) * centred, g.sum(axis=axes)
+        return {name: ROUNDINGS * 2.0**-precision * scale for name, scale in scales.items()}
 
 
-def agree(old, new, tolerance):
-    """Whether each element of both is the same, or within the tolerance; NaN and infinities must be the same."""
-    if old.shape != new.shape:
-        return False
+def apart(old, new, kind, tolerance):
+    """Where two arrays of one shape and type disagree; NaN and infinities must be the same."""
     old, new = old.astype(np.float64), new.astype(np.float64)
     with np.errstate(invalid="ignore"):
+        if kind != working_type(kind):
+            rounding = 2 * unit(kind) * np.fmax(np.abs(old), np.abs(new)) + 2.0**TYPES[kind].smallest
+            tolerance = np.where(tolerance > 0, tolerance + rounding, 0.0)
         same = (old == new) | (np.isnan(old) & np.isnan(new))
-        close = np.abs(old - new) <= tolerance
-    return bool(np.all(same | close))
+        return ~(same | (np.abs(old - new) <= tolerance))

@@ -1,4 +1,4 @@
-"""The real mindspore.nn layers."""
+"""The real mindspore.nn layers; engine_pytorch.py says what an engine module offers."""
 
 import os
 
@@ -8,46 +8,118 @@ import mindspore  # noqa: E402
 import numpy as np  # noqa: E402
 from mindspore import nn  # noqa: E402
 
+from .casefile import CaseError  # noqa: E402
+from .numbers import Tensor  # noqa: E402
+
 mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
 mindspore.set_device("CPU")
 
 NAME = f"MindSpore {mindspore.__version__}, CPU"
-LAYERS = {"nn.Conv2d": nn.Conv2d, "nn.BatchNorm2d": nn.BatchNorm2d}
-# a case's name -> the layer's own, for each kind of layer
-NAMES = {
-    nn.Conv2d: {"weight": "weight", "bias": "bias"},
-    nn.BatchNorm2d: {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"},
-}
+OPERATORS = ("Conv1d", "Conv2d", "Conv3d", "Conv1dTranspose", "Conv2dTranspose", "Conv3dTranspose", "BatchNorm1d",
+             "BatchNorm2d", "BatchNorm3d")
+LAYERS = {f"nn.{name}": getattr(nn, name) for name in OPERATORS}
+TYPES = {"f32": mindspore.float32, "f64": mindspore.float64, "f16": mindspore.float16, "bf16": mindspore.bfloat16}
+TYPE_NAMES = {dtype: name for name, dtype in TYPES.items()}
+# a case's name -> the layer's own
+CONVOLUTION_NAMES = {"weight": "weight", "bias": "bias"}
+BATCHNORM_NAMES = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+ONE_AXIS = (nn.Conv1d, nn.Conv1dTranspose)
 
 
-def make(operator, params):
-    """The layer; raises what its constructor raises."""
-    return LAYERS[operator](**params)
+def make(operator, params, kind):
+    """The layer; f32 is the constructor's own default."""
+    return LAYERS[operator](**params, **({} if kind == "f32" else {"dtype": TYPES[kind]}))
 
 
-def set_tensor(layer, name, values):
+def to_mindspore(tensor):
+    """A new MindSpore tensor."""
+    return mindspore.Tensor(tensor.values.copy()).astype(TYPES[tensor.type])
+
+
+def from_mindspore(tensor):
+    """What is in a MindSpore tensor."""
+    name = TYPE_NAMES[tensor.dtype]
+    return Tensor(name, np.array((tensor.astype(mindspore.float32) if name == "bf16" else tensor).asnumpy()))
+
+
+def is_batch_norm(layer):
+    """Whether the layer keeps running statistics."""
+    return not isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Conv1dTranspose, nn.Conv2dTranspose,
+                                  nn.Conv3dTranspose))
+
+
+def parameters(layer):
+    """{a case's name: parameter}. nn.BatchNorm3d keeps its own in an inner nn.BatchNorm2d."""
+    names = BATCHNORM_NAMES if is_batch_norm(layer) else CONVOLUTION_NAMES
+    owner = getattr(layer, "bn2d", layer)
+    found = {name: getattr(owner, own, None) for name, own in names.items()}
+    return {name: value for name, value in found.items() if isinstance(value, mindspore.Parameter)}
+
+
+def as_case(layer, name, tensor):
+    """A tensor as the cases write it: without the axis of extent 1 that the one-dimensional layers put into the weight,
+    which their documentation and `weight_init` do not have."""
+    one_axis = isinstance(layer, ONE_AXIS) and name in ("weight", "grad_weight")
+    return Tensor(tensor.type, tensor.values.squeeze(2)) if one_axis else tensor
+
+
+def tensors(layer):
+    """The layer's own tensors that it has."""
+    return {name: as_case(layer, name, from_mindspore(value)) for name, value in parameters(layer).items()}
+
+
+def load(layer, name, tensor):
     """Replaces one parameter or running statistic."""
-    target = getattr(layer, NAMES[type(layer)][name], None)
+    target = parameters(layer).get(name)
     if target is None:
         raise ValueError(f"this layer has no {name}")
-    if tuple(target.shape) != values.shape:
-        raise ValueError(f"{name} has the shape {tuple(target.shape)}, the case gives {values.shape}")
-    target.set_data(mindspore.Tensor(values.copy()))
+    shape = as_case(layer, name, from_mindspore(target)).values.shape
+    if shape != tensor.values.shape:
+        raise ValueError(f"{name} has the shape {shape}, the case gives {tensor.values.shape}")
+    target.set_data(to_mindspore(Tensor(tensor.type, tensor.values.reshape(target.shape))).astype(target.dtype))
 
 
-def call(layer, mode, values, layout):
-    """The output; raises what the call raises. MindSpore has no choice of physical layout."""
+def assign(layer, name, value):
+    """There is no such thing: the layer hands its parameters to its operator when it is made."""
+    del layer, value
+    raise ValueError(f"params: {name} of a living layer cannot be changed in MindSpore")
+
+
+def reset(layer):
+    """There is no such thing."""
+    del layer
+    raise ValueError("reset: MindSpore's layers have no way to reset their statistics")
+
+
+def gradients(layer, inputs, grad_output):
+    """{name: tensor} of the output and of the gradients with respect to the input and to what is trained. The layer is
+    called once: another call would update the statistics again."""
+    trained = {name: value for name, value in parameters(layer).items()
+               if name in CONVOLUTION_NAMES and value.requires_grad}
+
+    def weighted(values):
+        output = layer(values)
+        if (TYPE_NAMES[output.dtype], tuple(output.shape)) != (grad_output.type, grad_output.values.shape):
+            raise CaseError(f"grad_output is {grad_output.type} {list(grad_output.values.shape)}, the output is "
+                            f"{TYPE_NAMES[output.dtype]} {list(output.shape)}")
+        return (output * to_mindspore(grad_output)).sum(), output
+
+    differentiate = mindspore.value_and_grad(weighted, 0, list(trained.values()) or None, has_aux=True)
+    (_, output), found = differentiate(inputs)
+    of_input, of_trained = found if trained else (found, ())
+    return {"output": output, "grad_input": of_input,
+            **{f"grad_{name}": value for name, value in zip(trained, of_trained)}}
+
+
+def call(layer, mode, given, grad_output, layout):
+    """{name: Tensor} of the output and, where `grad_output` is given, of the gradients. MindSpore has no choice of
+    physical layout on a CPU."""
     del layout
     if mode is not None:
         layer.set_train(mode == "train")
-    return np.array(layer(mindspore.Tensor(values.copy())).asnumpy())
-
-
-def statistics(layer):
-    """The running statistics after the call, where there are any."""
-    if not isinstance(layer, nn.BatchNorm2d):
-        return {}
-    return {"running_mean": layer.moving_mean.asnumpy().copy(), "running_var": layer.moving_variance.asnumpy().copy()}
+    inputs = to_mindspore(given)
+    results = {"output": layer(inputs)} if grad_output is None else gradients(layer, inputs, grad_output)
+    return {name: as_case(layer, name, from_mindspore(value)) for name, value in results.items()}
 
 
 def is_training(layer):

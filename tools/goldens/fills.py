@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .numbers import TYPES, round_to
 from .philox import philox4x32
 
 TENSOR_NUMBERS = {"input": 0, "weight": 1, "bias": 2, "running_mean": 3, "running_var": 4, "grad_output": 5}
@@ -34,10 +35,10 @@ def draw_integers(r0, low, high):
     return low + np.floor(r0.astype(np.float64) * (high - low + 1.0) / TWO32)
 
 
-def impulse(shape, parameters):
+def impulse(shape, parameters, name):
     """One value, and zeros."""
-    result = np.zeros(shape, dtype=np.float32)
-    result[tuple(parameters["index"] or [0] * len(shape))] = parameters["value"]
+    result = np.zeros(shape, dtype=TYPES[name].storage)
+    result[tuple(parameters["index"] or [0] * len(shape))] = round_to(name, parameters["value"])
     return result
 
 
@@ -63,8 +64,8 @@ def elements(tensor, first, count, kind, parameters):
     raise ValueError(f"no fill is called {kind!r}")
 
 
-def fill(tensor, shape, description):
-    """The f32 tensor of a case's `fill`."""
+def fill(tensor, shape, description, name="f32"):
+    """The array of a case's `fill`, in that type."""
     given = dict(description)
     kind = given.pop("kind")
     if kind not in PARAMETERS:
@@ -74,9 +75,9 @@ def fill(tensor, shape, description):
         raise ValueError(f"the fill {kind!r} has no parameter {sorted(unknown)[0]!r}")
     parameters = {**PARAMETERS[kind], **given}
     if kind == "impulse":
-        return impulse(shape, parameters)
-    result = np.empty(math.prod(shape), dtype=np.float32)
+        return impulse(shape, parameters, name)
+    result = np.empty(math.prod(shape), dtype=TYPES[name].storage)
     for first in range(0, result.size, CHUNK):
         part = result[first:first + CHUNK]
-        part[:] = elements(tensor, first, part.size, kind, parameters)
+        part[:] = round_to(name, elements(tensor, first, part.size, kind, parameters))
     return result.reshape(shape)

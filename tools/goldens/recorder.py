@@ -6,10 +6,13 @@ import numpy as np
 
 from . import compare
 from .casefile import CaseError, flow_map, read_tensor, shape_description, tensor_description
+from .numbers import TYPES, working_type
 
 INLINE_LIMIT = 256
 MESSAGE_LIMIT = 200
-RESULTS = ("output", "running_mean", "running_var")
+STATISTICS = ("running_mean", "running_var")
+RESULTS = ("output", *STATISTICS, "grad_input", "grad_weight", "grad_bias")
+OF_INPUT_TYPE = ("output", "grad_input")
 
 
 class Rejection:
@@ -23,70 +26,130 @@ class Rejection:
         self.message = text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT - 3].rstrip() + "..."
 
 
-def answer(case, engine):
-    """A Rejection, or a list of {name: array} for each call, with `batch_statistics` where they were used."""
+class Answer:
+    """What the framework computed in one call: `results` by name, and `tolerances` for another CPU's."""
+
+    def __init__(self, results, tolerances, keeps_statistics):
+        self.results, self.tolerances, self.keeps_statistics = results, tolerances, keeps_statistics
+
+    def names_to_record(self, expect):
+        """The results that a case keeps: all but statistics that the call could not change and the case does not name."""
+        return [name for name in RESULTS if name in self.results and
+                (name not in STATISTICS or self.keeps_statistics or name in expect)]
+
+    def shape(self):
+        """The output's shape, as text."""
+        return str(list(self.results["output"].values.shape))
+
+
+def prepare(case, engine, layer, step):
+    """Does to the layer what stands in a step before its call."""
     try:
-        layer = engine.make(case.operator, case.params)
+        if step.reset:
+            engine.reset(layer)
+        for name, value in step.params.items():
+            engine.assign(layer, name, value)
+        for name, tensor in step.tensors.items():
+            engine.load(layer, name, tensor)
+    except ValueError as error:
+        raise CaseError(f"{case.id}: {error}") from error
+
+
+def convolution_shape(case, params):
+    """What the tolerances of a convolution need of its parameters."""
+    return {"transposed": "Transpose" in case.operator, "groups": int(params.get("groups", params.get("group", 1))),
+            "spatial": int(re.search(r"\d", case.operator).group()),
+            "repeats": params.get("padding_mode", "zeros") != "zeros"}
+
+
+def tolerances(case, params, step, own, batch_statistics):
+    """{name: how far another CPU's value may lie}: a number, or an array that broadcasts."""
+    inputs = step.input.values
+    gradient = None if step.grad_output is None else step.grad_output.values
+    precision = TYPES[working_type(step.input.type)].precision
+    if "Conv" in case.operator:
+        weight, bias = own["weight"].values, own["bias"].values if "bias" in own else None
+        return compare.convolution_tolerances(convolution_shape(case, params), inputs, weight, bias, gradient, precision)
+    if inputs.size == 0:
+        return {name: 0.0 for name in RESULTS}
+    own = {name: tensor.values.astype(np.float64) for name, tensor in own.items()}
+    eps = float(params.get("eps", 1e-5))
+    return compare.batchnorm_tolerances(inputs, own, eps, batch_statistics, gradient, precision)
+
+
+def check_types(case, step, results):
+    """The format reads a result in the input's type, or in the layer's."""
+    for name, tensor in results.items():
+        kind = step.input.type if name in OF_INPUT_TYPE else case.layer_type()
+        if tensor.type != kind:
+            raise CaseError(f"{case.id}: {case.source} answers {name} in {tensor.type}, a case states it in {kind}")
+
+
+def call(case, engine, layer, params, step):
+    """An Answer, or a Rejection."""
+    own = engine.tensors(layer)
+    try:
+        results = engine.call(layer, step.mode, step.input, step.grad_output, case.layout)
+    except CaseError as error:
+        raise CaseError(f"{case.id}: {error}") from error
     except Exception as error:  # noqa: BLE001: whatever the framework raises is the answer
         return Rejection(error)
-    for name, values in case.tensors().items():
+    after = engine.tensors(layer)
+    statistics = {name: after[name] for name in STATISTICS if name in after}
+    changed = any(not np.array_equal(own[name].values, tensor.values, equal_nan=True)
+                  for name, tensor in statistics.items())
+    check_types(case, step, {**results, **statistics})
+    keeps = changed or engine.is_training(layer)
+    return Answer({**results, **statistics}, tolerances(case, params, step, own, keeps or not statistics), keeps)
+
+
+def answers(case, engine):
+    """(step, Answer or Rejection) of each call, in turn."""
+    layer = refusal = None
+    params = dict(case.params)
+    for step in case.steps():
+        if layer is None and refusal is None:
+            try:
+                layer = engine.make(case.operator, case.params, case.layer_type())
+            except CaseError as error:
+                raise CaseError(f"{case.id}: {error}") from error
+            except Exception as error:  # noqa: BLE001
+                refusal = Rejection(error)
+            else:
+                load_all(case, engine, layer)
+        if refusal is not None:
+            yield step, refusal
+            continue
+        prepare(case, engine, layer, step)
+        params.update(step.params)
+        if step.input is None:
+            raise CaseError(f"{case.id}: the constructor takes this case, and it has no input")
+        yield step, call(case, engine, layer, params, step)
+
+
+def load_all(case, engine, layer):
+    """Loads the case's own tensors into a new layer."""
+    for name, tensor in case.tensors().items():
         try:
-            engine.set_tensor(layer, name, values)
+            engine.load(layer, name, tensor)
         except ValueError as error:
             raise CaseError(f"{case.id}: {error}") from error
-    results = []
-    for mode, inputs, _ in case.calls():
-        if inputs is None:
-            raise CaseError(f"{case.id}: the constructor takes this case, and it has no input")
-        before = engine.statistics(layer)
-        try:
-            output = engine.call(layer, None if mode is None else str(mode), inputs, case.layout)
-        except Exception as error:  # noqa: BLE001
-            return Rejection(error)
-        after = engine.statistics(layer)
-        changed = any(not np.array_equal(before[name], after[name], equal_nan=True) for name in after)
-        results.append({"output": output, **after, "keep_statistics": changed or engine.is_training(layer),
-                        "batch_statistics": changed or engine.is_training(layer) or not after})
-    return results
 
 
-def tolerances(case, inputs, result):
-    """{name: how far another CPU's value may lie}: a number, or an array that broadcasts."""
-    tensors = case.tensors()
-    if case.operator == "nn.Conv2d":
-        weight, bias = tensors.get("weight"), tensors.get("bias")
-        if weight is None or compare.convolution_is_exact(inputs, weight, bias):
-            return {"output": 0.0}
-        return {"output": compare.ROUNDINGS * compare.UNIT * compare.convolution_sum(inputs, weight, bias)}
-    if inputs.ndim != 4 or inputs.size == 0:
-        return {name: 0.0 for name in RESULTS}
-    eps = case.params.get("eps", 1e-5)
-    scales = compare.batchnorm_scales(inputs, tensors, float(eps), result)
-    return {name: compare.ROUNDINGS * compare.UNIT * scale for name, scale in scales.items()}
-
-
-def mismatch(case, expect, name, result, tolerance):
+def mismatch(case, expect, name, answer):
     """Why an expectation and the engine's answer differ, or None."""
-    described = expect[name]
-    new = result[name]
-    old = read_tensor(described, name, case.folder)
+    described, new = expect[name], answer.results[name]
+    old = read_tensor(described, name, case.folder, new.type)
+    shape = tuple(int(extent) for extent in described["shape"]) if old is None else old.values.shape
+    if shape != new.values.shape:
+        return f"{name}: shape {list(shape)}, the engine gives {list(new.values.shape)}"
     if old is None:
-        shape = tuple(int(extent) for extent in described["shape"])
-        return None if shape == new.shape else f"{name}: shape {list(shape)}, the engine gives {list(new.shape)}"
-    if compare.agree(old, new, tolerance):
         return None
-    if old.shape != new.shape:
-        return f"{name}: shape {list(old.shape)}, the engine gives {list(new.shape)}"
-    with np.errstate(invalid="ignore"):
-        bad = ~((old == new) | (np.isnan(old) & np.isnan(new)) | (np.abs(old.astype(float) - new) <= tolerance))
+    bad = compare.apart(old.values, new.values, new.type, answer.tolerances[name])
+    if not np.any(bad):
+        return None
     index = int(np.flatnonzero(bad.reshape(-1))[0])
-    return f"{name}[{index}]: {old.reshape(-1)[index]!r}, the engine gives {new.reshape(-1)[index]!r}"
-
-
-def names_to_record(expect, result):
-    """The results that a case keeps: the output, and statistics that the call could change or the case names."""
-    return [name for name in RESULTS if name in result and
-            (name == "output" or result["keep_statistics"] or name in expect)]
+    return f"{name}[{index}]: {old.values.reshape(-1)[index]!r}, the engine gives {new.values.reshape(-1)[index]!r}"
 
 
 def record_rejection(case, node, rejection):
@@ -104,38 +167,36 @@ def record_rejection(case, node, rejection):
     return True
 
 
-def record_call(case, node, inputs, result):
+def record_call(case, node, answer):
     """Writes the answer of one call; keeps each old value that agrees. Returns whether something changed."""
     expect = node["expect"]
     if "rejected" in expect:
         raise CaseError(f"{case.id}: the case expects a rejection, {case.source} answers with the shape "
-                        f"{list(result['output'].shape)}")
+                        f"{answer.shape()}")
     changed = False
-    allowed = tolerances(case, inputs, result)
-    for name in names_to_record(expect, result):
-        if name in expect and mismatch(case, expect, name, result, allowed[name]) is None:
+    for name in answer.names_to_record(expect):
+        if name in expect and mismatch(case, expect, name, answer) is None:
             continue
+        result = answer.results[name]
         if name in expect and "npy" in expect[name]:
-            np.save(case.folder / str(expect[name]["npy"]), result[name])
-        elif name in expect and "values" not in expect[name] or result[name].size > INLINE_LIMIT:
-            expect[name] = shape_description(result[name].shape)
+            np.save(case.folder / str(expect[name]["npy"]), result.values)
+        elif name in expect and "values" not in expect[name] or result.values.size > INLINE_LIMIT:
+            expect[name] = shape_description(result.values.shape)
         else:
-            expect[name] = tensor_description(result[name])
+            expect[name] = tensor_description(result)
         changed = True
     return changed
 
 
 def record(case, engine):
     """Brings a case's expectations up to date. Returns whether something changed."""
-    for _, _, node in case.calls():
-        if "expect" not in node:
-            raise CaseError(f"{case.id}: a call without `expect`")
-    result = answer(case, engine)
-    calls = case.calls()
-    if isinstance(result, Rejection):
-        return record_rejection(case, calls[-1][2], result)
-    changes = [record_call(case, node, inputs, found) for (_, inputs, node), found in zip(calls, result)]
-    return any(changes)
+    if any("expect" not in node for node in case.nodes()):
+        raise CaseError(f"{case.id}: a call without `expect`")
+    changed = False
+    for step, answer in answers(case, engine):
+        write = record_rejection if isinstance(answer, Rejection) else record_call
+        changed = write(case, step.node, answer) or changed
+    return changed
 
 
 def check_rejection(case, expect, rejection):
@@ -159,27 +220,22 @@ def observed_of(case, engine):
     return None
 
 
+def check_call(case, expect, answer, engine):
+    """Each difference between what one call is said to compute and the engine's answer, as text."""
+    if isinstance(answer, Rejection):
+        reason = check_rejection(case, expect, answer)
+        return [reason] if reason else []
+    if "rejected" in expect:
+        return [f"a rejection is expected, the engine answers with the shape {answer.shape()}"]
+    reasons = [f"{name}: the engine has none" for name in RESULTS if name in expect and name not in answer.results]
+    reasons += [mismatch(case, expect, name, answer) for name in RESULTS if name in expect and name in answer.results]
+    if case.recorded_by(engine.NAME):
+        reasons += [f"{name}: not recorded" for name in answer.names_to_record(expect) if name not in expect]
+    return [reason for reason in reasons if reason]
+
+
 def check(case, engine):
     """Each difference between a case and the engine's answer, as text."""
-    result = answer(case, engine)
-    calls = case.calls()
     observed = observed_of(case, engine)
-    if isinstance(result, Rejection):
-        reason = check_rejection(case, observed or calls[-1][2]["expect"], result)
-        return [reason] if reason else []
-    reasons = []
-    for (_, inputs, node), found in zip(calls, result):
-        expect = observed or node["expect"]
-        if "rejected" in expect:
-            return [f"a rejection is expected, the engine answers with the shape {list(found['output'].shape)}"]
-        allowed = tolerances(case, inputs, found)
-        for name in [name for name in RESULTS if name in expect]:
-            if name not in found:
-                reasons.append(f"{name}: the engine has none")
-                continue
-            reason = mismatch(case, expect, name, found, allowed[name])
-            if reason:
-                reasons.append(reason)
-        if case.recorded_by(engine.NAME):
-            reasons += [f"{name}: not recorded" for name in names_to_record(expect, found) if name not in expect]
-    return reasons
+    return [reason for step, answer in answers(case, engine)
+            for reason in check_call(case, observed or step.node["expect"], answer, engine)]

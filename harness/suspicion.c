@@ -1,0 +1,653 @@
+/* The statistical test. What follows is the derivation in short; docs/statistical-test.md has it at length, with figures.
+ *
+ * MODEL. Every rounding is a factor 1 + d, |d| <= u, and the d of a tensor, in the order in which they are made, have mean
+ * zero given those before (Connolly, Higham and Mary, SIAM J. Sci. Comput. 43, 2021). An element's error is then a sum of
+ * martingale differences. One that lies within +-c given its past is sub-Gaussian of deviation c (Hoeffding's lemma), and
+ * deviations of successive ones add in squares (Azuma). Nothing else is assumed of the distribution of a rounding: its
+ * usual deviation is 0.4 of that, which is room for a model that holds less than exactly.
+ *
+ * CONVOLUTION. Addition passes errors on unchanged, so the error is the sum of d s over all roundings, s what was
+ * rounded. Of n products with sum of magnitudes B, whatever the order, a partial sum lies between the sum of the negative
+ * and that of the positive terms, so |s| <= (B + |y|)/2; n additions and products of which the squares add to at most B^2
+ * make
+ *
+ *   deviation^2 <= n (u (B + |y|)/2)^2 + (u B)^2,     u B <= (bound - storage) / (n+1).
+ *
+ * BATCH NORMALIZATION. All elements of a channel share the errors of its statistics and of what is computed from them.
+ * Two consequences. (1) Given those, a result is affine in x (backward: in x and g) with the same coefficients all over the
+ * channel; removing the best fit of 1, x (and g) leaves the elements' own roundings, at most 8, each of at most
+ * M = |g| r (|x| + |mean|) + |b| (backward: the sum of the terms' magnitudes): deviation sqrt(8) u M. (2) A lean must be
+ * looked for among channels, each of which counts as one draw. No rounding contributes more to an element's bound than
+ * an eighth of it (those of a statistic an (L+1)-th, L values a channel), and all together not more than the bound: squares
+ * add to bound^2/8, or bound^2/(L+1) for L < 7.
+ *
+ * Rounding to a narrower type is a draw of each element's own, of deviation u_out |y|.
+ *
+ * TESTS. With z an element's error over its deviation, N elements and a = CBN_SUSPICION_FALSE_ALARM:
+ *   sum of z, and sum of sign(y) z:  beyond sqrt(2 ln(6/a) N) with probability below a/3 each (Azuma);
+ *   sum of z^2:                      beyond N + 2 sqrt(N t) + 2 t, t = ln(3/a), with probability below a/3 (Hsu, Kakade and
+ *                                    Zhang, Electron. Commun. Probab. 17, 2012).
+ * The reference's own error is added to the thresholds.
+ *
+ * DRAWS THAT ARE NOT MANY. Equal data round equally: a thousand elements may be one draw. Therefore a finding must also
+ * stand when everything that could be one draw counts as one: elements are put together in several ways (see `ways`), S
+ * is the sum over such a cluster, and |sum S| must reach sqrt(2 ln(6/a)) sqrt(sum S^2), which for draws with symmetric
+ * distributions has probability below a/3 by itself, and which takes at least 2 ln(6/a) > 45 clusters (Cauchy and Schwarz).
+ * And no test is made on data of few distinct values, on results that lie on straight lines, and on sums of which an addend is
+ * commonly lost whole (n u > 1/32): there roundings repeat within an element, or go the same way. */
+#include "harness/suspicion.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Unit roundoff and smallest normal of the types. */
+static const struct {
+  double unit, normal, subnormal;
+} types[] = {[CBN_F32] = {0x1p-24, 0x1p-126, 0x1p-149},
+             [CBN_F64] = {0x1p-53, 0x1p-1022, 0x1p-1074},
+             [CBN_F16] = {0x1p-11, 0x1p-14, 0x1p-24},
+             [CBN_BF16] = {0x1p-8, 0x1p-126, 0x1p-133}};
+
+/* The type that an engine works in. */
+static int32_t working_type(int32_t type, uint32_t arithmetic) {
+  const bool half = type == CBN_F16 || type == CBN_BF16;
+  return half && !(arithmetic & CBN_NARROW_SUMS) ? CBN_F32 : type;
+}
+
+/* ------------------------------------------------------------------------------------------- what is to be looked at */
+
+/* A tensor's errors and their scales. */
+typedef struct errors {
+  const cbn_expected *expected;
+  const cbn_tensor *actual;
+  double *single;          /* deviation of an element's own errors; 0: the element is not looked at */
+  double *shared;          /* ... of those that its channel has in common; NULL: there are none */
+  int64_t channels, inner; /* element i belongs to channel (i / inner) % channels */
+  double work_unit, unit;  /* unit roundoff of the arithmetic and of the stored type */
+} errors;
+
+static double error_of(const errors *e, int64_t i) { return cbn_tensor_get(e->actual, i) - e->expected->value[i]; }
+
+static int64_t channel_of(const errors *e, int64_t i) { return i / e->inner % e->channels; }
+
+static bool errors_open(errors *e, const cbn_expected *expected, const cbn_tensor *actual, int32_t work, bool shared) {
+  *e = (errors){.expected = expected, .actual = actual, .channels = 1, .inner = 1};
+  e->work_unit = types[work].unit;
+  e->unit = types[expected->type].unit;
+  if (expected->rank == 1) e->channels = expected->extent[0];
+  if (expected->rank > 1) {
+    e->channels = expected->extent[1];
+    e->inner = cbn_extent_product(expected->rank - 2, expected->extent + 2);
+  }
+  const size_t elements = (size_t)expected->count + 1;
+  e->single = calloc(elements, sizeof(double));
+  e->shared = shared ? calloc(elements, sizeof(double)) : NULL;
+  return e->single != NULL && (e->shared != NULL || !shared);
+}
+
+static void errors_close(errors *e) {
+  free(e->single);
+  free(e->shared);
+}
+
+/* What rounding to the stored type adds to an element's bound, at most; 0 where it is the arithmetic's own last
+ * rounding. */
+static double storage(const errors *e, double value) { return e->unit > e->work_unit ? e->unit * fabs(value) : 0; }
+
+/* The bound without the rounding to the stored type. Half of that is left in, for a reference that knows it better than
+ * to u |y|. */
+static double bound_of_sums(const errors *e, int64_t i) {
+  return e->expected->bound[i] - storage(e, e->expected->value[i]) / 2;
+}
+
+/* Is there an error to look at? Not where nothing rounds, nothing can be said, underflow matters, or the judge has a verdict
+ * anyway. */
+static bool worth_a_look(const errors *e, int64_t i) {
+  const cbn_interval interval = cbn_expected_at(e->expected, i);
+  const double actual = cbn_tensor_get(e->actual, i);
+  return interval.flags == 0 && isfinite(interval.value) && isfinite(actual) && isfinite(interval.bound) &&
+         interval.bound > 0 && fabs(actual - interval.value) <= interval.bound &&
+         fabs(interval.value) >= 2 * types[e->expected->type].normal;
+}
+
+/* Enters the deviations of one element, unless the reference is not exact enough to see errors of that size. */
+static void enter(errors *e, int64_t i, double single, double shared) {
+  const double value = e->expected->value[i];
+  single = hypot(single, storage(e, value));
+  if (e->expected->own[i] > hypot(single, shared) / 8) return;
+  e->single[i] = single;
+  if (e->shared != NULL) e->shared[i] = shared;
+}
+
+/* ------------------------------------------------------------------------------------------------------ clusters */
+
+/* Ways to say which elements may be one draw. */
+enum way {
+  NEIGHBOURS, /* 256 runs of the row-major order: errors that drift */
+  EQUAL,      /* the same significand: the same sum, or a power of two times it */
+  CLOSE,      /* the same channel, and values within some deviations: the same roundings on the way */
+  ALIKE,      /* the same error, to three digits: a lattice */
+  CHANNEL,    /* a channel's common errors */
+  WAYS
+};
+
+enum test { MEAN, SIGNED, SQUARES, TESTS };
+
+enum { CLUSTERS = 512, RUNS = 256 };
+
+/* Sums over clusters, which are found by hashing: that two clusters fall together makes the test more silent. */
+typedef struct clusters {
+  double sum[TESTS][WAYS][CLUSTERS];
+} clusters;
+
+static uint64_t mixed(uint64_t x) {
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+  x = (x ^ x >> 27) * 0x94d049bb133111eb;
+  return x ^ x >> 31;
+}
+
+/* A hash of the number's magnitude, to `bits` significant bits, with or without its exponent. */
+static uint64_t hash_of(double x, int bits, bool exponent) {
+  int power;
+  const double significand = frexp(fabs(x), &power);
+  return mixed((uint64_t)llrint(ldexp(significand, bits)) + (exponent ? mixed((uint64_t)(power + 5000)) : 0));
+}
+
+static uint64_t close_hash(double value, double deviation, int64_t channel) {
+  int power;
+  frexp(deviation, &power);
+  const double steps = fmod(floor(ldexp(value, -power - 2)), 0x1p53);
+  return mixed((uint64_t)(int64_t)steps ^ mixed((uint64_t)channel + mixed((uint64_t)(power + 5000))));
+}
+
+static void find_clusters(const errors *e, int64_t i, size_t cluster[WAYS]) {
+  const double value = e->expected->value[i];
+  cluster[NEIGHBOURS] = (size_t)((double)i / (double)e->expected->count * RUNS);
+  cluster[EQUAL] = hash_of(value, 40, false) % CLUSTERS;
+  cluster[CLOSE] = close_hash(value, e->single[i], channel_of(e, i)) % CLUSTERS;
+  cluster[ALIKE] = hash_of(error_of(e, i), 10, true) % CLUSTERS;
+  cluster[CHANNEL] = mixed((uint64_t)channel_of(e, i)) % CLUSTERS;
+}
+
+static void add(clusters *c, enum test test, const size_t cluster[WAYS], double term) {
+  for (int way = 0; way < WAYS; way++) c->sum[test][way][cluster[way]] += term;
+}
+
+/* |sum S| / sqrt(sum S^2), the least of all ways. */
+static double carried(const clusters *c, enum test test, bool by_channel) {
+  double least = INFINITY;
+  for (int way = 0; way < WAYS; way++) {
+    if (way == CHANNEL && !by_channel) continue;
+    double sum = 0, squares = 0;
+    for (int k = 0; k < CLUSTERS; k++) {
+      sum += c->sum[test][way][k];
+      squares += c->sum[test][way][k] * c->sum[test][way][k];
+    }
+    least = fmin(least, squares > 0 ? fabs(sum) / sqrt(squares) : 0);
+  }
+  return least;
+}
+
+/* ----------------------------------------------------------------------------------------------------- the tests */
+
+/* sqrt(2 ln(6/a)) and ln(3/a). */
+static double deviations(void) { return sqrt(2 * log(6 / CBN_SUSPICION_FALSE_ALARM)); }
+static double exponent(void) { return log(3 / CBN_SUSPICION_FALSE_ALARM); }
+
+/* Sums over the tensor that thresholds depend on. */
+typedef struct totals {
+  int64_t elements;
+  double own;           /* reference's own errors over the deviations */
+  double own_squares;
+  double single, shared; /* variances of the sum of z from elements' own errors and from channels' */
+  double freedom;       /* elements less what was fitted */
+  double sum[TESTS];
+} totals;
+
+/* The two sums that see a lean. */
+static bool sum_leans(const errors *e, clusters *c, totals *t) {
+  double *channel = calloc((size_t)e->channels, sizeof(double));
+  if (channel == NULL) return false;
+  for (int64_t i = 0; i < e->expected->count; i++) {
+    if (e->single[i] == 0) continue;
+    const double shared = e->shared == NULL ? 0 : e->shared[i], deviation = hypot(e->single[i], shared);
+    const double z = error_of(e, i) / deviation;
+    size_t cluster[WAYS];
+    find_clusters(e, i, cluster);
+    add(c, MEAN, cluster, z);
+    add(c, SIGNED, cluster, e->expected->value[i] < 0 ? -z : z);
+    t->sum[MEAN] += z;
+    t->sum[SIGNED] += e->expected->value[i] < 0 ? -z : z;
+    t->elements++;
+    t->own += e->expected->own[i] / deviation;
+    t->single += (e->single[i] / deviation) * (e->single[i] / deviation);
+    channel[channel_of(e, i)] += shared / deviation;
+  }
+  for (int64_t k = 0; k < e->channels; k++) t->shared += channel[k] * channel[k];
+  free(channel);
+  return true;
+}
+
+/* One element's part in the sum of squares; `expectation` is 1, or less where something was fitted. */
+static void add_square(const errors *e, clusters *c, totals *t, int64_t i, double z, double expectation) {
+  size_t cluster[WAYS];
+  find_clusters(e, i, cluster);
+  add(c, SQUARES, cluster, z * z - expectation);
+  t->sum[SQUARES] += z * z;
+  t->freedom += expectation;
+  const double own = e->expected->own[i] / e->single[i];
+  t->own_squares += own * own;
+}
+
+static void sum_squares(const errors *e, clusters *c, totals *t) {
+  for (int64_t i = 0; i < e->expected->count; i++)
+    if (e->single[i] > 0) add_square(e, c, t, i, error_of(e, i) / e->single[i], 1);
+}
+
+/* A smoothly distributed value is rounded with a mean error of the second order: of density f, at most |f'/f| h^2/3 for an
+ * interval of half-width h <= u |y|. A density that changes by its own size over a sixteenth of the value (a normal one
+ * does four deviations from its mean) gives every z a mean of up to 16 u. */
+static double mean_of_smooth(const errors *e) { return 16 * fmax(e->unit, e->work_unit); }
+
+static void decide(const errors *e, const clusters *c, const totals *t, cbn_suspicion *result) {
+  static const char *const words[TESTS] = {"errors lean %s: their mean is %.2g deviations, by chance at most %.2g",
+                                           "errors point %s zero: by %.2g deviations in the mean, by chance at most %.2g",
+                                           "errors are %s: %.2g times the variance of rounding, by chance at most %.2g"};
+  const double n = (double)t->elements;
+  const double chance = deviations() * sqrt(t->single + t->shared) + t->own + n * mean_of_smooth(e);
+  const double size = t->freedom + 2 * sqrt(t->freedom * exponent()) + 2 * exponent();
+  const double threshold[TESTS] = {chance, chance, pow(sqrt(size) + sqrt(t->own_squares), 2)};
+  const double per[TESTS] = {n, n, t->freedom};
+  result->elements = t->elements;
+  for (int test = 0; test < TESTS; test++) {
+    const double sum = t->sum[test], share = fabs(sum) / threshold[test];
+    const bool by_channel = test != SQUARES && t->shared > t->single;
+    const bool found = share > 1 && carried(c, (enum test)test, by_channel) >= deviations();
+    if (result->suspicious && !(found && share > result->statistic / result->threshold)) continue;
+    if (!found && (share > 1 || share <= result->statistic / result->threshold)) continue;
+    result->statistic = fabs(sum);
+    result->threshold = threshold[test];
+    if (!found) continue;
+    result->suspicious = true;
+    result->which = CBN_LEANING + test;
+    const char *way = test == SQUARES ? "too large" : test == MEAN ? sum > 0 ? "upwards" : "downwards"
+                                                    : sum > 0   ? "away from" : "towards";
+    snprintf(result->sentence, sizeof result->sentence, words[test], way, fabs(sum) / per[test],
+             threshold[test] / per[test]);
+  }
+}
+
+/* ------------------------------------------------------------------------------------------------ where to be silent */
+
+static bool silent(cbn_suspicion *result, const char *why) {
+  snprintf(result->sentence, sizeof result->sentence, "no statistical test: %s", why);
+  return true;
+}
+
+static int by_magnitude(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Do the elements that are not zero repeat each other? Among up to 256 of them, spread over the tensor, less than half
+ * are distinct in magnitude. */
+static bool few_values(const cbn_tensor *tensor) {
+  enum { SAMPLE = 256, TRIES = 2048 };
+  double seen[SAMPLE];
+  size_t count = 0, distinct = 0;
+  const int64_t elements = cbn_tensor_count(tensor);
+  const int64_t tries = elements < TRIES ? elements : TRIES;
+  for (int64_t k = 0; k < tries && count < SAMPLE; k++) {
+    const int64_t i = elements <= TRIES ? k : (int64_t)(mixed((uint64_t)k) % (uint64_t)elements);
+    const double x = fabs(cbn_tensor_get(tensor, i));
+    if (x > 0) seen[count++] = x; /* not a NaN */
+  }
+  qsort(seen, count, sizeof *seen, by_magnitude);
+  for (size_t k = 0; k < count; k++) distinct += k == 0 || seen[k] != seen[k - 1];
+  return 2 * distinct < count;
+}
+
+static bool has_subnormal(const cbn_tensor *tensor) {
+  const int64_t elements = cbn_tensor_count(tensor);
+  for (int64_t i = 0; i < elements; i++) {
+    const double x = fabs(cbn_tensor_get(tensor, i));
+    if (x > 0 && x < types[tensor->type].normal) return true;
+  }
+  return false;
+}
+
+/* Are most results the middle of their neighbours along the last axis, to an eighth of a rounding? Fractions of equally
+ * spaced numbers are no independent draws. */
+static bool on_lines(const errors *e) {
+  const int64_t width = e->expected->rank > 2 ? e->expected->extent[e->expected->rank - 1] : 1;
+  const double *y = e->expected->value;
+  int64_t triples = 0, straight = 0;
+  for (int64_t i = 0; i + 2 < e->expected->count && width > 2; i++) {
+    if (i % width > width - 3 || e->single[i] == 0) continue;
+    triples++;
+    straight += fabs(y[i] - 2 * y[i + 1] + y[i + 2]) <= fmax(e->unit, e->work_unit) / 8 * fabs(y[i + 1]);
+  }
+  return triples > 0 && 2 * straight > triples;
+}
+
+/* Is there a reason, in the data or in what the engine declares, to make no test? */
+static bool no_test(const cbn_tensor *const tensor[CBN_ROLE_COUNT], uint32_t arithmetic, cbn_suspicion *result) {
+  static const int roles[] = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT, CBN_ROLE_GRAD_OUTPUT};
+  *result = (cbn_suspicion){0};
+  if (arithmetic & (CBN_TF32_PRODUCTS | CBN_BF16_PRODUCTS))
+    return silent(result, "the engine declares that it cuts factors, which may lean");
+  for (size_t k = 0; k < sizeof roles / sizeof *roles; k++) {
+    const cbn_tensor *t = tensor[roles[k]];
+    if (t == NULL) continue;
+    if ((arithmetic & CBN_FLUSHES_SUBNORMALS) && has_subnormal(t))
+      return silent(result, "the engine declares that it flushes subnormals, and there are some");
+  }
+  return false;
+}
+
+/* What is common to both operators once deviations are known. */
+static bool conclude(const errors *e, clusters *c, totals *t, cbn_suspicion *result) {
+  if (on_lines(e)) return silent(result, "the results lie on straight lines");
+  if (!sum_leans(e, c, t)) return false;
+  if ((double)t->elements < deviations() * deviations()) {
+    result->elements = t->elements;
+    return silent(result, "fewer than 46 elements round");
+  }
+  decide(e, c, t, result);
+  return true;
+}
+
+/* -------------------------------------------------------------------------------------------------- convolutions */
+
+/* How many products enter an element is a product over the axes. Along one of them a source index i, a tap t and a result
+ * index p belong together where position p*stride + t*dilation - pad of the extended source holds element i; `fixed`
+ * says which of the three an element of the wanted tensor holds. */
+enum fixed { SOURCE, TAP, RESULT };
+
+typedef struct axis {
+  int64_t source, result, kernel, stride, dilation, hole, pad;
+  int mode;
+} axis;
+
+static int64_t source_at(const axis *a, int64_t q) {
+  switch (a->mode) {
+  case CBN_PAD_REFLECT: return q < 0 ? -q : q < a->source ? q : 2 * (a->source - 1) - q;
+  case CBN_PAD_REPLICATE: return q < 0 ? 0 : q < a->source ? q : a->source - 1;
+  case CBN_PAD_CIRCULAR: return (q + a->source) % a->source;
+  default: return q >= 0 && q % a->hole == 0 && q / a->hole < a->source ? q / a->hole : -1;
+  }
+}
+
+static void count_pairs(const axis *a, enum fixed fixed, int64_t *count) {
+  for (int64_t p = 0; p < a->result; p++)
+    for (int64_t t = 0; t < a->kernel; t++) {
+      const int64_t i = source_at(a, p * a->stride + t * a->dilation - a->pad);
+      if (i >= 0) count[fixed == SOURCE ? i : fixed == TAP ? t : p]++;
+    }
+}
+
+static axis axis_of(const cbn_conv *conv, int k) {
+  const int64_t input = conv->input[k], output = cbn_conv_output_extent(conv, k);
+  return (axis){.source = conv->transposed ? output : input,
+                .result = conv->transposed ? input : output,
+                .kernel = conv->kernel[k],
+                .stride = conv->stride[k],
+                .dilation = conv->dilation[k],
+                .hole = conv->transposed ? 1 : conv->input_dilation[k],
+                .pad = conv->pad_begin[k],
+                .mode = conv->padding_mode};
+}
+
+static enum fixed fixed_by(const cbn_conv *conv) {
+  if (conv->direction == CBN_GRAD_WEIGHT) return TAP;
+  return (conv->direction == CBN_FORWARD) == !conv->transposed ? RESULT : SOURCE;
+}
+
+/* Products of one element apart from those of the spatial axes. */
+static int64_t outer_products(const cbn_conv *conv) {
+  switch (conv->direction) {
+  case CBN_FORWARD: return conv->in_channels / conv->groups;
+  case CBN_GRAD_INPUT: return conv->out_channels / conv->groups;
+  default: return conv->batch;
+  }
+}
+
+/* The products of every element, as counts along the spatial axes of the result; `count[k]` has the result's extent k + 2
+ * entries. False without memory. */
+static bool count_products(const cbn_conv *conv, const cbn_expected *expected, int64_t *count[CBN_MAX_SPATIAL]) {
+  if (conv->direction == CBN_GRAD_BIAS) return true;
+  for (int k = 0; k < conv->spatial_rank; k++) {
+    const axis a = axis_of(conv, k);
+    count[k] = calloc((size_t)expected->extent[2 + k] + 1, sizeof(int64_t));
+    if (count[k] == NULL) return false;
+    count_pairs(&a, fixed_by(conv), count[k]);
+  }
+  return true;
+}
+
+static double products_at(const cbn_conv *conv, const cbn_expected *expected, int64_t *const count[CBN_MAX_SPATIAL],
+                          int64_t i) {
+  double n = (double)outer_products(conv);
+  for (int k = conv->spatial_rank - 1; k >= 0; k--) {
+    if (conv->direction == CBN_GRAD_BIAS) {
+      n *= (double)cbn_conv_output_extent(conv, k);
+    } else {
+      n *= (double)count[k][i % expected->extent[2 + k]];
+      i /= expected->extent[2 + k];
+    }
+  }
+  return n;
+}
+
+/* The deviation of a sum of n products, whatever its order; 0 where the model does not hold. */
+static double sum_deviation(const errors *e, int64_t i, double n, double lost) {
+  const double bound = bound_of_sums(e, i), u = e->work_unit;
+  if (n < 1 || n * u > 0x1p-5 || !(bound > 0x1p10 * (2 * n + 1) * lost)) return 0;
+  const double uB = bound / (n + 1), uy = u * fabs(e->expected->value[i]);
+  return sqrt(n * (uB + uy) * (uB + uy) / 4 + uB * uB);
+}
+
+bool cbn_suspect_conv(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT], uint32_t arithmetic,
+                      const cbn_expected *expected, const cbn_tensor *actual, cbn_suspicion *result) {
+  static const int factors[][2] = {[CBN_FORWARD] = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT},
+                                   [CBN_GRAD_INPUT] = {CBN_ROLE_GRAD_OUTPUT, CBN_ROLE_WEIGHT},
+                                   [CBN_GRAD_WEIGHT] = {CBN_ROLE_INPUT, CBN_ROLE_GRAD_OUTPUT},
+                                   [CBN_GRAD_BIAS] = {CBN_ROLE_GRAD_OUTPUT, CBN_ROLE_GRAD_OUTPUT}};
+  if (no_test(tensor, arithmetic, result)) return true;
+  for (int k = 0; k < 2; k++)
+    if (few_values(tensor[factors[conv->direction][k]])) return silent(result, "the data have few distinct values");
+  const int32_t work = working_type(expected->type, arithmetic);
+  const double lost = arithmetic & CBN_FLUSHES_SUBNORMALS ? types[work].normal : types[work].subnormal;
+  int64_t *count[CBN_MAX_SPATIAL] = {NULL};
+  clusters *c = calloc(1, sizeof *c);
+  errors e;
+  const bool memory = errors_open(&e, expected, actual, work, false) && c != NULL;
+  bool done = memory && count_products(conv, expected, count);
+  if (done) {
+    totals t = {0};
+    for (int64_t i = 0; i < expected->count; i++) {
+      const double single = sum_deviation(&e, i, products_at(conv, expected, count, i), lost);
+      if (single > 0 && worth_a_look(&e, i)) enter(&e, i, single, 0);
+    }
+    sum_squares(&e, c, &t);
+    done = conclude(&e, c, &t, result);
+  }
+  for (int k = 0; k < CBN_MAX_SPATIAL; k++) free(count[k]);
+  errors_close(&e);
+  free(c);
+  return done;
+}
+
+/* ------------------------------------------------------------------------------------------- batch normalization */
+
+/* What one channel is normalised with, in f64: good enough for scales. */
+typedef struct channel_scale {
+  double mean, r;       /* mean, 1 / sqrt(variance + epsilon) */
+  double weight, bias;
+  double g, gz;         /* backward, with the batch's statistics: means of the gradient and of its product with z */
+} channel_scale;
+
+typedef struct normalization {
+  const cbn_batchnorm *batchnorm;
+  const cbn_tensor *x, *g; /* g: backward */
+  int64_t channels, inner, values;
+  bool batch_statistics;
+} normalization;
+
+static int64_t position(const normalization *p, int64_t channel, int64_t k) {
+  return (k / p->inner * p->channels + channel) * p->inner + k % p->inner;
+}
+
+static double element_or(const cbn_tensor *tensor, int64_t i, double otherwise) {
+  return tensor == NULL ? otherwise : cbn_tensor_get(tensor, i);
+}
+
+static channel_scale scale_of(const normalization *p, const cbn_tensor *const tensor[CBN_ROLE_COUNT], int64_t channel) {
+  channel_scale s = {.weight = element_or(tensor[CBN_ROLE_WEIGHT], channel, 1),
+                     .bias = element_or(tensor[CBN_ROLE_BIAS], channel, 0)};
+  const double L = (double)p->values;
+  double variance = 0;
+  if (!p->batch_statistics) {
+    s.mean = element_or(tensor[CBN_ROLE_RUNNING_MEAN], channel, 0);
+    s.r = 1 / sqrt(element_or(tensor[CBN_ROLE_RUNNING_VAR], channel, 1) + p->batchnorm->epsilon);
+    return s;
+  }
+  for (int64_t k = 0; k < p->values; k++) s.mean += cbn_tensor_get(p->x, position(p, channel, k)) / L;
+  for (int64_t k = 0; k < p->values; k++) {
+    const double d = cbn_tensor_get(p->x, position(p, channel, k)) - s.mean;
+    variance += d * d / L;
+    if (p->g == NULL) continue;
+    const double g = cbn_tensor_get(p->g, position(p, channel, k));
+    s.g += g / L;
+    s.gz += g * d / L;
+  }
+  s.r = 1 / sqrt(variance + p->batchnorm->epsilon);
+  s.gz *= s.r;
+  return s;
+}
+
+/* M: no intermediate result that is an element's own exceeds it. */
+static double magnitude(const normalization *p, const channel_scale *s, double x, double g) {
+  const double z = (fabs(x) + fabs(s->mean)) * s->r;
+  if (p->g == NULL) return fabs(s->weight) * z + fabs(s->bias);
+  return fabs(s->weight) * s->r * (fabs(g) + fabs(s->g) + z * fabs(s->gz));
+}
+
+/* The squares that an element's roundings, of which each contributes at most an eighth of the bound, or one of L + 1 equal
+ * parts, add up to. */
+static double part_of_bound(double values, bool batch_statistics) {
+  return 1 / sqrt(batch_statistics && values < 7 ? values + 1 : 8);
+}
+
+static void enter_channel(const normalization *p, const channel_scale *s, errors *e, int64_t channel) {
+  for (int64_t k = 0; k < p->values; k++) {
+    const int64_t i = position(p, channel, k);
+    const double x = cbn_tensor_get(p->x, i), g = p->g == NULL ? 0 : cbn_tensor_get(p->g, i);
+    const double single = sqrt(8) * e->work_unit * magnitude(p, s, x, g);
+    if (!(single > 0x1p10 * types[CBN_F32].normal) || !isfinite(single) || !worth_a_look(e, i)) continue;
+    enter(e, i, single, bound_of_sums(e, i) * part_of_bound((double)p->values, p->batch_statistics));
+  }
+}
+
+/* Removes from v its component along b. */
+static void remove_component(int64_t count, const double *b, double *v) {
+  double along = 0, length = 0;
+  for (int64_t k = 0; k < count; k++) {
+    along += v[k] * b[k];
+    length += b[k] * b[k];
+  }
+  for (int64_t k = 0; k < count && length > 0; k++) v[k] -= along / length * b[k];
+}
+
+static double squared_length(int64_t count, const double *v) {
+  double length = 0;
+  for (int64_t k = 0; k < count; k++) length += v[k] * v[k];
+  return length;
+}
+
+/* Squares of a channel's errors once the best fit of 1, x and g is removed; all over the elements' own deviations.
+ * `work` has room for four times the channel's values. */
+static void add_residuals(const normalization *p, const channel_scale *s, const errors *e, int64_t channel,
+                          double *work, clusters *c, totals *t) {
+  enum { FITTED = 3 };
+  double *v[FITTED + 1];
+  for (int f = 0; f <= FITTED; f++) v[f] = work + f * p->values;
+  int64_t count = 0;
+  for (int64_t k = 0; k < p->values; k++) {
+    const int64_t i = position(p, channel, k);
+    if (e->single[i] == 0) continue;
+    v[0][count] = 1 / e->single[i];
+    v[1][count] = (cbn_tensor_get(p->x, i) - s->mean) / e->single[i];
+    v[2][count] = p->g == NULL ? 0 : cbn_tensor_get(p->g, i) / e->single[i];
+    v[FITTED][count++] = error_of(e, i) / e->single[i];
+  }
+  int fitted = 0;
+  for (int f = 0; f <= FITTED; f++) {
+    const double before = squared_length(count, v[f]);
+    for (int again = 0; again < 2; again++) /* twice is enough (Kahan) */
+      for (int b = 0; b < f; b++) remove_component(count, v[b], v[f]);
+    const bool nothing_left = squared_length(count, v[f]) <= 0x1p-40 * before;
+    if (f < FITTED && nothing_left) memset(v[f], 0, (size_t)count * sizeof(double));
+    fitted += f < FITTED && !nothing_left;
+  }
+  if (count <= fitted) return;
+  int64_t next = 0;
+  for (int64_t k = 0; k < p->values; k++) {
+    const int64_t i = position(p, channel, k);
+    if (e->single[i] > 0) add_square(e, c, t, i, v[FITTED][next++], 1 - (double)fitted / (double)count);
+  }
+}
+
+/* A result with the input's extents. */
+static bool look_at_elements(const normalization *p, const cbn_tensor *const tensor[CBN_ROLE_COUNT], errors *e,
+                             clusters *c, cbn_suspicion *result) {
+  double *work = calloc((size_t)p->values + 1, 4 * sizeof(double));
+  if (work == NULL) return false;
+  totals t = {0};
+  for (int64_t channel = 0; channel < p->channels; channel++) {
+    const channel_scale s = scale_of(p, tensor, channel);
+    enter_channel(p, &s, e, channel);
+    add_residuals(p, &s, e, channel, work, c, &t);
+  }
+  free(work);
+  return conclude(e, c, &t, result);
+}
+
+/* A result with one element a channel: each is a draw, its deviation a part of its bound. */
+static bool look_at_channels(const normalization *p, errors *e, clusters *c, cbn_suspicion *result) {
+  totals t = {0};
+  const double part = part_of_bound((double)p->values, true);
+  for (int64_t i = 0; i < e->expected->count; i++)
+    if (worth_a_look(e, i)) enter(e, i, bound_of_sums(e, i) * part, 0);
+  sum_squares(e, c, &t);
+  return conclude(e, c, &t, result);
+}
+
+bool cbn_suspect_batchnorm(const cbn_batchnorm *batchnorm, const cbn_tensor *const tensor[CBN_ROLE_COUNT],
+                           uint32_t arithmetic, int role, const cbn_expected *expected, const cbn_tensor *actual,
+                           cbn_suspicion *result) {
+  const bool backward = batchnorm->direction != CBN_FORWARD;
+  const cbn_tensor *x = tensor[CBN_ROLE_INPUT];
+  const normalization p = {.batchnorm = batchnorm,
+                           .x = x,
+                           .g = backward ? tensor[CBN_ROLE_GRAD_OUTPUT] : NULL,
+                           .channels = batchnorm->channels,
+                           .inner = cbn_extent_product(batchnorm->spatial_rank, batchnorm->extent),
+                           .values = cbn_tensor_count(x) / (batchnorm->channels > 0 ? batchnorm->channels : 1),
+                           .batch_statistics = batchnorm->statistics == CBN_STATISTICS_BATCH};
+  if (no_test(tensor, arithmetic, result)) return true;
+  if (few_values(x) || (backward && few_values(p.g))) return silent(result, "the data have few distinct values");
+  const int32_t work = working_type(x->type, arithmetic);
+  if ((double)p.values * types[work].unit > 0x1p-5)
+    return silent(result, "sums of so many values lose addends whole");
+  clusters *c = calloc(1, sizeof *c);
+  errors e;
+  const bool whole = role == CBN_ROLE_OUTPUT || role == CBN_ROLE_GRAD_INPUT;
+  bool done = errors_open(&e, expected, actual, work, whole) && c != NULL;
+  if (done) done = whole ? look_at_elements(&p, tensor, &e, c, result) : look_at_channels(&p, &e, c, result);
+  errors_close(&e);
+  free(c);
+  return done;
+}

@@ -1,0 +1,94 @@
+/* A convolution and the batch normalization behind it, evaluated as one convolution with a folded weight and bias.
+ *
+ *   y = ((b + sum x w) - mu) s + beta,   s = g / sqrt(v + eps);       folded: w' = w s, b' = (b - mu) s + beta
+ *
+ * THE BOUND. An engine that folds in the working type has s up to 5 roundings (v + eps, halved by the root; root; quotient,
+ * or a reciprocal and a product; epsilon itself), w' up to 6, b' up to 8 on each of its terms (difference, product and sum
+ * besides s). Then n products and n additions: every term of y is a term of b s + sum x w s - mu s + beta with at most n +
+ * 8 roundings, so the error is at most gamma(n+8) ((B + |b| + |mu|) |s| + |beta|), B = sum |x w|. A narrower storage type
+ * rounds w' and b' once more, u_out (1 + gamma(n+8)) of the same sum, and the result as any other. A w' that underflows loses eta/2, enlarged by
+ * |x|; s below the smallest normal loses eta/2, enlarged by B + |b| + |mu|; products of the convolution lose as ever.
+ */
+#include <stdlib.h>
+
+#include "reference/arithmetic.h"
+
+/* The channel's s, mu, and beta, and the bias before it. */
+typedef struct fold {
+  wide s, mu, beta, bias;
+} fold;
+
+static double element_or(const cbn_tensor *tensor, int64_t i, double otherwise) {
+  return tensor == NULL ? otherwise : cbn_tensor_get(tensor, i);
+}
+
+static fold fold_of(const cbn_conv *conv, const cbn_tensor *bias, const cbn_batchnorm *b,
+                    const cbn_tensor *const norm[CBN_ROLE_COUNT], int64_t o) {
+  const wide v = cbn_tensor_get(norm[CBN_ROLE_RUNNING_VAR], o);
+  return (fold){.s = element_or(norm[CBN_ROLE_WEIGHT], o, 1) / sqrtl(v + b->epsilon),
+                .mu = cbn_tensor_get(norm[CBN_ROLE_RUNNING_MEAN], o),
+                .beta = element_or(norm[CBN_ROLE_BIAS], o, 0),
+                .bias = conv->has_bias ? cbn_tensor_get(bias, o) : 0};
+}
+
+/* A tensor of the magnitudes of another one. */
+static bool magnitudes_of(const cbn_tensor *from, cbn_tensor *to) {
+  if (!cbn_tensor_describe(to, from->type, from->rank, from->extent, CBN_CONTIGUOUS) || !cbn_tensor_allocate(to))
+    return false;
+  for (int64_t i = 0; i < cbn_tensor_count(from); i++) cbn_tensor_set(to, i, fabs(cbn_tensor_get(from, i)));
+  return true;
+}
+
+/* The products an element sums, at most: padding included. */
+static wide products(const cbn_conv *conv) {
+  return (wide)(conv->in_channels / conv->groups) * (wide)cbn_extent_product(conv->spatial_rank, conv->kernel);
+}
+
+static cbn_interval folded(const arithmetic *e, int32_t type, wide n, const fold *f, const cbn_interval *sum, wide B,
+                           wide x) {
+  const format *storage = &formats[type];
+  const wide value = (sum->value + f->bias - f->mu) * f->s + f->beta;
+  const wide terms = (B + fabsl(f->bias) + fabsl(f->mu)) * fabsl(f->s) + fabsl(f->beta);
+  const wide narrow = storage->u > e->u ? storage->u * 2 * terms + storage->eta * (n * x + 1) : 0;
+  const wide lost = e->eta * ((n * x + B + fabsl(f->bias) + fabsl(f->mu)) * 2 + 2 * n + 4);
+  const wide own = fabsl(f->s) * (sum->own + U64 * fabsl((wide)sum->value)) + gamma_of(8, U_WIDE) * terms;
+  if ((n + 8) * e->u >= 0.5L || !isfinite(terms) || 2 * terms + 2 * B >= e->overflow)
+    return (cbn_interval){.value = (double)value, .flags = CBN_INCONCLUSIVE};
+  return stored(e, type, value, gamma_of(n + 8, e->u) * terms + narrow + lost, own);
+}
+
+bool cbn_reference_folded(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT],
+                          const cbn_batchnorm *b, const cbn_tensor *const norm[CBN_ROLE_COUNT], uint32_t classes,
+                          const cbn_expected *output) {
+  const int32_t type = tensor[CBN_ROLE_INPUT]->type;
+  const arithmetic engine = engine_arithmetic(type, classes);
+  const cbn_tensor *x = tensor[CBN_ROLE_INPUT], *w = tensor[CBN_ROLE_WEIGHT];
+  cbn_tensor abs_x = {0}, abs_w = {0};
+  cbn_expected sum = {0}, B = {0};
+  cbn_conv plain = *conv;
+  plain.has_bias = 0;
+  const bool memory = magnitudes_of(x, &abs_x) && magnitudes_of(w, &abs_w) &&
+                      cbn_expected_allocate(&sum, CBN_F64, output->rank, output->extent) &&
+                      cbn_expected_allocate(&B, CBN_F64, output->rank, output->extent);
+  const cbn_tensor *values[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = x, [CBN_ROLE_WEIGHT] = w};
+  const cbn_tensor *magnitudes[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &abs_x, [CBN_ROLE_WEIGHT] = &abs_w};
+  const bool computed =
+      memory && cbn_reference_conv(&plain, values, 0, &sum) && cbn_reference_conv(&plain, magnitudes, 0, &B);
+  wide largest = 0;
+  for (int64_t i = 0; computed && i < cbn_tensor_count(&abs_x); i++)
+    largest = fmaxl(largest, cbn_tensor_get(&abs_x, i));
+  const int64_t positions = computed && output->count > 0
+                                ? cbn_extent_product(conv->spatial_rank, output->extent + 2)
+                                : 1;
+  for (int64_t i = 0; computed && i < output->count; i++) {
+    const fold f = fold_of(conv, tensor[CBN_ROLE_BIAS], b, norm, i / positions % conv->out_channels);
+    const cbn_interval value = cbn_expected_at(&sum, i);
+    cbn_expected_put(output, i, folded(&engine, output->type, products(conv), &f, &value,
+                                       B.value[i] + B.own[i], largest));
+  }
+  cbn_tensor_release(&abs_x);
+  cbn_tensor_release(&abs_w);
+  cbn_expected_release(&sum);
+  cbn_expected_release(&B);
+  return computed;
+}
