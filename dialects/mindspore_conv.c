@@ -314,24 +314,25 @@ static bool reject_channels(int64_t channels, const layer *l, const char *except
                     "the input has %" PRId64 " channels, in_channels is %" PRId64, channels, l->in_channels);
 }
 
-static bool reject_types(int32_t input, int32_t weight, cbn_rejection *r) {
-  return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_TYPE_ERROR,
-                    "input and layer must both be f32 or both f16, got %s and %s", cbn_type_name(input),
-                    cbn_type_name(weight));
+static bool check_rank(const layer *l, int32_t rank, cbn_rejection *r) {
+  return rank == l->spatial_rank + 2 || cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_VALUE_ERROR,
+                                                   "the input must have %d axes, got %d", (int)l->spatial_rank + 2,
+                                                   (int)rank);
 }
 
-/* Conv3d splits the input into groups before anything else is looked at. */
+/* The kernels compare types before they look at shapes; some layers need an axis, or split one, before that. */
 static bool check_input(const layer *l, const cbn_request *request, int64_t groups, cbn_rejection *r) {
   const int32_t input = request->input_type, weight = request->layer_type, rank = request->input.rank;
-  const bool compares_first = !l->transposed && rank >= 2 && !(l->spatial_rank == 3 && groups > 1);
-  if (compares_first && input != weight) return reject_types(input, weight, r);
-  if (rank != l->spatial_rank + 2)
-    return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_VALUE_ERROR, "the input must have %d axes, got %d",
-                      (int)l->spatial_rank + 2, (int)rank);
-  if (l->spatial_rank == 3 && !l->transposed && request->input.extent[1] % groups != 0)
+  const bool splits = l->spatial_rank == 3 && !l->transposed && groups > 1;
+  const bool unpacks = l->transposed && l->spatial_rank < 3;
+  if ((unpacks || ((splits || l->spatial_rank == 1) && rank < 2)) && !check_rank(l, rank, r)) return false;
+  if (splits && request->input.extent[1] % groups != 0)
     return reject_channels(request->input.extent[1], l, CBN_VALUE_ERROR, r);
-  if (input == weight && (input == CBN_F32 || input == CBN_F16)) return true;
-  return reject_types(input, weight, r);
+  if (input != weight || (input != CBN_F32 && input != CBN_F16))
+    return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_TYPE_ERROR,
+                      "input and layer must both be f32 or both f16, got %s and %s", cbn_type_name(input),
+                      cbn_type_name(weight));
+  return check_rank(l, rank, r);
 }
 
 /* The zeros that `total` asks for, half of them before, the odd one behind. */

@@ -48,6 +48,7 @@ static bool plan_step(const cbn_case *golden, const cbn_step *step, int64_t trai
                                .training = cbn_step_trains(golden, step),
                                .trained = trained};
   solved->rejected = !golden->operator->plan(golden->operator, &request, &solved->plan, &solved->rejection);
+  solved->input_type = request.input_type;
   solved->layer_type = request.layer_type;
   solved->has_gradients = step->grad_output != NULL;
   return !solved->rejected;
@@ -75,12 +76,18 @@ static bool is_activation(int role) {
 
 static bool is_gradient(int role) { return role >= CBN_ROLE_GRAD_INPUT && role <= CBN_ROLE_GRAD_BIAS; }
 
-/* Bytes of all tensors of a plan. Validation has checked that each fits in 63 bits as f64. */
-static bool plan_bytes(const cbn_plan *plan, bool gradients, int64_t *bytes) {
+static int32_t type_of(const cbn_solved_step *solved, int role) {
+  return is_activation(role) ? solved->input_type : solved->layer_type;
+}
+
+/* Bytes of all tensors of a step. Validation has checked that each fits in 63 bits as f64. */
+static bool tensor_bytes(const cbn_solved_step *solved, int64_t *bytes) {
   *bytes = 0;
   for (int role = 0; role < CBN_ROLE_COUNT; role++) {
+    const int64_t size = (int64_t)cbn_type_size(type_of(solved, role));
     const bool of_gradients = is_gradient(role) || role == CBN_ROLE_GRAD_OUTPUT;
-    if ((gradients || !of_gradients) && !cbn_add(*bytes, 8 * plan_count(plan, role), bytes)) return false;
+    if (of_gradients && !solved->has_gradients) continue;
+    if (!cbn_add(*bytes, size * plan_count(&solved->plan, role), bytes)) return false;
   }
   return true;
 }
@@ -97,21 +104,27 @@ static bool axis_pairs(const cbn_conv *conv, int a, bool gradients, int64_t *mos
   return true;
 }
 
-/* What the reference needs besides: its results, and lists of index pairs. */
-static bool reference_bytes(const cbn_plan *plan, bool gradients, int64_t *bytes) {
-  int64_t pairs = 0, most, results = plan_count(plan, CBN_ROLE_OUTPUT);
-  for (int a = 0; plan->kind == CBN_OPERATOR_CONV && a < plan->conv.spatial_rank; a++)
+/* What the reference needs besides: copies of a convolution's factors, lists of index pairs, and, where a step is judged
+ * whole, the results. */
+static bool reference_bytes(const cbn_solved_step *solved, bool whole, int64_t *bytes) {
+  static const int factors[] = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT, CBN_ROLE_GRAD_OUTPUT};
+  const cbn_plan *plan = &solved->plan;
+  const bool gradients = solved->has_gradients, conv = plan->kind == CBN_OPERATOR_CONV;
+  int64_t pairs = 0, most, copies = 0, results = whole ? plan_count(plan, CBN_ROLE_OUTPUT) : 0;
+  for (int a = 0; conv && a < plan->conv.spatial_rank; a++)
     if (!axis_pairs(&plan->conv, a, gradients, &most) || !cbn_add(pairs, most, &pairs)) return false;
+  for (int i = 0; conv && i < 3; i++)
+    if (!cbn_add(copies, 8 * plan_count(plan, factors[i]), &copies)) return false;
   for (int i = 0; gradients && i < GRADIENT_ROLES; i++)
     if (!cbn_add(results, plan_count(plan, gradient_roles[i]), &results)) return false;
   return cbn_multiply(PAIR_BYTES, pairs, &pairs) && cbn_multiply(EXPECTED_BYTES, results, bytes) &&
-         cbn_add(*bytes, pairs, bytes);
+         cbn_add(*bytes, pairs, bytes) && cbn_add(*bytes, copies, bytes);
 }
 
-static bool is_large(const cbn_plan *plan) {
+static bool is_large(const cbn_solved_step *solved) {
   int64_t bytes;
-  return plan->kind == CBN_OPERATOR_CONV &&
-         (plan_work(plan) > CBN_LARGE_WORK || !plan_bytes(plan, false, &bytes) || bytes / 2 > CBN_LARGE_BYTES);
+  return solved->plan.kind == CBN_OPERATOR_CONV &&
+         (plan_work(&solved->plan) > CBN_LARGE_WORK || !tensor_bytes(solved, &bytes) || bytes > CBN_LARGE_BYTES);
 }
 
 uint32_t cbn_stated_arithmetic(const cbn_case *golden) { return golden->by_hand ? 0 : golden->dialect->arithmetic; }
@@ -120,7 +133,7 @@ bool cbn_case_is_large(const cbn_case *golden) {
   for (size_t i = 0; i < golden->step_count; i++) {
     cbn_solved_step solved = {0};
     if (golden->steps[i].input->has_shape &&
-        plan_step(golden, &golden->steps[i], 0, &golden->steps[i].input->shape, &solved) && is_large(&solved.plan))
+        plan_step(golden, &golden->steps[i], 0, &golden->steps[i].input->shape, &solved) && is_large(&solved))
       return true;
   }
   return false;
@@ -210,13 +223,12 @@ static bool input_shape(const cbn_case *golden, const cbn_step *step, const cbn_
 /* Adds what a step needs to `total`; steps are kept, so they add up. */
 static bool count_memory(const cbn_case *golden, const cbn_solved_step *solved, const cbn_solve_options *options,
                          int64_t *total, cbn_error *error) {
-  int64_t bytes, reference = 0;
-  const cbn_plan *plan = &solved->plan;
-  if (is_large(plan) && solved->has_gradients)
+  int64_t bytes, reference;
+  const bool whole = !is_large(solved);
+  if (!whole && solved->has_gradients)
     return refuse(golden, NULL, error, "large", "the gradients%s of %s are too large to be judged element by element",
                   "");
-  const bool fits = plan_bytes(plan, solved->has_gradients, &bytes) &&
-                    (is_large(plan) || reference_bytes(plan, solved->has_gradients, &reference)) &&
+  const bool fits = tensor_bytes(solved, &bytes) && reference_bytes(solved, whole, &reference) &&
                     cbn_add(bytes, reference, &bytes) && cbn_add(bytes, *total, &bytes);
   if (fits && bytes <= options->memory_bytes) {
     *total = bytes;
@@ -306,8 +318,7 @@ static cbn_expected *allocate_result(cbn_solved_step *solved, int role) {
   cbn_expected *result = &solved->expected[role];
   int64_t extent[CBN_MAX_RANK];
   const int32_t rank = plan_extents(&solved->plan, role, extent);
-  const int32_t type = is_activation(role) ? solved->input.type : solved->layer_type;
-  return rank > 0 && cbn_expected_allocate(result, type, rank, extent) ? result : NULL;
+  return rank > 0 && cbn_expected_allocate(result, type_of(solved, role), rank, extent) ? result : NULL;
 }
 
 static bool compute_conv(const cbn_solve_options *options, cbn_solved_step *solved) {
@@ -361,7 +372,7 @@ static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options,
     if (options->other_variance) solved->plan.batchnorm.running_variance ^= CBN_VARIANCE_BIASED ^ CBN_VARIANCE_UNBIASED;
     trained += cbn_step_trains(golden, step);
     solution->work += plan_work(&solved->plan);
-    solution->large = solution->large || is_large(&solved->plan);
+    solution->large = solution->large || is_large(solved);
   }
   return true;
 }
@@ -371,7 +382,7 @@ static bool solve_step(const cbn_case *golden, const cbn_solve_options *options,
   if (solved->rejected) return true;
   CBN_FORWARD(prepare_layer(golden, step, options, now, solved, error));
   CBN_FORWARD(make_activations(golden, step, options, solved, error));
-  if (is_large(&solved->plan)) return true;
+  if (is_large(solved)) return true;
   const bool memory = solved->plan.kind == CBN_OPERATOR_CONV ? compute_conv(options, solved)
                                                              : compute_batchnorm(options, now, solved);
   return memory || refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "results");

@@ -27,7 +27,7 @@ typedef struct cbn_solved_step {
   bool rejected;
   cbn_rejection rejection; /* where rejected */
   cbn_plan plan;           /* else */
-  int32_t layer_type;      /* of the layer's own tensors */
+  int32_t input_type, layer_type; /* of the activations, of the layer's own tensors */
   bool has_gradients;
   cbn_tensor input, grad_output;         /* dense, with the batch axis */
   cbn_tensor made[CBN_ROLE_COUNT];       /* what was put into the layer before this step */

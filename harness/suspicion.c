@@ -13,6 +13,9 @@
  *
  *   deviation^2 <= n (u (B + |y|)/2)^2 + (u B)^2,     u B <= (bound - storage) / (n+1).
  *
+ * All elements of an output channel add the same bias. Where it has finer bits than what it is added to, these are lost in
+ * the same way everywhere: the rounding of that addition, at most u (B + |y|)/2, is one draw of the channel's.
+ *
  * BATCH NORMALIZATION. All elements of a channel share the errors of its statistics and of what is computed from them.
  * Two consequences. (1) Given those, a result is affine in x (backward: in x and g) with the same coefficients all over the
  * channel; removing the best fit of 1, x (and g) leaves the elements' own roundings, at most 8, each of at most
@@ -251,31 +254,36 @@ static void sum_squares(const errors *e, clusters *c, totals *t) {
  * does four deviations from its mean) gives every z a mean of up to 16 u. */
 static double mean_of_smooth(const errors *e) { return 16 * fmax(e->unit, e->work_unit); }
 
+/* The finding in words: by how much on the average, of how much. */
+static void explain(int test, double sum, double count, double threshold, cbn_suspicion *result) {
+  static const char *const words[TESTS] = {
+      "errors lean %s: their mean is %.2g deviations, by chance it is below %.2g",
+      "errors point %s zero: their mean is %.2g deviations, by chance it is below %.2g",
+      "errors are too %s: their mean square is %.2g deviations squared, by chance it is below %.2g"};
+  const char *way = test == SQUARES ? "large" : test == MEAN ? sum > 0 ? "upwards" : "downwards"
+                                            : sum > 0   ? "away from" : "towards";
+  snprintf(result->sentence, sizeof result->sentence, words[test], way, fabs(sum) / count, threshold / count);
+}
+
+/* Of the tests that find something, or of all, the one farthest from its threshold. */
 static void decide(const errors *e, const clusters *c, const totals *t, cbn_suspicion *result) {
-  static const char *const words[TESTS] = {"errors lean %s: their mean is %.2g deviations, by chance at most %.2g",
-                                           "errors point %s zero: by %.2g deviations in the mean, by chance at most %.2g",
-                                           "errors are %s: %.2g times the variance of rounding, by chance at most %.2g"};
   const double n = (double)t->elements;
   const double chance = deviations() * sqrt(t->single + t->shared) + t->own + n * mean_of_smooth(e);
   const double size = t->freedom + 2 * sqrt(t->freedom * exponent()) + 2 * exponent();
   const double threshold[TESTS] = {chance, chance, pow(sqrt(size) + sqrt(t->own_squares), 2)};
-  const double per[TESTS] = {n, n, t->freedom};
+  double largest = -1;
   result->elements = t->elements;
   for (int test = 0; test < TESTS; test++) {
-    const double sum = t->sum[test], share = fabs(sum) / threshold[test];
+    const double share = fabs(t->sum[test]) / threshold[test];
     const bool by_channel = test != SQUARES && t->shared > t->single;
     const bool found = share > 1 && carried(c, (enum test)test, by_channel) >= deviations();
-    if (result->suspicious && !(found && share > result->statistic / result->threshold)) continue;
-    if (!found && (share > 1 || share <= result->statistic / result->threshold)) continue;
-    result->statistic = fabs(sum);
+    if (found < result->suspicious || (found == result->suspicious && share <= largest)) continue;
+    largest = share;
+    result->suspicious = found;
+    result->which = found ? CBN_LEANING + test : CBN_NOT_SUSPICIOUS;
+    result->statistic = fabs(t->sum[test]);
     result->threshold = threshold[test];
-    if (!found) continue;
-    result->suspicious = true;
-    result->which = CBN_LEANING + test;
-    const char *way = test == SQUARES ? "too large" : test == MEAN ? sum > 0 ? "upwards" : "downwards"
-                                                    : sum > 0   ? "away from" : "towards";
-    snprintf(result->sentence, sizeof result->sentence, words[test], way, fabs(sum) / per[test],
-             threshold[test] / per[test]);
+    if (found) explain(test, t->sum[test], test == SQUARES ? t->freedom : n, threshold[test], result);
   }
 }
 
@@ -441,12 +449,12 @@ static double products_at(const cbn_conv *conv, const cbn_expected *expected, in
   return n;
 }
 
-/* The deviation of a sum of n products, whatever its order; 0 where the model does not hold. */
-static double sum_deviation(const errors *e, int64_t i, double n, double lost) {
+/* Enters the deviations of a sum of n products, whatever its order, unless the model does not hold for it. */
+static void enter_sum(errors *e, int64_t i, double n, double lost) {
   const double bound = bound_of_sums(e, i), u = e->work_unit;
-  if (n < 1 || n * u > 0x1p-5 || !(bound > 0x1p10 * (2 * n + 1) * lost)) return 0;
-  const double uB = bound / (n + 1), uy = u * fabs(e->expected->value[i]);
-  return sqrt(n * (uB + uy) * (uB + uy) / 4 + uB * uB);
+  if (n < 1 || n * u > 0x1p-5 || !(bound > 0x1p10 * (2 * n + 1) * lost) || !worth_a_look(e, i)) return;
+  const double uB = bound / (n + 1), partial = (uB + u * fabs(e->expected->value[i])) / 2;
+  enter(e, i, sqrt(n * partial * partial + uB * uB), e->shared == NULL ? 0 : partial);
 }
 
 bool cbn_suspect_conv(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT], uint32_t arithmetic,
@@ -463,14 +471,12 @@ bool cbn_suspect_conv(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_R
   int64_t *count[CBN_MAX_SPATIAL] = {NULL};
   clusters *c = calloc(1, sizeof *c);
   errors e;
-  const bool memory = errors_open(&e, expected, actual, work, false) && c != NULL;
+  const bool biased = conv->has_bias && conv->direction == CBN_FORWARD;
+  const bool memory = errors_open(&e, expected, actual, work, biased) && c != NULL;
   bool done = memory && count_products(conv, expected, count);
   if (done) {
     totals t = {0};
-    for (int64_t i = 0; i < expected->count; i++) {
-      const double single = sum_deviation(&e, i, products_at(conv, expected, count, i), lost);
-      if (single > 0 && worth_a_look(&e, i)) enter(&e, i, single, 0);
-    }
+    for (int64_t i = 0; i < expected->count; i++) enter_sum(&e, i, products_at(conv, expected, count, i), lost);
     sum_squares(&e, c, &t);
     done = conclude(&e, c, &t, result);
   }

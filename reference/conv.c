@@ -68,6 +68,14 @@ typedef struct pairs {
   int64_t related, zeros;
 } pairs;
 
+/* A factor's numbers, dense and row-major, which f64 holds exactly whatever the type. */
+typedef struct factor {
+  double *value;
+  int64_t stride[CBN_MAX_RANK]; /* 0: the one number stands for all */
+  wide grid, most;              /* see grid_of */
+  bool finite;
+} factor;
+
 typedef struct problem {
   enum wanted wanted;
   int32_t type;                   /* of the result */
@@ -75,13 +83,13 @@ typedef struct problem {
   window window[CBN_MAX_SPATIAL];
   int64_t batch, groups;
   int64_t sources, results;       /* channels of one group */
-  const cbn_tensor *a, *b, *bias; /* the factors, and what the sums begin with (NULL: 0) */
+  factor a, b;
+  const cbn_tensor *bias;         /* what the sums begin with; NULL: 0 */
   arithmetic engine;
   wide grid;                      /* g above; 0 where there is none */
   wide factor_error;              /* f above */
   bool factors_fit;               /* reduced to factor_bits, they stay what they are */
-  bool a_finite, b_finite;
-  pairs axis[CBN_MAX_SPATIAL];    /* axes that the problem does not have hold one pair of offsets 0 */
+  pairs axis[CBN_MAX_SPATIAL];    /* D, H, W; those that the problem does not have hold one pair of offsets 0 */
 } problem;
 
 /* The source index that stands at position q of the extended source along an axis, OUTSIDE for a zero. */
@@ -109,14 +117,17 @@ static int64_t result_index(const window *w, int64_t q, int64_t t) {
   return distance >= 0 && distance % w->stride == 0 && distance / w->stride < w->result ? distance / w->stride : OUTSIDE;
 }
 
+/* Of spatial axis `axis`, which are the last ones of D, H, W. */
+static pairs *pairs_of(problem *p, int32_t axis) { return &p->axis[CBN_MAX_SPATIAL - p->rank + axis]; }
+
 /* Indices a and b of the two factors along an axis; a is OUTSIDE where b meets a zero. */
 static void put_pair(problem *p, int32_t axis, int64_t a, int64_t b) {
-  pairs *list = &p->axis[axis];
-  const int64_t b_offset = p->wanted == TOTAL ? 0 : b * p->b->stride[2 + axis];
+  pairs *list = pairs_of(p, axis);
+  const int64_t b_offset = b * p->b.stride[2 + axis];
   if (a == OUTSIDE) {
     list->zero[list->zeros++] = b_offset;
   } else {
-    list->a[list->related] = a * p->a->stride[2 + axis];
+    list->a[list->related] = a * p->a.stride[2 + axis];
     list->b[list->related++] = b_offset;
   }
 }
@@ -124,7 +135,7 @@ static void put_pair(problem *p, int32_t axis, int64_t a, int64_t b) {
 /* The pairs related to index k of what is wanted. */
 static void relate(problem *p, int32_t axis, int64_t k) {
   const window *w = &p->window[axis];
-  p->axis[axis].related = p->axis[axis].zeros = 0;
+  pairs_of(p, axis)->related = pairs_of(p, axis)->zeros = 0;
   switch (p->wanted) {
   case RESULT:
     for (int64_t t = 0; t < w->kernel; t++) put_pair(p, axis, source_index(w, position_read(w, k, t)), t);
@@ -159,12 +170,11 @@ static int64_t most_pairs(const problem *p, const window *w) {
 
 /* The largest power of two of which every element is a multiple (infinity for all zeros, 0 where one is not finite), and
  * the largest magnitude. */
-static wide grid_of(const cbn_tensor *tensor, wide *most) {
-  const int64_t count = tensor == NULL ? 0 : cbn_tensor_count(tensor);
+static wide grid_of(const double *value, int64_t count, wide *most) {
   wide grid = INFINITY;
   *most = 0;
   for (int64_t i = 0; i < count; i++) {
-    const double x = cbn_tensor_get(tensor, i);
+    const double x = value[i];
     if (!isfinite(x)) return 0;
     *most = fmaxl(*most, fabsl((wide)x));
     if (x == 0 || fmodl(x, grid) == 0) continue;
@@ -175,21 +185,35 @@ static wide grid_of(const cbn_tensor *tensor, wide *most) {
   return grid;
 }
 
-static bool all_finite(const cbn_tensor *tensor) {
-  const int64_t count = cbn_tensor_count(tensor);
-  for (int64_t i = 0; i < count; i++)
-    if (!isfinite(cbn_tensor_get(tensor, i))) return false;
+/* The numbers of a tensor; 1 for NULL. */
+static bool factor_open(factor *f, const cbn_tensor *tensor) {
+  const int64_t count = tensor == NULL ? 1 : cbn_tensor_count(tensor);
+  *f = (factor){.value = malloc((size_t)(count + 1) * sizeof *f->value), .grid = 1, .most = 1, .finite = true};
+  if (f->value == NULL) return false;
+  f->value[0] = 1;
+  if (tensor == NULL) return true;
+  cbn_tensor dense;
+  cbn_tensor_describe(&dense, CBN_F64, tensor->rank, tensor->extent, CBN_CONTIGUOUS);
+  memcpy(f->stride, dense.stride, sizeof f->stride);
+  for (int64_t i = 0; i < count; i++) {
+    f->value[i] = cbn_tensor_get(tensor, i);
+    f->finite = f->finite && isfinite(f->value[i]);
+  }
+  f->grid = grid_of(f->value, count, &f->most);
   return true;
 }
 
 static void problem_close(problem *p) {
   for (int a = 0; a < CBN_MAX_SPATIAL; a++) free(p->axis[a].a);
+  free(p->a.value);
+  free(p->b.value);
 }
 
 /* Memory for each axis' lists; one pair of offsets 0 on the axes that are not there. */
 static bool allocate_pairs(problem *p) {
   for (int32_t a = 0; a < CBN_MAX_SPATIAL; a++) {
-    const int64_t most = a < p->rank ? most_pairs(p, &p->window[a]) : 1;
+    const int32_t axis = a - (CBN_MAX_SPATIAL - p->rank);
+    const int64_t most = axis >= 0 ? most_pairs(p, &p->window[axis]) : 1;
     int64_t *memory = calloc(3 * (size_t)most + 1, sizeof *memory);
     if (memory == NULL) return false;
     p->axis[a] = (pairs){.a = memory, .b = memory + most, .zero = memory + 2 * most, .related = 1};
@@ -212,31 +236,38 @@ static void describe_windows(problem *p, const cbn_conv *conv) {
 }
 
 /* What is wanted, and the two factors, as the directions say. */
-static void choose_factors(problem *p, const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT]) {
+static bool choose_factors(problem *p, const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT]) {
   const cbn_tensor *x = tensor[CBN_ROLE_INPUT], *w = tensor[CBN_ROLE_WEIGHT], *g = tensor[CBN_ROLE_GRAD_OUTPUT];
   switch (conv->direction) {
   case CBN_FORWARD:
     p->wanted = conv->transposed ? SOURCE : RESULT;
-    p->a = x;
-    p->b = w;
     p->bias = conv->has_bias ? tensor[CBN_ROLE_BIAS] : NULL;
-    break;
+    return factor_open(&p->a, x) && factor_open(&p->b, w);
   case CBN_GRAD_INPUT:
     p->wanted = conv->transposed ? RESULT : SOURCE;
-    p->a = g;
-    p->b = w;
-    break;
+    return factor_open(&p->a, g) && factor_open(&p->b, w);
   case CBN_GRAD_WEIGHT:
     p->wanted = FILTER;
-    p->a = conv->transposed ? g : x;
-    p->b = conv->transposed ? x : g;
-    break;
+    return factor_open(&p->a, conv->transposed ? g : x) && factor_open(&p->b, conv->transposed ? x : g);
   default:
     p->wanted = TOTAL;
-    p->a = g;
-    p->b = NULL; /* 1 */
-    break;
+    for (int a = 0; a < p->rank; a++) p->window[a].result = cbn_conv_output_extent(conv, a); /* whichever side it is */
+    return factor_open(&p->a, g) && factor_open(&p->b, NULL);
   }
+}
+
+/* The grid of the sums, and whether reduced factors stay what they are. */
+static void describe_factors(problem *p) {
+  wide grid_bias = INFINITY, most;
+  for (int64_t i = 0; p->bias != NULL && i < cbn_tensor_count(p->bias); i++) {
+    const double b = cbn_tensor_get(p->bias, i);
+    grid_bias = fminl(grid_bias, grid_of(&b, 1, &most));
+  }
+  p->grid = fminl(p->a.grid * p->b.grid, grid_bias);
+  if (!(p->grid > 0)) p->grid = 0; /* a NaN from 0 * infinity too */
+  const int bits = p->wanted == TOTAL ? 0 : p->engine.factor_bits;
+  p->factor_error = bits > 0 ? ldexpl(1, 1 - bits) : 0;
+  p->factors_fit = bits == 0 || (p->a.most <= ldexpl(p->a.grid, bits) && p->b.most <= ldexpl(p->b.grid, bits));
 }
 
 static bool problem_open(problem *p, const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT],
@@ -249,21 +280,11 @@ static bool problem_open(problem *p, const cbn_conv *conv, const cbn_tensor *con
                  .sources = conv->transposed ? out : in,
                  .results = conv->transposed ? in : out,
                  .engine = engine_arithmetic(type, classes)};
-  choose_factors(p, conv, tensor);
   describe_windows(p, conv);
-  if (p->wanted == TOTAL) /* over the output, whichever side that is */
-    for (int a = 0; a < p->rank; a++) p->window[a].result = cbn_conv_output_extent(conv, a);
-  wide most_a, most_b = 1, most_bias;
-  const wide grid_a = grid_of(p->a, &most_a), grid_b = p->b == NULL ? 1 : grid_of(p->b, &most_b);
-  p->grid = fminl(grid_a * grid_b, grid_of(p->bias, &most_bias));
-  if (!(p->grid > 0)) p->grid = 0; /* a NaN from 0 * infinity too */
-  p->a_finite = all_finite(p->a);
-  p->b_finite = p->b == NULL || all_finite(p->b);
-  const bool reduces = p->engine.factor_bits > 0 && p->b != NULL;
-  p->factor_error = reduces ? ldexpl(1, 1 - p->engine.factor_bits) : 0;
-  p->factors_fit = !reduces || (most_a <= ldexpl(grid_a, p->engine.factor_bits) &&
-                                most_b <= ldexpl(grid_b, p->engine.factor_bits));
-  if (allocate_pairs(p)) return true;
+  if (choose_factors(p, conv, tensor) && allocate_pairs(p)) {
+    describe_factors(p);
+    return true;
+  }
   problem_close(p);
   return false;
 }
@@ -277,7 +298,7 @@ typedef struct run {
 
 /* Of the element at the first two indices of what is wanted: (n, o), (n, c), (o, c) and (-, o). */
 static run products_of(const problem *p, int64_t first, int64_t second) {
-  const int64_t *as = p->a->stride, *bs = p->b == NULL ? NULL : p->b->stride;
+  const int64_t *as = p->a.stride, *bs = p->b.stride;
   switch (p->wanted) {
   case RESULT: {
     const int64_t group = second / p->results;
@@ -295,12 +316,6 @@ static run products_of(const problem *p, int64_t first, int64_t second) {
   }
 }
 
-static double at(const cbn_tensor *tensor, int64_t offset) {
-  if (tensor == NULL) return 1;
-  if (tensor->type == CBN_F32) return (double)((const float *)tensor->data)[offset];
-  return cbn_tensor_load(tensor, offset);
-}
-
 /* The sums over the products of one element. */
 typedef struct sums {
   wide n;        /* products */
@@ -310,18 +325,21 @@ typedef struct sums {
   bool or_nan;   /* a zero, or what an engine may take for one, meets what is not finite */
 } sums;
 
-static void add_products(const problem *p, const run *r, wide *sum, wide *magnitude) {
+static void add_products(const problem *p, const run *r, sums *s) {
   const pairs *d = &p->axis[0], *h = &p->axis[1], *w = &p->axis[2];
+  wide sum = s->y, magnitude = s->B;
   for (int64_t c = 0; c < r->count; c++)
     for (int64_t i = 0; i < d->related; i++)
       for (int64_t j = 0; j < h->related; j++)
         for (int64_t k = 0; k < w->related; k++) {
           const int64_t a = r->a + c * r->a_step + d->a[i] + h->a[j] + w->a[k];
           const int64_t b = r->b + c * r->b_step + d->b[i] + h->b[j] + w->b[k];
-          const wide product = (wide)at(p->a, a) * at(p->b, b);
-          *sum += product;
-          *magnitude += fabsl(product);
+          const wide product = (wide)p->a.value[a] * p->b.value[b];
+          sum += product;
+          magnitude += fabsl(product);
         }
+  s->y = sum;
+  s->B = magnitude;
 }
 
 /* Of the i-th offset of an axis in the second factor, related ones first, those that meet zeros behind. */
@@ -332,7 +350,7 @@ static int64_t second_offset(const pairs *list, int64_t i) {
 /* Does an element of the second factor that meets a zero fail to be finite? */
 static bool zeros_meet_infinity(const problem *p, const run *r) {
   const pairs *d = &p->axis[0], *h = &p->axis[1], *w = &p->axis[2];
-  if (p->b_finite || p->b == NULL) return false;
+  if (p->b.finite) return false;
   for (int64_t c = 0; c < r->count; c++)
     for (int64_t i = 0; i < d->related + d->zeros; i++)
       for (int64_t j = 0; j < h->related + h->zeros; j++)
@@ -340,7 +358,7 @@ static bool zeros_meet_infinity(const problem *p, const run *r) {
           const bool meets_zero = i >= d->related || j >= h->related || k >= w->related;
           const int64_t b =
               r->b + c * r->b_step + second_offset(d, i) + second_offset(h, j) + second_offset(w, k);
-          if (meets_zero && !isfinite(at(p->b, b))) return true;
+          if (meets_zero && !isfinite(p->b.value[b])) return true;
         }
   return false;
 }
@@ -358,8 +376,8 @@ static void unusual_products(const problem *p, const run *r, sums *s) {
     for (int64_t i = 0; i < d->related; i++)
       for (int64_t j = 0; j < h->related; j++)
         for (int64_t k = 0; k < w->related; k++) {
-          const double x = at(p->a, r->a + c * r->a_step + d->a[i] + h->a[j] + w->a[k]);
-          const double y = at(p->b, r->b + c * r->b_step + d->b[i] + h->b[j] + w->b[k]);
+          const double x = p->a.value[r->a + c * r->a_step + d->a[i] + h->a[j] + w->a[k]];
+          const double y = p->b.value[r->b + c * r->b_step + d->b[i] + h->b[j] + w->b[k]];
           const wide product = fabsl((wide)x * y);
           if (isfinite(product)) s->B_finite += product;
           if (!may_vanish(p, x) && !may_vanish(p, y)) continue;
@@ -371,16 +389,16 @@ static void unusual_products(const problem *p, const run *r, sums *s) {
 static sums sum_products(const problem *p, int64_t first, int64_t second) {
   const pairs *d = &p->axis[0], *h = &p->axis[1], *w = &p->axis[2];
   const run r = products_of(p, first, second);
-  const double bias = p->bias == NULL ? 0 : at(p->bias, second * p->bias->stride[0]);
+  const double bias = p->bias == NULL ? 0 : cbn_tensor_get(p->bias, second);
   sums s = {.n = (wide)r.count * (wide)d->related * (wide)h->related * (wide)w->related, .y = bias, .B = fabs(bias)};
-  add_products(p, &r, &s.y, &s.B);
+  add_products(p, &r, &s);
   if (!isfinite(s.B) || p->engine.flushes || p->factor_error > 0) {
     s.B_finite = isfinite(bias) ? fabs(bias) : 0;
     s.Z = p->engine.flushes && may_vanish(p, bias) ? fabs(bias) : 0;
     unusual_products(p, &r, &s);
   }
   /* A gradient of the weight may be had as a convolution by g with zeros between its elements: any x may meet one. */
-  if (zeros_meet_infinity(p, &r) || (p->wanted == FILTER && !p->a_finite)) s.or_nan = true;
+  if (zeros_meet_infinity(p, &r) || (p->wanted == FILTER && !p->a.finite)) s.or_nan = true;
   return s;
 }
 
