@@ -40,5 +40,6 @@ static const cbn_dialect_operator operators[] = {
 const cbn_dialect cbn_dialect_pytorch = {.name = "pytorch",
                                          .profile = "PyTorch 2.15.0, CPU",
                                          .trains_by_default = true,
+                                         .arithmetic = CBN_NARROW_SUMS, /* f16, in a convolution's backward pass */
                                          .operators = operators,
                                          .operator_count = sizeof operators / sizeof operators[0]};

@@ -1,4 +1,4 @@
-/* fast/batchnorm.h - forward batch normalization. */
+/* fast/batchnorm.h - batch normalization, forward and backward. */
 #ifndef CBN_FAST_BATCHNORM_H
 #define CBN_FAST_BATCHNORM_H
 
@@ -6,8 +6,14 @@
 
 #include <convbn/engine.h>
 
-/* Takes a valid call of f32 tensors; CBN_OK, or CBN_ERROR without memory. An empty batch writes nothing: it has no
- * statistics, so the running ones stay as they are. */
-int cbn_fast_batchnorm(const cbn_batchnorm_kernels *kernels, cbn_call *call);
+/* Both take a valid call of either direction and give CBN_OK, or CBN_ERROR without memory. The result may be the input
+ * (forward) or grad_output (backward), the same view. An empty batch has no statistics: forward, the running ones stay
+ * as they are; backward, grad_weight and grad_bias are 0. */
+
+/* f32, f16 and bf16, in f32 with sums in f64. */
+int cbn_fast_batchnorm(const cbn_fast_kernels *kernels, cbn_call *call);
+
+/* f64. */
+int cbn_fast_batchnorm_f64(cbn_call *call);
 
 #endif

@@ -1,6 +1,8 @@
 /* fast/engine.c - the engine's edge: options, what is supported, validation. */
 #include "fast/batchnorm.h"
 #include "fast/conv.h"
+#include "fast/convert.h"
+#include "fast/f64_conv.h"
 #include "fast/fast.h"
 #include "fast/workspace.h"
 
@@ -14,28 +16,16 @@
 typedef struct fast_engine {
   cbn_engine engine;
   cbn_fast_kernels kernels;
-  char description[96];
+  char description[128];
 } fast_engine;
 
 /* Index arithmetic adds and multiplies a few of these without looking. */
 static const int64_t LARGEST_PARAMETER = (int64_t)1 << 40;
 
-static int check_types(cbn_call *call) {
-  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
-    if (call->tensor[role] && call->tensor[role]->type != CBN_F32)
-      return cbn_fast_fail(call, CBN_UNSUPPORTED, "tensors must be f32, the %s is %s", cbn_role_name(role),
-                           cbn_type_name(call->tensor[role]->type));
-  }
-  return CBN_OK;
-}
-
 static int check_axis(cbn_call *call, int a) {
   const cbn_conv *conv = call->conv;
-  if (conv->input_dilation[a] != 1)
-    return cbn_fast_fail(call, CBN_UNSUPPORTED, "input dilation must be 1, got %" PRId64 " on spatial axis %d",
-                         conv->input_dilation[a], a);
-  const int64_t checked[] = {conv->input[a],    conv->kernel[a],    conv->stride[a],
-                             conv->dilation[a], conv->pad_begin[a], conv->pad_end[a]};
+  const int64_t checked[] = {conv->input[a],   conv->kernel[a],         conv->stride[a],         conv->dilation[a],
+                             conv->pad_end[a], conv->input_dilation[a], conv->output_padding[a], conv->pad_begin[a]};
   for (size_t i = 0; i < sizeof checked / sizeof checked[0]; i++) {
     if (checked[i] > LARGEST_PARAMETER || checked[i] < -LARGEST_PARAMETER)
       return cbn_fast_fail(call, CBN_UNSUPPORTED, "parameters must be at most 2^40, got %" PRId64 " on spatial axis %d",
@@ -44,30 +34,51 @@ static int check_axis(cbn_call *call, int a) {
   return CBN_OK;
 }
 
-static int run_conv(const fast_engine *fast, cbn_call *call) {
+/* The tensor that the call is for; NULL where a gradient is asked for that the problem does not have. */
+static const cbn_tensor *result_of(const cbn_call *call) {
+  static const int role[] = {[CBN_FORWARD] = CBN_ROLE_OUTPUT,
+                             [CBN_GRAD_INPUT] = CBN_ROLE_GRAD_INPUT,
+                             [CBN_GRAD_WEIGHT] = CBN_ROLE_GRAD_WEIGHT,
+                             [CBN_GRAD_BIAS] = CBN_ROLE_GRAD_BIAS};
+  return call->tensor[role[call->conv->direction]];
+}
+
+static int run_conv_f32(const void *context, cbn_call *call) {
+  const fast_engine *fast = context;
   const cbn_conv *conv = call->conv;
   if (conv->direction != CBN_FORWARD || conv->transposed)
     return cbn_fast_fail(call, CBN_UNSUPPORTED, "convolution must be forward and not transposed");
   for (int a = 0; a < conv->spatial_rank; a++) {
-    const int status = check_axis(call, a);
-    if (status != CBN_OK) return status;
+    if (conv->input_dilation[a] != 1)
+      return cbn_fast_fail(call, CBN_UNSUPPORTED, "input dilation must be 1, got %" PRId64 " on spatial axis %d",
+                           conv->input_dilation[a], a);
   }
-  if (cbn_tensor_count(call->tensor[CBN_ROLE_OUTPUT]) == 0) return CBN_OK;
   return cbn_fast_conv(fast->kernels.conv, call);
 }
 
+static int run_conv(const fast_engine *fast, cbn_call *call) {
+  for (int a = 0; a < call->conv->spatial_rank; a++) {
+    const int status = check_axis(call, a);
+    if (status != CBN_OK) return status;
+  }
+  const cbn_tensor *result = result_of(call);
+  if (!result || cbn_tensor_count(result) == 0) return CBN_OK;
+  switch (result->type) {
+  case CBN_F32: return run_conv_f32(fast, call);
+  case CBN_F64: return cbn_fast_conv_f64(call);
+  default: return cbn_fast_conv_converted(fast->kernels.convert, call, run_conv_f32, fast);
+  }
+}
+
 static int run_batchnorm(const fast_engine *fast, cbn_call *call) {
-  if (call->batchnorm->direction != CBN_FORWARD)
-    return cbn_fast_fail(call, CBN_UNSUPPORTED, "batch normalization must be forward");
-  return cbn_fast_batchnorm(fast->kernels.batchnorm, call);
+  if (call->tensor[CBN_ROLE_INPUT]->type == CBN_F64) return cbn_fast_batchnorm_f64(call);
+  return cbn_fast_batchnorm(&fast->kernels, call);
 }
 
 static int run(cbn_engine *engine, cbn_call *call) {
   const fast_engine *fast = engine->state;
   cbn_violation violation;
   if (!cbn_call_validate(call, &violation)) return cbn_fast_fail(call, CBN_REJECTED, "%s", violation.message);
-  const int status = check_types(call);
-  if (status != CBN_OK) return status;
   return call->operator_kind == CBN_OPERATOR_CONV ? run_conv(fast, call) : run_batchnorm(fast, call);
 }
 
@@ -86,7 +97,8 @@ CBN_EXPORT cbn_engine *cbn_engine_open(uint32_t abi, const char *options) {
   if (!fast) return NULL;
   fast->kernels = kernels;
   snprintf(fast->description, sizeof fast->description,
-           "blocked im2col GEMM and batch normalization, %s f32, %dx%d tiles", kernels.isa, (int)CBN_MR, (int)CBN_NR);
+           "blocked im2col GEMM and batch normalization, %s f32, %dx%d tiles; f16 and bf16 through f32; f64 plain C",
+           kernels.isa, (int)CBN_MR, (int)CBN_NR);
   fast->engine = (cbn_engine){
       .struct_size = sizeof fast->engine,
       .abi = CBN_ABI_VERSION,
@@ -97,6 +109,7 @@ CBN_EXPORT cbn_engine *cbn_engine_open(uint32_t abi, const char *options) {
       .state = fast,
       .run = run,
       .close = close,
+      .abilities = CBN_IN_PLACE,
   };
   return &fast->engine;
 }

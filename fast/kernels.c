@@ -4,9 +4,18 @@
 #include <string.h>
 
 #if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+
+/* Not every compiler's __builtin_cpu_supports knows it. */
+static bool has_f16c(void) {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
 static bool has_avx2(cbn_fast_kernels *kernels) {
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return false;
-  *kernels = (cbn_fast_kernels){"avx2", &cbn_conv_kernels_avx2, &cbn_batchnorm_kernels_avx2};
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) return false;
+  *kernels =
+      (cbn_fast_kernels){"avx2", &cbn_conv_kernels_avx2, &cbn_batchnorm_kernels_avx2, &cbn_convert_kernels_avx2};
   return true;
 }
 #else
@@ -17,7 +26,8 @@ static bool has_avx2(cbn_fast_kernels *kernels) {
 #endif
 
 static bool has_portable(cbn_fast_kernels *kernels) {
-  *kernels = (cbn_fast_kernels){"portable", &cbn_conv_kernels_portable, &cbn_batchnorm_kernels_portable};
+  *kernels = (cbn_fast_kernels){"portable", &cbn_conv_kernels_portable, &cbn_batchnorm_kernels_portable,
+                                &cbn_convert_kernels_portable};
   return true;
 }
 

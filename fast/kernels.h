@@ -67,18 +67,29 @@ typedef void cbn_scatter_kernel(float *c, const float *tile, int64_t channel_str
 typedef void cbn_depthwise_kernel(float *y, const float *const *tap, int64_t taps, const float *weight,
                                   const float *bias, int64_t channels);
 
-/* Moments of values: how many, their sum, and the sum of squared deviations from their mean. */
+/* Moments of values x: how many, their sum, and the sum of squared deviations from a center; of a backward pass also
+ * the sum of g, and of g times the deviations. */
 typedef struct cbn_moments {
   double count, sum, squares;
+  double gradient, product;
 } cbn_moments;
 
 enum { CBN_LANES = 16 }; /* channels that the column kernel takes together: a cache line of a pixel */
 
-/* Two passes in f64 over `count` >= 1 neighbouring values; meant for pieces that stay in L1. */
+/* Two passes in f64 over `count` >= 1 neighbouring values, the second about their mean; meant for pieces that stay in
+ * L1. Gradient and product are 0. */
 typedef void cbn_moments_row_kernel(cbn_moments *moments, const float *x, int64_t count);
 
 /* The same for CBN_LANES channels side by side: value i of lane c is x[i * step + c]; moments[c] is the lane's. */
 typedef void cbn_moments_columns_kernel(cbn_moments *moments, const float *x, int64_t step, int64_t count);
+
+/* The same with g: about `*center`, the sum then 0, or about the values' own mean where center is NULL. */
+typedef void cbn_comoments_row_kernel(cbn_moments *moments, const float *x, const float *g, int64_t count,
+                                      const double *center);
+
+/* CBN_LANES channels, one center each, or NULL. */
+typedef void cbn_comoments_columns_kernel(cbn_moments *moments, const float *x, int64_t x_step, const float *g,
+                                          int64_t g_step, int64_t count, const double *center);
 
 /* One channel's factors: y = ((x - mean) * scale) * weight + bias, the last two steps fused where the ISA has FMA;
  * scale = 1/sqrt(var + epsilon). */
@@ -92,6 +103,27 @@ typedef void cbn_normalize_row_kernel(float *y, const float *x, int64_t count, c
 /* `channels` channels side by side, their factors in four arrays. */
 typedef void cbn_normalize_columns_kernel(float *y, const float *x, int64_t channels, const float *mean,
                                           const float *scale, const float *weight, const float *bias);
+
+/* One channel's factors of grad_input = ((g - gradient) - ((x - mean) * scale) * product) * slope, the second
+ * difference fused where the ISA has FMA: gradient = sum g / L, product = sum g z / L, slope = weight * scale. */
+typedef struct cbn_gradient_factors {
+  float mean, scale, gradient, product, slope;
+} cbn_gradient_factors;
+
+typedef void cbn_gradient_row_kernel(float *y, const float *x, const float *g, int64_t count,
+                                     const cbn_gradient_factors *factors);
+typedef void cbn_gradient_columns_kernel(float *y, const float *x, const float *g, int64_t channels, const float *mean,
+                                         const float *scale, const float *gradient, const float *product,
+                                         const float *slope);
+
+/* y = g * slope: grad_input where the running statistics normalised. */
+typedef void cbn_scale_row_kernel(float *y, const float *g, int64_t count, float slope);
+typedef void cbn_scale_columns_kernel(float *y, const float *g, int64_t channels, const float *slope);
+
+/* `count` neighbours converted; to 16 bits in one rounding to nearest even: overflow to infinity, NaN to a quiet NaN,
+ * subnormals kept. */
+typedef void cbn_widen_kernel(float *to, const uint16_t *from, int64_t count);
+typedef void cbn_narrow_kernel(uint16_t *to, const float *from, int64_t count);
 
 typedef struct cbn_conv_kernels {
   cbn_tile_kernel *gemm[CBN_MR][CBN_NV];
@@ -110,14 +142,26 @@ typedef struct cbn_batchnorm_kernels {
   cbn_moments_columns_kernel *moments_columns;
   cbn_normalize_row_kernel *normalize_row;
   cbn_normalize_columns_kernel *normalize_columns;
+  cbn_comoments_row_kernel *comoments_row;
+  cbn_comoments_columns_kernel *comoments_columns;
+  cbn_gradient_row_kernel *gradient_row;
+  cbn_gradient_columns_kernel *gradient_columns;
+  cbn_scale_row_kernel *scale_row;
+  cbn_scale_columns_kernel *scale_columns;
 } cbn_batchnorm_kernels;
+
+typedef struct cbn_convert_kernels {
+  cbn_widen_kernel *widen_f16, *widen_bf16;
+  cbn_narrow_kernel *narrow_f16, *narrow_bf16;
+} cbn_convert_kernels;
 
 /* The instruction sets, best first. */
 #define CBN_FAST_ISAS(X) X(avx2) X(portable)
 
 #define CBN_FAST_TABLES(NAME)                                                                                          \
   extern const cbn_conv_kernels cbn_conv_kernels_##NAME;                                                               \
-  extern const cbn_batchnorm_kernels cbn_batchnorm_kernels_##NAME;
+  extern const cbn_batchnorm_kernels cbn_batchnorm_kernels_##NAME;                                                     \
+  extern const cbn_convert_kernels cbn_convert_kernels_##NAME;
 CBN_FAST_ISAS(CBN_FAST_TABLES)
 #undef CBN_FAST_TABLES
 
@@ -125,6 +169,7 @@ typedef struct cbn_fast_kernels {
   const char *isa;
   const cbn_conv_kernels *conv;
   const cbn_batchnorm_kernels *batchnorm;
+  const cbn_convert_kernels *convert;
 } cbn_fast_kernels;
 
 /* Finds the tables of that name, or the best ones for ""; false if there are none or this processor lacks them. */

@@ -449,7 +449,8 @@ static void print_shape(int32_t rank, const int64_t *extent, char *text, size_t 
 
 /* A value made by hand: the exact result, which lies in value +- own, rounded once to its type. */
 static bool is_rounded_result(int32_t type, const cbn_interval *interval, double value) {
-  if (!isfinite(interval->value) || interval->flags & CBN_INCONCLUSIVE) return cbn_interval_admits(interval, value);
+  if (!isfinite(interval->value) || interval->flags & (CBN_EXACT | CBN_INCONCLUSIVE))
+    return cbn_interval_admits(interval, value);
   return value >= cbn_type_round(type, interval->value - interval->own) &&
          value <= cbn_type_round(type, interval->value + interval->own);
 }

@@ -20,9 +20,9 @@
  * Two consequences. (1) Given those, a result is affine in x (backward: in x and g) with the same coefficients all over the
  * channel; removing the best fit of 1, x (and g) leaves the elements' own roundings, at most 8, each of at most
  * M = |g| r (|x| + |mean|) + |b| (backward: the sum of the terms' magnitudes): deviation sqrt(8) u M. (2) A lean must be
- * looked for among channels, each of which counts as one draw. No rounding contributes more to an element's bound than
- * an eighth of it (those of a statistic an (L+1)-th, L values a channel), and all together not more than the bound: squares
- * add to bound^2/8, or bound^2/(L+1) for L < 7.
+ * looked for among channels, each of which counts as one draw. Roundings that together contribute at most D, each at most
+ * D/k, have squares that add to at most D^2/k: for the statistics of L values D is the bound and k = L+1, what is computed
+ * from them is at most 8 roundings of M again. Where only the whole bound is known, k = 8, or L+1 for L < 7.
  *
  * Rounding to a narrower type is a draw of each element's own, of deviation u_out |y|.
  *
@@ -99,10 +99,10 @@ static void errors_close(errors *e) {
  * rounding. */
 static double storage(const errors *e, double value) { return e->unit > e->work_unit ? e->unit * fabs(value) : 0; }
 
-/* The bound without the rounding to the stored type. Half of that is left in, for a reference that knows it better than
- * to u |y|. */
+/* The bound without the rounding to the stored type, from stored() in reference/arithmetic.h; below 0 where that is
+ * tighter than u |y|: then the element is not looked at. */
 static double bound_of_sums(const errors *e, int64_t i) {
-  return e->expected->bound[i] - storage(e, e->expected->value[i]) / 2;
+  return e->expected->bound[i] - storage(e, e->expected->value[i]);
 }
 
 /* Is there an error to look at? Not where nothing rounds, nothing can be said, underflow matters, or the judge has a verdict
@@ -131,7 +131,7 @@ enum way {
   NEIGHBOURS, /* 256 runs of the row-major order: errors that drift */
   EQUAL,      /* the same significand: the same sum, or a power of two times it */
   CLOSE,      /* the same channel, and values within some deviations: the same roundings on the way */
-  ALIKE,      /* the same error, to three digits: a lattice */
+  BETWEEN,    /* the same place between two numbers of the stored type, to three digits: a lattice */
   CHANNEL,    /* a channel's common errors */
   WAYS
 };
@@ -151,11 +151,18 @@ static uint64_t mixed(uint64_t x) {
   return x ^ x >> 31;
 }
 
-/* A hash of the number's magnitude, to `bits` significant bits, with or without its exponent. */
-static uint64_t hash_of(double x, int bits, bool exponent) {
+/* Of the significand, to 40 bits. */
+static uint64_t equal_hash(double value) {
   int power;
-  const double significand = frexp(fabs(x), &power);
-  return mixed((uint64_t)llrint(ldexp(significand, bits)) + (exponent ? mixed((uint64_t)(power + 5000)) : 0));
+  return mixed((uint64_t)llrint(ldexp(frexp(fabs(value), &power), 40)));
+}
+
+/* Of the value in units of the last place of a type with that unit roundoff, without its integral part. A double that holds
+ * an f64 result does not say where between two of these the result is. */
+static uint64_t between_hash(double value, double unit) {
+  int power;
+  if (unit < 0x1p-40) return equal_hash(value);
+  return mixed((uint64_t)(0x1p10 * fmod(frexp(fabs(value), &power) / unit, 1)));
 }
 
 static uint64_t close_hash(double value, double deviation, int64_t channel) {
@@ -168,9 +175,9 @@ static uint64_t close_hash(double value, double deviation, int64_t channel) {
 static void find_clusters(const errors *e, int64_t i, size_t cluster[WAYS]) {
   const double value = e->expected->value[i];
   cluster[NEIGHBOURS] = (size_t)((double)i / (double)e->expected->count * RUNS);
-  cluster[EQUAL] = hash_of(value, 40, false) % CLUSTERS;
+  cluster[EQUAL] = equal_hash(value) % CLUSTERS;
   cluster[CLOSE] = close_hash(value, e->single[i], channel_of(e, i)) % CLUSTERS;
-  cluster[ALIKE] = hash_of(error_of(e, i), 10, true) % CLUSTERS;
+  cluster[BETWEEN] = between_hash(value, e->unit) % CLUSTERS;
   cluster[CHANNEL] = mixed((uint64_t)channel_of(e, i)) % CLUSTERS;
 }
 
@@ -276,6 +283,7 @@ static void decide(const errors *e, const clusters *c, const totals *t, cbn_susp
   for (int test = 0; test < TESTS; test++) {
     const double share = fabs(t->sum[test]) / threshold[test];
     const bool by_channel = test != SQUARES && t->shared > t->single;
+    if (test == SQUARES && result->suspicious) break; /* errors that lean are large, too */
     const bool found = share > 1 && carried(c, (enum test)test, by_channel) >= deviations();
     if (found < result->suspicious || (found == result->suspicious && share <= largest)) continue;
     largest = share;
@@ -541,10 +549,12 @@ static double magnitude(const normalization *p, const channel_scale *s, double x
   return fabs(s->weight) * s->r * (fabs(g) + fabs(s->g) + z * fabs(s->gz));
 }
 
-/* The squares that an element's roundings, of which each contributes at most an eighth of the bound, or one of L + 1 equal
- * parts, add up to. */
-static double part_of_bound(double values, bool batch_statistics) {
-  return 1 / sqrt(batch_statistics && values < 7 ? values + 1 : 8);
+/* The deviation of what a channel has in common, as a part of an element's bound: roundings of which none contributes more
+ * than an eighth of the bound, or, among those of the batch's statistics, an (L+1)-th. */
+static double part_of_bound(double values) { return 1 / sqrt(values < 7 ? values + 1 : 8); }
+
+static double shared_deviation(const normalization *p, double bound, double single) {
+  return p->batch_statistics ? hypot(bound / sqrt((double)p->values + 1), single) : bound / sqrt(8);
 }
 
 static void enter_channel(const normalization *p, const channel_scale *s, errors *e, int64_t channel) {
@@ -553,7 +563,7 @@ static void enter_channel(const normalization *p, const channel_scale *s, errors
     const double x = cbn_tensor_get(p->x, i), g = p->g == NULL ? 0 : cbn_tensor_get(p->g, i);
     const double single = sqrt(8) * e->work_unit * magnitude(p, s, x, g);
     if (!(single > 0x1p10 * types[CBN_F32].normal) || !isfinite(single) || !worth_a_look(e, i)) continue;
-    enter(e, i, single, bound_of_sums(e, i) * part_of_bound((double)p->values, p->batch_statistics));
+    if (bound_of_sums(e, i) > 0) enter(e, i, single, shared_deviation(p, bound_of_sums(e, i), single));
   }
 }
 
@@ -624,9 +634,9 @@ static bool look_at_elements(const normalization *p, const cbn_tensor *const ten
 /* A result with one element a channel: each is a draw, its deviation a part of its bound. */
 static bool look_at_channels(const normalization *p, errors *e, clusters *c, cbn_suspicion *result) {
   totals t = {0};
-  const double part = part_of_bound((double)p->values, true);
+  const double part = part_of_bound((double)p->values);
   for (int64_t i = 0; i < e->expected->count; i++)
-    if (worth_a_look(e, i)) enter(e, i, bound_of_sums(e, i) * part, 0);
+    if (worth_a_look(e, i) && bound_of_sums(e, i) > 0) enter(e, i, bound_of_sums(e, i) * part, 0);
   sum_squares(e, c, &t);
   return conclude(e, c, &t, result);
 }

@@ -36,7 +36,6 @@ typedef struct arithmetic {
                         * or the smallest normal where subnormals are flushed */
   wide normal;         /* of the working type: the smallest one */
   wide overflow;       /* of the working type */
-  wide subnormal;      /* inputs below are flushed; 0: none */
   int precision;       /* of partial sums */
   int factor_bits;     /* to which the factors of a convolution's products are cut; 0: they are not */
   bool flushes, two_pass;
@@ -53,7 +52,6 @@ static inline arithmetic engine_arithmetic(int32_t type, uint32_t classes) {
                       .eta = flushes ? working->normal : working->eta,
                       .normal = working->normal,
                       .overflow = working->overflow,
-                      .subnormal = flushes ? formats[type].normal : 0,
                       .precision = working->precision,
                       .factor_bits = factor_bits,
                       .flushes = flushes,
@@ -70,16 +68,15 @@ static inline wide gamma_of(wide n, wide u) { return n * u / (1 - n * u); }
 static inline double rounded_up(wide x) { return (double)(x * (1 + 0x1p-40L)); }
 
 /* The interval of a result that an engine computes within `bound` of `value` and rounds once to `type` if its working
- * type is wider: u_out (|y| + E) more, or the smallest subnormal there (normal, flushed). The double that holds the
- * value is off by 2^-53 of it; `own` is the error of `value` before. An infinity is right too where the end of the
- * interval overflows. */
+ * type is wider: u_out (|y| + E) more, or the smallest subnormal there. The double that holds the value is off by 2^-53
+ * of it, or half of its smallest subnormal; `own` is the error of `value` before. An infinity is right too where the end
+ * of the interval overflows. */
 static inline cbn_interval stored(const arithmetic *engine, int32_t type, wide value, wide bound, wide own) {
   const format *storage = &formats[type];
   cbn_interval r = {.value = (double)value};
-  own += U64 * fabsl(value);
+  own += U64 * fabsl(value) + (fabsl(value) < formats[CBN_F64].normal && value != 0 ? formats[CBN_F64].eta / 2 : 0);
   bound += own;
-  if (storage->u > engine->u)
-    bound += storage->u * (fabsl(value) + bound) + (engine->flushes ? storage->normal : storage->eta);
+  if (storage->u > engine->u) bound += storage->u * (fabsl(value) + bound) + storage->eta;
   r.own = rounded_up(own);
   r.bound = rounded_up(bound);
   if (fabsl(value) + bound >= storage->overflow) r.flags = CBN_OR_INFINITY;

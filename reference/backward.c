@@ -10,10 +10,11 @@
  * r q/(2(1-q)) =: dr, so its exact z' would be off by D = R dmu + |x-mu| dr, and its parts are at most Z = R (|x| + |mu| +
  * dmu). Let A1 = sum |g|, A2 = sum |g| Z, A3 = sum Z.
  *
- * SUMS. S1 takes L - 1 additions: e1 = gamma(L) A1. S2, as sum g*((x-mu)*r), (sum g*(x-mu))*r or (sum g*x - mu*S1)*r: with
- * the engine's mu' and r' it is off by sum |g| D; r' is rounded 3 times (v + eps, halved by the root; root; division),
+ * SUMS. S1 takes L - 1 additions: e1 = gamma(L) A1. S2, as sum g*((x-mu)*r), (sum g*(x-mu))*r or (sum g*x - mu*S1)*r: the
+ * engine's mu' and r' are the same for all of a channel, so that with them it is off by |(r'-r) sum g (x-mu) + r' (mu-mu')
+ * S1| <= dr |S2|/r + R dmu |S1| =: E; r' is rounded 3 times (v + eps, halved by the root; root; division),
  * and besides a term takes one difference, at most two products, L additions and one more difference: L + 8 factors on
- * terms of at most |g| Z in all. e2 = sum |g| D + gamma(L+8) A2.
+ * terms of at most |g| Z in all. e2 = E + gamma(L+8) A2.
  *
  * GRAD_INPUT, as (g - S1/L - (x-mu)*k)*r*w, k = S2*r/L, or a*g + b*x + c with a = w*r, b = -a*S2*r/L, c = -a*S1/L -
  * b*mu, and the like. With T1 = |S1| + e1 and T2 = |S2| + e2 the exact value of the engine's operands is off by at most
@@ -34,8 +35,8 @@
 
 /* What one channel's sums came to. */
 typedef struct sums {
-  wide S1, S2, A1, A2, A3, disturbed; /* disturbed = sum |g| D */
-  bool not_a_number;                  /* a NaN is among g */
+  wide S1, S2, A1, A2, A3;
+  bool not_a_number; /* a NaN is among g */
 } sums;
 
 /* The statistics as an engine, or the reference, has them. */
@@ -66,7 +67,6 @@ static sums sum_channel(const view *w, const channel *ch, const cbn_tensor *inpu
       s.A1 += fabsl(g);
       s.A2 += fabsl(g) * magnitude(w, x);
       s.A3 += magnitude(w, x);
-      s.disturbed += fabsl(g) * disturbance(w, x);
       s.not_a_number = s.not_a_number || isnan(g);
     }
   return s;
@@ -82,7 +82,8 @@ static wide bias_error(const view *w, const sums *s) {
 }
 
 static wide weight_error(const view *w, const sums *s) {
-  return s->disturbed + gamma_of(w->L + 8, w->a->u) * s->A2 + lost_in_sums(w, s);
+  const wide disturbed = w->dr * fabsl(s->S2) / w->r + w->R * w->dmu * fabsl(s->S1);
+  return disturbed + gamma_of(w->L + 8, w->a->u) * s->A2 + lost_in_sums(w, s);
 }
 
 /* The error of grad_input at one element, with the batch's statistics and with the running ones. */

@@ -31,7 +31,7 @@
  *
  * REDUCED PRODUCTS. Where an engine declares that it rounds or cuts factors to k bits first, each factor of a product
  * is a factor 1 + d, |d| <= f = 2^(1-k), and a subnormal one may vanish (it enters Z): the exact sum of the products
- * that are added is off by at most (2f + f^2) B, and B is larger by (1+f)^2.
+ * that are added is off by at most (2f + f^2) (B - |b|), by which B is larger, too.
  *
  * EXACTNESS. If every x is a multiple of a power of two g_x, every w of g_w, every b of g_b, then each partial sum
  * is a multiple of g = min(g_x g_w, g_b) and at most B in magnitude. If B <= 2^p g, with p the bits of a partial sum,
@@ -319,7 +319,7 @@ static run products_of(const problem *p, int64_t first, int64_t second) {
 /* The sums over the products of one element. */
 typedef struct sums {
   wide n;        /* products */
-  wide y, B;     /* sum of the terms and of their magnitudes, the bias included */
+  wide y, B, b;  /* sum of the terms and of their magnitudes, the bias included; the bias' magnitude */
   wide B_finite; /* B over the finite terms */
   wide Z;        /* sum of |x w| over terms with a subnormal factor, where the engine may drop them */
   bool or_nan;   /* a zero, or what an engine may take for one, meets what is not finite */
@@ -365,8 +365,7 @@ static bool zeros_meet_infinity(const problem *p, const run *r) {
 
 /* May an engine take the value for zero, because it is subnormal? */
 static bool may_vanish(const problem *p, double x) {
-  const wide least = p->factor_error > 0 ? formats[CBN_F32].normal : p->engine.subnormal;
-  return x != 0 && fabsl((wide)x) < least;
+  return (p->engine.flushes || p->factor_error > 0) && x != 0 && fabsl((wide)x) < p->engine.normal;
 }
 
 /* What only unusual elements need: B over finite terms, and terms that may vanish. */
@@ -390,7 +389,7 @@ static sums sum_products(const problem *p, int64_t first, int64_t second) {
   const pairs *d = &p->axis[0], *h = &p->axis[1], *w = &p->axis[2];
   const run r = products_of(p, first, second);
   const double bias = p->bias == NULL ? 0 : cbn_tensor_get(p->bias, second);
-  sums s = {.n = (wide)r.count * (wide)d->related * (wide)h->related * (wide)w->related, .y = bias, .B = fabs(bias)};
+  sums s = {.n = (wide)r.count * (wide)d->related * (wide)h->related * (wide)w->related, .y = bias, .B = fabs(bias), .b = fabs(bias)};
   add_products(p, &r, &s);
   if (!isfinite(s.B) || p->engine.flushes || p->factor_error > 0) {
     s.B_finite = isfinite(bias) ? fabs(bias) : 0;
@@ -406,7 +405,7 @@ static sums sum_products(const problem *p, int64_t first, int64_t second) {
 
 static bool is_exact(const problem *p, const sums *s) {
   if (s->B == 0) return true;
-  const bool kept = !p->engine.flushes || fabsl(s->y) >= formats[p->type].normal || s->y == 0;
+  const bool kept = !p->engine.flushes || fabsl(s->y) >= p->engine.normal || s->y == 0;
   return s->B <= ldexpl(p->grid, p->engine.precision) && p->grid >= p->engine.eta && s->B < p->engine.overflow &&
          s->Z == 0 && p->factors_fit && kept;
 }
@@ -414,13 +413,15 @@ static bool is_exact(const problem *p, const sums *s) {
 /* A finite sum's interval. */
 static cbn_interval finite_interval(const problem *p, const sums *s) {
   const arithmetic *e = &p->engine;
-  if (is_exact(p, s)) return (cbn_interval){.value = cbn_type_round(p->type, (double)s->y), .flags = CBN_EXACT};
+  if (is_exact(p, s)) {
+    const double y = (double)s->y, value = cbn_type_round(p->type, y);
+    return (cbn_interval){.value = value, .own = isfinite(value) ? fabs(value - y) : 0, .flags = CBN_EXACT};
+  }
   const wide f = p->factor_error, nu = (s->n + 1) * e->u;
   if (nu >= 0.5L) return (cbn_interval){.value = (double)s->y, .flags = CBN_INCONCLUSIVE};
   const wide own = gamma_of(s->n + 1, U_WIDE) * s->B;
-  const wide B = (s->B + own) * (1 + f) * (1 + f);
-  const wide bound =
-      gamma_of(s->n + 1, e->u) * B + f * (2 + f) * B + (2 * s->n + 1) * e->eta / (1 - s->n * e->u) + s->Z;
+  const wide cut = f * (2 + f) * (s->B + own - s->b), B = s->B + own + cut;
+  const wide bound = gamma_of(s->n + 1, e->u) * B + cut + (2 * s->n + 1) * e->eta / (1 - s->n * e->u) + s->Z;
   cbn_interval r = stored(e, p->type, s->y, bound, own);
   const wide margin = 1 + 2 * nu; /* at least 1 + gamma(n+1) */
   const wide this_side = (B + fabsl(s->y)) / 2, other_side = (B - fabsl(s->y)) / 2 + own;

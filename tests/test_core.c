@@ -576,7 +576,8 @@ static void each_convolution_rule_on_both_sides_of_its_edge(void **state) {
       {"mode=2 i1=0", "q1=-1", "q1=1", "replicate-needs-input", "on axis W"},
       {"mode=2", "p0=1000", "p0=1000 transposed=1", "padding-mode-needs-plain-input", "transposed"},
       {"mode=1", "e1=1", "e1=2", "padding-mode-needs-plain-input", "got 2 on axis W"},
-      {"mode=0", "e1=2 p0=100 transposed=1", "mode=3 p0=0 e1=2", "padding-mode-needs-plain-input", "got 2 on axis W"},
+      {"mode=0", "e1=2 p0=100", "mode=3 p0=0 e1=2", "padding-mode-needs-plain-input", "got 2 on axis W"},
+      {"transposed=1", "e1=1", "e1=2", "input-dilation-forward-only", "got 2 on axis W"},
       {"", "x0=0", "x0=1", "output-padding-range", "< 1, got 1 on axis H"},
       {"", "x1=0", "x1=-1", "output-padding-range", "got -1 on axis W"},
       {"transposed=1 s0=3", "x0=2", "x0=3", "output-padding-range", "< 3, got 3 on axis H"},
@@ -636,7 +637,7 @@ static void convolution_rules_speak_in_their_order(void **state) {
       {"stride-positive", "s0=1 s1=1"},
       {"dilation-positive", "d0=1 d1=1"},
       {"input-dilation-positive", "e0=2 e1=2"},
-      {"padding-mode-needs-plain-input", "transposed=0"},
+      {"input-dilation-forward-only", "transposed=0"},
       {"padding-mode-needs-plain-input", "e0=1 e1=1"},
       {"circular-pad-at-most-input", "p0=0 p1=0 q0=0 q1=0"},
       {"output-padding-range", "x0=0 x1=0"},
@@ -950,10 +951,133 @@ static void tensors_of_calls_fit(void **state) {
     t->rank++;
     t->type = CBN_BF16 + 1;
     assert_string_equal(call_rule(&m), "tensor-type");
-    t->type = CBN_BF16;
+    t->type = CBN_F32;
     assert_string_equal(call_rule(&m), "valid");
     t->data = NULL;
     assert_string_equal(call_rule(&m), "tensor-type");
+  }
+}
+
+/* A convolution has one type; a batch normalization of f16 or bf16 may have parameters in f32. */
+static void types_of_calls_go_together(void **state) {
+  (void)state;
+  static const struct {
+    bool conv;
+    int32_t activations, layer;
+    const char *rule;
+  } rows[] = {
+      {true, CBN_F64, CBN_F64, "valid"},        {true, CBN_BF16, CBN_BF16, "valid"},
+      {true, CBN_F16, CBN_F32, "tensor-type"},  {true, CBN_F32, CBN_F64, "tensor-type"},
+      {false, CBN_F16, CBN_F16, "valid"},       {false, CBN_F16, CBN_F32, "valid"},
+      {false, CBN_BF16, CBN_F32, "valid"},      {false, CBN_F32, CBN_F16, "tensor-type"},
+      {false, CBN_F16, CBN_F64, "tensor-type"}, {false, CBN_F64, CBN_F32, "tensor-type"},
+      {false, CBN_F16, CBN_BF16, "tensor-type"},
+  };
+  for (size_t i = 0; i < COUNT(rows); i++)
+    for (size_t k = 0; k < COUNT(whole_calls); k++) {
+      made_call m;
+      if (whole_calls[k].conv != rows[i].conv || whole_calls[k].direction == CBN_GRAD_BIAS) continue;
+      make_call(&m, rows[i].conv, whole_calls[k].direction, whole_calls[k].roles);
+      for (int role = 0; role < CBN_ROLE_COUNT; role++) {
+        const bool activation = role == CBN_ROLE_INPUT || role == CBN_ROLE_OUTPUT || role == CBN_ROLE_GRAD_OUTPUT ||
+                                role == CBN_ROLE_GRAD_INPUT;
+        m.tensor[role].type = activation ? rows[i].activations : rows[i].layer;
+      }
+      if (strcmp(call_rule(&m), rows[i].rule) != 0) fail_msg("row %zu, call %zu: %s", i, k, call_rule(&m));
+      if (strcmp(rows[i].rule, "valid") != 0) continue;
+      const int last = whole_calls[k].conv ? CBN_ROLE_WEIGHT : CBN_ROLE_RUNNING_VAR; /* one of them alone differs */
+      if (m.call.tensor[last] == NULL) continue;
+      m.tensor[last].type = rows[i].layer == CBN_F64 ? CBN_F32 : CBN_F64;
+      assert_string_equal(call_rule(&m), "tensor-type");
+    }
+}
+
+static void gradients_update_nothing(void **state) {
+  (void)state;
+  cbn_batchnorm b = batchnorm_of("");
+  cbn_violation v;
+  b.direction = CBN_GRAD_INPUT;
+  b.update_running = 0;
+  assert_true(cbn_batchnorm_validate(&b, &v));
+  b.update_running = 1;
+  assert_false(cbn_batchnorm_validate(&b, &v));
+  assert_string_equal(cbn_rule_name(v.rule), "backward-updates-nothing");
+}
+
+static void arithmetic_classes_have_names(void **state) {
+  (void)state;
+  assert_string_equal(cbn_arithmetic_name(0), "flushes-subnormals");
+  assert_string_equal(cbn_arithmetic_name(4), "bf16-products");
+  assert_null(cbn_arithmetic_name(5));
+  assert_null(cbn_arithmetic_name(-1));
+}
+
+/* ------------------------------------------------------------------------------------------------------ views */
+
+/* Every second element of rows that are three longer: element (i, j) of a 3x4 tensor lies at 11 i + 2 j. */
+static void a_strided_view_leaves_gaps(void **state) {
+  (void)state;
+  cbn_tensor t;
+  assert_true(cbn_tensor_describe(&t, CBN_F32, 2, (int64_t[]){3, 4}, CBN_STRIDED));
+  assert_int_equal(t.stride[1], 2);
+  assert_int_equal(t.stride[0], 11);
+  assert_int_equal(cbn_tensor_bytes(&t), (2 * 11 + 3 * 2 + 1) * 4);
+  assert_true(cbn_tensor_describe(&t, CBN_F64, 1, (int64_t[]){5}, CBN_STRIDED));
+  assert_int_equal(cbn_tensor_bytes(&t), 9 * 8);
+  assert_false(cbn_tensor_describe(&t, CBN_F64, 1, (int64_t[]){INT64_MAX / 8}, CBN_STRIDED));
+}
+
+static void values_round_to_their_type(void **state) {
+  (void)state;
+  assert_true(cbn_type_round(CBN_F64, 0.1) == 0.1);
+  assert_true(cbn_type_round(CBN_F32, 0.1) == 0x1.99999ap-4);
+  assert_true(cbn_type_round(CBN_F16, 0.1) == 0x1.998p-4);
+  assert_true(cbn_type_round(CBN_BF16, 0.1) == 0x1.9ap-4);
+  assert_true(cbn_type_round(CBN_F16, 65519.99) == 65504 && isinf(cbn_type_round(CBN_F16, 65520)));
+  assert_true(cbn_type_round(CBN_F16, 0x1.8p-25) == 0x1p-24 && cbn_type_round(CBN_F16, 0x1p-25) == 0);
+  assert_true(isnan(cbn_type_round(CBN_BF16, NAN)));
+}
+
+/* ------------------------------------------------------------------------------------------------------ folding */
+
+/* Two channels, s = 4/sqrt(3+1) = 2 and 9/sqrt(8+1) = 3: w' = w s, b' = (b - mu) s + beta. */
+static void folding_by_hand(void **state) {
+  (void)state;
+  for (int transposed = 0; transposed < 2; transposed++) {
+    cbn_conv conv = cbn_conv_make(1);
+    cbn_batchnorm norm = cbn_batchnorm_make(1);
+    conv.transposed = transposed;
+    conv.batch = 1;
+    conv.in_channels = 2;
+    conv.out_channels = norm.channels = 2;
+    conv.input[0] = 4;
+    conv.has_bias = 1;
+    norm.epsilon = 1;
+    float w[] = {1, 2, 3, 4}, b[] = {10, 20}, gamma[] = {4, 9}, beta[] = {100, 200}, mean[] = {1, 2}, var[] = {3, 8};
+    cbn_tensor weight, vector;
+    assert_true(cbn_tensor_describe(&weight, CBN_F32, 3, (int64_t[]){2, 2, 1}, CBN_CONTIGUOUS));
+    assert_true(cbn_tensor_describe(&vector, CBN_F32, 1, (int64_t[]){2}, CBN_CONTIGUOUS));
+    cbn_tensor of[5] = {vector, vector, vector, vector, vector};
+    float *const data[] = {b, gamma, beta, mean, var};
+    for (int i = 0; i < 5; i++) of[i].data = data[i];
+    weight.data = w;
+    const cbn_tensor *layer[CBN_ROLE_COUNT] = {[CBN_ROLE_WEIGHT] = &weight, [CBN_ROLE_BIAS] = &of[0]};
+    const cbn_tensor *bn[CBN_ROLE_COUNT] = {[CBN_ROLE_WEIGHT] = &of[1], [CBN_ROLE_BIAS] = &of[2],
+                                            [CBN_ROLE_RUNNING_MEAN] = &of[3], [CBN_ROLE_RUNNING_VAR] = &of[4]};
+    cbn_violation v;
+    assert_true(cbn_fold_batchnorm(&conv, layer, &norm, bn, &weight, &of[0], &v));
+    const float plain[] = {2, 4, 9, 12}, adjoint[] = {2, 6, 6, 12}; /* s = 2, 3 of the outputs: rows, columns */
+    for (int i = 0; i < 4; i++) assert_true(w[i] == (transposed ? adjoint[i] : plain[i]));
+    assert_true(b[0] == 9 * 2 + 100 && b[1] == 18 * 3 + 200);
+    var[1] = -1;
+    assert_false(cbn_fold_batchnorm(&conv, layer, &norm, bn, &weight, &of[0], &v));
+    assert_string_equal(cbn_rule_name(v.rule), "variance-positive");
+    norm.channels = 3;
+    assert_false(cbn_fold_batchnorm(&conv, layer, &norm, bn, &weight, &of[0], &v));
+    assert_string_equal(cbn_rule_name(v.rule), "input-channels-mismatch");
+    norm.statistics = CBN_STATISTICS_BATCH;
+    assert_false(cbn_fold_batchnorm(&conv, layer, &norm, bn, &weight, &of[0], &v));
+    assert_string_equal(cbn_rule_name(v.rule), "parameter-type");
   }
 }
 
@@ -1043,6 +1167,12 @@ int main(void) {
       cmocka_unit_test(calls_have_their_tensors_and_no_others),
       cmocka_unit_test(tensors_of_calls_fit),
       cmocka_unit_test(calls_describe_the_operator_that_they_name),
+      cmocka_unit_test(types_of_calls_go_together),
+      cmocka_unit_test(gradients_update_nothing),
+      cmocka_unit_test(arithmetic_classes_have_names),
+      cmocka_unit_test(a_strided_view_leaves_gaps),
+      cmocka_unit_test(values_round_to_their_type),
+      cmocka_unit_test(folding_by_hand),
       cmocka_unit_test(an_empty_tensor_needs_no_memory),
       cmocka_unit_test(rules_have_names_and_numbers),
       cmocka_unit_test(checked_arithmetic_says_where_it_overflows),

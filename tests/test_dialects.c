@@ -78,7 +78,7 @@ static void plan_as_text(const char *dialect, const char *operator_name, const c
   for (char *at = (char *)(uintptr_t)shape; *at != '\0'; at += *at == 'x') request.input.extent[request.input.rank++] = strtoll(at, &at, 10);
   const cbn_dialect_operator *operator = cbn_dialect_find(cbn_dialect_by_name(dialect), operator_name);
   assert_non_null(operator);
-  if (!operator->plan(&request, &plan, &rejection)) {
+  if (!operator->plan(operator, &request, &plan, &rejection)) {
     put(text, 0, " !%s %s ", cbn_rule_name((int)rejection.rule), rejection.exception);
     if (strlen(rejection.message) < 5) fail_msg("%s: the message is '%s'", params, rejection.message);
     if (message != NULL) memcpy(message, rejection.message, sizeof rejection.message);
@@ -824,7 +824,8 @@ static void no_parameters_at_all(void **state) {
       const cbn_request request = {.input = {.rank = 4, .extent = {1, 1, 1, 1}}};
       cbn_plan plan;
       cbn_rejection rejection;
-      assert_false((*d)->operators[i].plan(&request, &plan, &rejection));
+      const cbn_dialect_operator *operator = &(*d)->operators[i];
+      assert_false(operator->plan(operator, &request, &plan, &rejection));
       assert_int_equal(rejection.rule, CBN_RULE_MISSING_PARAMETER);
       assert_string_equal(rejection.exception, "TypeError");
     }

@@ -112,7 +112,7 @@ typedef struct whole {
 static whole make_whole(enum cbn_layout layout) {
   static const int64_t extent[] = {2, 3, 4, 5};
   whole w = {.native = {.rank = 4, .extent = {2, 3, 4, 5}}};
-  assert_true(cbn_expected_allocate(&w.expected, 4, extent));
+  assert_true(cbn_expected_allocate(&w.expected, CBN_F32, 4, extent));
   make(&w.actual, 4, extent, layout);
   for (int64_t i = 0; i < 120; i++) {
     w.expected.value[i] = (double)i;
@@ -136,7 +136,7 @@ static void each_wrong_element_is_seen_and_found(void **state) {
       for (size_t k = 0; k < COUNT(wrong); k++) {
         cbn_tensor_result r;
         cbn_tensor_set(&w.actual, i, (double)i + wrong[k]);
-        cbn_judge_tensor(CBN_ROLE_OUTPUT, &w.native, &w.expected, &w.actual, false, &r);
+        cbn_judge_tensor(CBN_ROLE_OUTPUT, &w.native, 2, &w.expected, &w.actual, false, &r);
         assert_int_equal(r.role, CBN_ROLE_OUTPUT);
         assert_int_equal(r.elements, 120);
         assert_int_equal(r.outside, 1);
@@ -159,7 +159,7 @@ static void a_right_tensor_passes(void **state) {
   cbn_tensor_result r;
   cbn_tensor_set(&w.actual, 77, 77.125);
   cbn_tensor_set(&w.actual, 78, 77.75); /* on the edge */
-  cbn_judge_tensor(CBN_ROLE_OUTPUT, &w.native, &w.expected, &w.actual, false, &r);
+  cbn_judge_tensor(CBN_ROLE_OUTPUT, &w.native, 2, &w.expected, &w.actual, false, &r);
   assert_int_equal(r.outside, 0);
   assert_true(r.share == 1);
   assert_int_equal(r.worst[3], 78 % 5);
@@ -174,7 +174,7 @@ static void inconclusive_elements_are_counted_apart(void **state) {
     w.expected.flags[3 * i] = CBN_INCONCLUSIVE;
     cbn_tensor_set(&w.actual, 3 * i, NAN);
   }
-  cbn_judge_tensor(CBN_ROLE_OUTPUT, &w.native, &w.expected, &w.actual, false, &r);
+  cbn_judge_tensor(CBN_ROLE_OUTPUT, &w.native, 2, &w.expected, &w.actual, false, &r);
   assert_int_equal(r.elements, 120);
   assert_int_equal(r.inconclusive, 7);
   assert_int_equal(r.outside, 0);
@@ -189,7 +189,7 @@ static void the_worst_of_many_is_kept(void **state) {
   cbn_tensor_set(&w.actual, 0, 2);
   cbn_tensor_set(&w.actual, 64, 67); /* [1, 0, 0, 4], 12 bounds */
   cbn_tensor_set(&w.actual, 119, 121);
-  cbn_judge_tensor(CBN_ROLE_OUTPUT, &w.native, &w.expected, &w.actual, false, &r);
+  cbn_judge_tensor(CBN_ROLE_OUTPUT, &w.native, 2, &w.expected, &w.actual, false, &r);
   assert_int_equal(r.outside, 3);
   assert_true(r.share == 12 && r.expected == 64 && r.actual == 67);
   assert_int_equal(r.worst[0] * 1000 + r.worst[1] * 100 + r.worst[2] * 10 + r.worst[3], 1004);
@@ -203,9 +203,9 @@ static void an_empty_tensor_has_nothing_wrong(void **state) {
   cbn_expected expected;
   cbn_tensor actual;
   cbn_tensor_result r;
-  assert_true(cbn_expected_allocate(&expected, 4, extent));
+  assert_true(cbn_expected_allocate(&expected, CBN_F32, 4, extent));
   make(&actual, 4, extent, CBN_CONTIGUOUS);
-  cbn_judge_tensor(CBN_ROLE_OUTPUT, &native, &expected, &actual, true, &r);
+  cbn_judge_tensor(CBN_ROLE_OUTPUT, &native, 2, &expected, &actual, true, &r);
   assert_int_equal(r.elements + r.outside, 0);
   assert_null(r.map);
   cbn_expected_release(&expected);
@@ -227,7 +227,7 @@ static void the_map_is_a_window_around_the_worst(void **state) {
       cbn_expected expected;
       cbn_tensor actual;
       cbn_tensor_result r;
-      assert_true(cbn_expected_allocate(&expected, 4, extent));
+      assert_true(cbn_expected_allocate(&expected, CBN_F32, 4, extent));
       make(&actual, 4, extent, CBN_CHANNELS_LAST);
       for (int64_t k = 0; k < 2 * ROWS * COLUMNS; k++) {
         expected.value[k] = (double)k;
@@ -236,7 +236,7 @@ static void the_map_is_a_window_around_the_worst(void **state) {
       }
       const int64_t worst = (ROWS + rows[i].row) * COLUMNS + rows[i].column;
       cbn_tensor_set(&actual, worst, (double)worst + 8);
-      cbn_judge_tensor(CBN_ROLE_OUTPUT, unbatched ? &without : &with_batch, &expected, &actual, true, &r);
+      cbn_judge_tensor(CBN_ROLE_OUTPUT, unbatched ? &without : &with_batch, 2, &expected, &actual, true, &r);
       assert_non_null(r.map);
       assert_string_equal(r.map->axes, unbatched ? "H x W at c=1" : "H x W at n=0, c=1");
       assert_int_equal(r.worst[unbatched ? 0 : 1], 1);
@@ -294,6 +294,30 @@ static void compute_output(const problem *p) {
         }
 }
 
+/* The same transposed: y[n,o,i s + t d - pad] += w[c,o,t] x[n,c,i]. */
+static void compute_transposed(const problem *p) {
+  const cbn_conv *c = &p->conv;
+  const int64_t channels = c->in_channels / c->groups, share = c->out_channels / c->groups;
+  const int64_t *e = p->output.extent;
+  for (int64_t k = 0; k < e[0] * e[1] * e[2] * e[3]; k++)
+    cbn_tensor_set(&p->output, k, c->has_bias ? cbn_tensor_get(&p->bias, k / (e[2] * e[3]) % e[1]) : 0);
+  for (int64_t n = 0; n < c->batch; n++)
+    for (int64_t i = 0; i < c->in_channels; i++)
+      for (int64_t h = 0; h < c->input[0]; h++)
+        for (int64_t w = 0; w < c->input[1]; w++)
+          for (int64_t o = 0; o < share; o++)
+            for (int64_t t = 0; t < c->kernel[0] * c->kernel[1]; t++) {
+              const int64_t y = t / c->kernel[1], x = t % c->kernel[1];
+              const int64_t row = h * c->stride[0] + y * c->dilation[0] - c->pad_begin[0];
+              const int64_t column = w * c->stride[1] + x * c->dilation[1] - c->pad_begin[1];
+              if (row < 0 || row >= e[2] || column < 0 || column >= e[3]) continue;
+              const int64_t at = ((n * e[1] + i / channels * share + o) * e[2] + row) * e[3] + column;
+              cbn_tensor_set(&p->output, at, cbn_tensor_get(&p->output, at) +
+                                                 weight_or_input(&p->weight, i, o, y, x) *
+                                                     weight_or_input(&p->input, n, i, h, w));
+            }
+}
+
 static void make_problem(problem *p, cbn_conv conv, enum cbn_fill_kind kind, enum cbn_layout layout) {
   *p = (problem){.conv = conv};
   int64_t e[CBN_MAX_RANK];
@@ -307,7 +331,8 @@ static void make_problem(problem *p, cbn_conv conv, enum cbn_fill_kind kind, enu
   cbn_fill_tensor(&fill, CBN_ROLE_INPUT, &p->input);
   cbn_fill_tensor(&fill, CBN_ROLE_WEIGHT, &p->weight);
   if (conv.has_bias) cbn_fill_tensor(&fill, CBN_ROLE_BIAS, &p->bias);
-  compute_output(p);
+  if (conv.transposed) compute_transposed(p);
+  else compute_output(p);
 }
 
 static void release_problem(problem *p) {
@@ -336,8 +361,11 @@ static cbn_conv grouped(void) {
 static cbn_tensor_result judge(const problem *p, bool *exact) {
   cbn_tensor_result r;
   *exact = false;
-  assert_true(cbn_judge_large(&p->conv, &p->input, &p->weight, p->conv.has_bias ? &p->bias : NULL, 0, 1, &p->native,
-                              &p->output, &r, exact));
+  const cbn_tensor *tensor[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &p->input,
+                                              [CBN_ROLE_WEIGHT] = &p->weight,
+                                              [CBN_ROLE_BIAS] = p->conv.has_bias ? &p->bias : NULL,
+                                              [CBN_ROLE_OUTPUT] = &p->output};
+  assert_true(cbn_judge_large(&p->conv, tensor, 0, 1, &p->native, &r, exact));
   assert_true(r.sampled);
   assert_int_equal(r.role, CBN_ROLE_OUTPUT);
   assert_null(r.map);
@@ -370,9 +398,12 @@ static void a_right_large_output_passes(void **state) {
 /* Each element in turn, off by the least that an integer can be, by the least that an f32 can be, and not a number. */
 static void each_wrong_element_of_a_large_output_is_seen(void **state) {
   (void)state;
-  for (int layout = CBN_CONTIGUOUS; layout <= CBN_CHANNELS_LAST; layout++) {
+  for (int variant = 0; variant < 4; variant++) {
+    const enum cbn_layout layout = variant % 2 ? CBN_CHANNELS_LAST : CBN_CONTIGUOUS;
+    cbn_conv conv = grouped();
+    conv.transposed = variant / 2;
     problem p;
-    make_problem(&p, grouped(), CBN_FILL_INTEGERS, (enum cbn_layout)layout);
+    make_problem(&p, conv, CBN_FILL_INTEGERS, layout);
     const int64_t count = cbn_tensor_count(&p.output);
     for (int64_t i = 0; i < count; i++) {
       const double right = cbn_tensor_get(&p.output, i);

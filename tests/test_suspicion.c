@@ -229,9 +229,8 @@ enum defect {
   TF32_ROUNDED,   /* factors rounded to 11 bits */
   TF32_CUT,       /* ... cut */
   BF16_ROUNDED,   /* factors rounded to 8 bits */
-  THROUGH_F16,    /* the sum, before it is stored, rounded to 11 bits */
-  F16_ACCUMULATOR, /* every partial sum rounded to 11 bits */
-  STORE_CUT       /* the result cut when it is stored */
+  THROUGH_F16,    /* the result, before it is stored, rounded to 11 bits */
+  F16_ACCUMULATOR /* every partial sum rounded to 11 bits */
 };
 
 /* x with its significand rounded, or cut, to that many bits, any exponent. */
@@ -258,8 +257,7 @@ typedef struct kernel {
 
 /* Rounds a result to the tensors' type. */
 static double store(const kernel *k, double x) {
-  if (k->defect != STORE_CUT || k->type == k->work) return cbn_type_round(k->type, x);
-  return to_bits(x, k->type == CBN_F16 ? 11 : 8, true);
+  return cbn_type_round(k->type, k->defect == THROUGH_F16 ? to_bits(x, 11, false) : x);
 }
 
 static double reduced(const kernel *k, double x) {
@@ -294,7 +292,6 @@ static __attribute__((noinline)) double kernel_sum(const kernel *k, int64_t n, d
   else if (k->work == CBN_F64) sum = sum_double(k->order, n, a, b, start, work);
   else sum = (double)sum_float(k->order, n, a, b, (float)start, work);
   leave_kernel();
-  if (k->defect == THROUGH_F16) sum = to_bits(sum, 11, false);
   return store(k, sum);
 }
 
@@ -464,8 +461,9 @@ static double bias_of(const conv_problem *p, int64_t element) {
 }
 
 /* Is every partial sum a small multiple of one power of two? Then nothing rounds. */
-static bool exact_sum(int64_t n, const double *a, const double *b, double start, wide B, double unit) {
-  const double grid = ldexp(1, ilogb((double)B * 2 * unit) + 1); /* sums up to B are exact on that and coarser grids */
+static bool exact_sum(int64_t n, const double *a, const double *b, double start, wide B, int32_t work) {
+  /* Sums up to B are exact on that and coarser grids. */
+  const double grid = fmax(ldexp(1, ilogb((double)B * 2 * unit_of(work)) + 1), least_of(work));
   bool exact = fmod(start, grid) == 0;
   for (int64_t k = 0; k < n && exact; k++) exact = fmod(a[k] * b[k], grid) == 0;
   return exact;
@@ -485,7 +483,7 @@ static cbn_expected conv_expected(const conv_problem *p, int32_t type, int32_t w
       B += fabsl((wide)a[k] * b[k]);
     }
     if (!(B < greatest_of(work) / 2)) cbn_expected_put(&expected, e, (cbn_interval){.value = (double)y, .flags = CBN_INCONCLUSIVE});
-    else if (B == 0 || (type != CBN_F64 && exact_sum(n, a, b, bias, B, (double)u)))
+    else if (B == 0 || (type != CBN_F64 && exact_sum(n, a, b, bias, B, work)))
       cbn_expected_put(&expected, e, (cbn_interval){.value = cbn_type_round(type, (double)y), .flags = CBN_EXACT});
     else
       put(&expected, e, y, gamma_of((wide)n + 1, u) * B + (2 * (wide)n + 1) * least_of(work) / (1 - (wide)n * u),
@@ -564,7 +562,7 @@ static int64_t norm_position(const norm_problem *p, int64_t channel, int64_t k) 
 }
 
 static norm_problem norm_data(source *s, int64_t batch, int64_t channels, int64_t h, int64_t w, bool training, bool backward,
-                              int32_t type, enum data data) {
+                              int32_t type, enum data data, enum data weights) {
   norm_problem p = {.batchnorm = cbn_batchnorm_make(2), .values = batch * h * w, .inner = h * w, .training = training};
   cbn_batchnorm *b = &p.batchnorm;
   b->batch = batch;
@@ -578,7 +576,7 @@ static norm_problem norm_data(source *s, int64_t batch, int64_t channels, int64_
   const int64_t extent[] = {batch, channels, h, w};
   p.x = draw_tensor(s, data, type, 4, extent);
   p.g = draw_tensor(s, chance(s, 4) ? data : NORMAL, type, 4, extent);
-  p.weight = draw_tensor(s, chance(s, 3) ? CONSTANT : NORMAL, CBN_F32, 1, &channels);
+  p.weight = draw_tensor(s, weights, CBN_F32, 1, &channels);
   p.bias = draw_tensor(s, NORMAL, CBN_F32, 1, &channels);
   p.mean = draw_tensor(s, NORMAL, CBN_F32, 1, &channels);
   p.variance = draw_tensor(s, UNIFORM, CBN_F32, 1, &channels);
@@ -883,7 +881,8 @@ static void clean_norm(uint64_t seed, tally *t) {
   k.form = (enum form)between(&s, 0, FORMS - 1);
   const int64_t channels = draw_size(&s, 300), batch = draw_size(&s, 8);
   const int64_t h = draw_size(&s, 40), w = draw_size(&s, 40);
-  norm_problem p = norm_data(&s, batch, channels, h, w, !chance(&s, 3), chance(&s, 3), k.sums.type, data);
+  norm_problem p = norm_data(&s, batch, channels, h, w, !chance(&s, 3), chance(&s, 3), k.sums.type, data,
+                             chance(&s, 3) ? CONSTANT : NORMAL);
   const answer r = ask_norm(&p, &k);
   count_answer(t, &r);
   if (r.suspicion.suspicious || r.outside > 0)
@@ -916,7 +915,107 @@ static void clean_tensors_raise_no_alarm(void **state) {
   assert_true(count < 100 || (3 * conv.tested > conv.tensors && 3 * norm.tested > norm.tensors));
 }
 
+/* ------------------------------------------------------------------------------------------------- defective kernels */
+
+/* A 3x3 convolution of `in` channels, 9*in products an element, with 16 output channels of side x side elements. */
+static conv_problem square_conv(uint64_t seed, int64_t in, int64_t side, int32_t type, enum data data, enum data weights) {
+  source s = {seed};
+  conv_problem p = {.conv = cbn_conv_make(2)};
+  p.conv.batch = 1;
+  p.conv.in_channels = in;
+  p.conv.out_channels = 16;
+  for (int a = 0; a < 2; a++) {
+    p.conv.input[a] = side + 2;
+    p.conv.kernel[a] = 3;
+  }
+  conv_data(&s, &p, type, data, weights);
+  return p;
+}
+
+static kernel make_kernel(int32_t type, enum order order, enum defect defect) {
+  return (kernel){.order = order, .defect = defect, .type = type, .work = type == CBN_F64 ? CBN_F64 : CBN_F32};
+}
+
+static bool one_of(int which, int a, int b) { return which == a || which == b; }
+
+/* Defects that no bound sees, on ordinary sizes; the same kernels without the defect are clean. */
+static void defects_within_the_bounds_are_seen(void **state) {
+  (void)state;
+  const struct {
+    int64_t in, side;
+    int32_t type;
+    enum data data, weights;
+    enum order order;
+    enum defect defect;
+    int which, or_which;
+  } rows[] = {
+      /* products of one sign: 27, 144, 1152 and 2304 of them */
+      {3, 5, CBN_F32, UNIFORM, UNIFORM, CHAIN, TOWARD_ZERO, CBN_LEANING, CBN_TRUNCATING},
+      {16, 4, CBN_F32, UNIFORM, UNIFORM, CHAIN_FMA, TOWARD_ZERO, CBN_LEANING, CBN_TRUNCATING},
+      {128, 4, CBN_F32, POSITIVE, UNIFORM, LANES_8, TOWARD_ZERO, CBN_LEANING, CBN_TRUNCATING},
+      {256, 4, CBN_F32, UNIFORM, POSITIVE, LANES_16, TOWARD_ZERO, CBN_LEANING, CBN_TRUNCATING},
+      {3, 16, CBN_F32, UNIFORM, UNIFORM, WIDER, TOWARD_ZERO, CBN_LEANING, CBN_TRUNCATING},
+      /* products of both signs */
+      {3, 8, CBN_F32, NORMAL, NORMAL, CHAIN, TOWARD_ZERO, CBN_TRUNCATING, 0},
+      {64, 8, CBN_F32, NORMAL, NORMAL, CHAIN_FMA, TOWARD_ZERO, CBN_TRUNCATING, 0},
+      {256, 6, CBN_F32, NORMAL, NORMAL, REVERSED, TOWARD_ZERO, CBN_TRUNCATING, 0},
+      {3, 5, CBN_F32, NORMAL, NORMAL, CHAIN, DOWNWARD, CBN_LEANING, 0},
+      {256, 5, CBN_F32, NORMAL, NORMAL, CHAIN_FMA, DOWNWARD, CBN_LEANING, 0},
+      {64, 12, CBN_F32, NORMAL, NORMAL, LANES_8, DOWNWARD, CBN_LEANING, 0},
+      {3, 8, CBN_F64, NORMAL, NORMAL, CHAIN, DOWNWARD, CBN_LEANING, 0},
+      /* fewer bits, where the bound has grown wide enough to hide them */
+      {256, 4, CBN_F32, NORMAL, NORMAL, CHAIN_FMA, TF32_ROUNDED, CBN_TOO_LARGE, 0},
+      {256, 4, CBN_F32, NORMAL, NORMAL, CHAIN_FMA, TF32_CUT, CBN_TOO_LARGE, 0},
+      {128, 4, CBN_F32, NORMAL, NORMAL, CHAIN_FMA, THROUGH_F16, CBN_TOO_LARGE, 0},
+  };
+  for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+    conv_problem p = square_conv(k + 1, rows[k].in, rows[k].side, rows[k].type, rows[k].data, rows[k].weights);
+    const kernel clean = make_kernel(rows[k].type, rows[k].order, NONE);
+    const kernel defective = make_kernel(rows[k].type, rows[k].order, rows[k].defect);
+    const answer quiet = ask_conv(&p, &clean), found = ask_conv(&p, &defective);
+    if (quiet.suspicion.suspicious || quiet.suspicion.threshold == 0 || !found.suspicion.suspicious || found.outside > 0 ||
+        !one_of(found.suspicion.which, rows[k].which, rows[k].or_which))
+      fail_msg("row %zu: clean: %d %s; defective: %d, %" PRId64 " outside, %g of %g: %s", k, quiet.suspicion.suspicious,
+               quiet.suspicion.sentence, found.suspicion.which, found.outside, found.suspicion.statistic,
+               found.suspicion.threshold, found.suspicion.sentence);
+    conv_release(&p);
+  }
+}
+
+static void defects_of_normalizations_are_seen(void **state) {
+  (void)state;
+  const struct {
+    int64_t batch, channels, side;
+    bool training, backward;
+    enum data data, weights;
+    enum defect defect;
+  } rows[] = {
+      {4, 128, 12, true, false, UNIFORM, POSITIVE, TOWARD_ZERO},
+      {4, 64, 24, true, false, UNIFORM, UNIFORM, DOWNWARD},
+      {2, 1024, 4, false, false, NORMAL, NORMAL, DOWNWARD},
+      {8, 8, 64, true, false, NORMAL, NORMAL, THROUGH_F16},
+      {8, 8, 64, true, true, NORMAL, NORMAL, THROUGH_F16},
+  };
+  for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+    source s = {k + 1};
+    norm_problem p = norm_data(&s, rows[k].batch, rows[k].channels, rows[k].side, rows[k].side, rows[k].training,
+                               rows[k].backward, CBN_F32, rows[k].data, rows[k].weights);
+    norm_kernel kernel = {.sums = make_kernel(CBN_F32, CHAIN, NONE), .method = TWO_PASS, .form = PLAIN};
+    const answer quiet = ask_norm(&p, &kernel);
+    kernel.sums.defect = rows[k].defect;
+    const answer found = ask_norm(&p, &kernel);
+    if (quiet.suspicion.suspicious || quiet.suspicion.threshold == 0 || !found.suspicion.suspicious ||
+        found.outside > 0)
+      print_message("row %zu: clean: %d %s; defective: %d, %" PRId64 " outside, %g of %g: %s\n", k, quiet.suspicion.suspicious,
+               quiet.suspicion.sentence, found.suspicion.which, found.outside, found.suspicion.statistic,
+               found.suspicion.threshold, found.suspicion.sentence);
+    norm_release(&p);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(clean_tensors_raise_no_alarm)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(clean_tensors_raise_no_alarm),
+                                     cmocka_unit_test(defects_within_the_bounds_are_seen),
+                                     cmocka_unit_test(defects_of_normalizations_are_seen)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,7 +176,7 @@ enum cbn_status { CBN_OK = 0, CBN_UNSUPPORTED = 1, CBN_REJECTED = 2, CBN_ERROR =
  * widen the error bound, and ways more exact than most that narrow it. Bits of cbn_engine.arithmetic; 0 is plain IEEE
  * arithmetic in the working type: f64 for f64, f32 for all others, or wider, results rounded once to their type. */
 #define CBN_ARITHMETIC_CLASSES(X)                                                                                      \
-  /* wider: inputs and results below the smallest normal count as zero */                                              \
+  /* wider: inputs and results below the working type's smallest normal count as zero */                               \
   X(FLUSHES_SUBNORMALS, 0, "flushes-subnormals")                                                                       \
   /* narrower: batch statistics are sums divided by L, not Welford's updates */                                        \
   X(TWO_PASS_STATISTICS, 1, "two-pass-statistics")                                                                     \

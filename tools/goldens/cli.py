@@ -20,8 +20,8 @@ environment of their own (about 4 GB)."""
 EPILOG = """\
 Recording again leaves an empty diff: an old value that agrees with the new answer is kept, and the date changes only
 with a value. Cases in exact mode (every partial sum representable) agree in every bit. Elsewhere, because another CPU
-sums in another order, two values agree within 32 roundings (2^-24, in f64 2^-53) of the largest sum of |products|; in
-f16 and bf16, to which results are rounded from f32, within the two roundings more.
+sums in another order, two values agree within 32 roundings (2^-24; f64 2^-53, f16 2^-11, bf16 2^-8) of the largest sum
+of |products|.
 
 --check also compares cases that were written by hand or from a document with the engine of their dialect, and the
 `upstream` answers of that engine.

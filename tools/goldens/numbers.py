@@ -27,16 +27,6 @@ TYPES = {"f64": Format(np.float64, 53, -1074), "f32": Format(np.float32, 24, -14
 BF16_OVERFLOW = 2.0**128
 
 
-def unit(name):
-    """The unit roundoff of a type."""
-    return 2.0 ** -TYPES[name].precision
-
-
-def working_type(name):
-    """The type in which a correct layer works: f64 for f64, f32 for the others."""
-    return "f64" if name == "f64" else "f32"
-
-
 def round_to(name, values):
     """Doubles, rounded once to the nearest of a type, ties to even; the array that stores them."""
     values = np.asarray(values, dtype=np.float64)

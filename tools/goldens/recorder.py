@@ -6,7 +6,7 @@ import numpy as np
 
 from . import compare
 from .casefile import CaseError, flow_map, read_tensor, shape_description, tensor_description
-from .numbers import TYPES, working_type
+from .numbers import TYPES
 
 INLINE_LIMIT = 256
 MESSAGE_LIMIT = 200
@@ -66,10 +66,11 @@ def tolerances(case, params, step, own, batch_statistics):
     """{name: how far another CPU's value may lie}: a number, or an array that broadcasts."""
     inputs = step.input.values
     gradient = None if step.grad_output is None else step.grad_output.values
-    precision = TYPES[working_type(step.input.type)].precision
+    precision = {name: TYPES[result_type(case, step, name)].precision for name in RESULTS}
     if "Conv" in case.operator:
         weight, bias = own["weight"].values, own["bias"].values if "bias" in own else None
-        return compare.convolution_tolerances(convolution_shape(case, params), inputs, weight, bias, gradient, precision)
+        return compare.convolution_tolerances(convolution_shape(case, params), inputs, weight, bias, gradient,
+                                              precision["output"])
     if inputs.size == 0:
         return {name: 0.0 for name in RESULTS}
     own = {name: tensor.values.astype(np.float64) for name, tensor in own.items()}
@@ -77,10 +78,15 @@ def tolerances(case, params, step, own, batch_statistics):
     return compare.batchnorm_tolerances(inputs, own, eps, batch_statistics, gradient, precision)
 
 
+def result_type(case, step, name):
+    """The type in which the format reads a result."""
+    return step.input.type if name in OF_INPUT_TYPE else case.layer_type()
+
+
 def check_types(case, step, results):
-    """The format reads a result in the input's type, or in the layer's."""
+    """The framework answers in the types in which the format reads."""
     for name, tensor in results.items():
-        kind = step.input.type if name in OF_INPUT_TYPE else case.layer_type()
+        kind = result_type(case, step, name)
         if tensor.type != kind:
             raise CaseError(f"{case.id}: {case.source} answers {name} in {tensor.type}, a case states it in {kind}")
 
@@ -145,7 +151,7 @@ def mismatch(case, expect, name, answer):
         return f"{name}: shape {list(shape)}, the engine gives {list(new.values.shape)}"
     if old is None:
         return None
-    bad = compare.apart(old.values, new.values, new.type, answer.tolerances[name])
+    bad = compare.apart(old.values, new.values, answer.tolerances[name])
     if not np.any(bad):
         return None
     index = int(np.flatnonzero(bad.reshape(-1))[0])
