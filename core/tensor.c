@@ -18,6 +18,12 @@ static const struct {
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 
+const char *cbn_layout_name(enum cbn_layout layout) {
+  static const char *const names[] = {
+      [CBN_CONTIGUOUS] = "contiguous", [CBN_CHANNELS_LAST] = "channels_last", [CBN_STRIDED] = "strided"};
+  return names[layout];
+}
+
 size_t cbn_type_size(int32_t type) { return type >= 0 && type < TYPES ? types[type].size : 0; }
 
 const char *cbn_type_name(int32_t type) { return type >= 0 && type < TYPES ? types[type].name : NULL; }

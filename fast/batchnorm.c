@@ -1,10 +1,10 @@
 /* fast/batchnorm.c - batch normalization: statistics piece by piece, merged in f64, then one pass that normalises.
  *
  * Within a piece (which stays in cache) the mean comes first and the deviations from it second; pieces merge as Chan,
- * Golub and LeVeque (1979) do. So the input is read from memory once for its statistics, and the variance is as stable as
- * that of two passes. Backward, grad_output g is read beside the input, and what is summed of the two merges likewise:
- * where the center of the deviations moves by d, sum g (x - center) loses d sum g. Then a pass over both gives grad_input.
- * Pieces, and the order in which they merge, follow from the shape and the layout.
+ * Golub and LeVeque (1979) do. So the input is read from memory once for its statistics, and the variance is as stable
+ * as that of two passes. Backward, grad_output g is read beside the input, and what is summed of the two merges
+ * likewise: where the center of the deviations moves by d, sum g (x - center) loses d sum g. Then a pass over both
+ * gives grad_input. Pieces, and the order in which they merge, follow from the shape and the layout.
  *
  * f16 and bf16 values are converted where a piece is read and where a row is written. */
 #include "fast/batchnorm.h"
@@ -72,13 +72,12 @@ static bool in_a_row(const cbn_fast_channels *at, int w) { return !at->tensor[w]
 static void describe(normalization *v, const cbn_fast_kernels *kernels, cbn_call *call) {
   const cbn_batchnorm *b = call->batchnorm;
   *v = (normalization){.kernels = kernels->batchnorm, .convert = kernels->convert, .call = call, .b = b};
-  if (b->direction != CBN_FORWARD)
-    v->mode = b->statistics == CBN_STATISTICS_BATCH ? BACKWARD_BATCH : BACKWARD_RUNNING;
+  if (b->direction != CBN_FORWARD) v->mode = b->statistics == CBN_STATISTICS_BATCH ? BACKWARD_BATCH : BACKWARD_RUNNING;
   cbn_fast_channels_of(&v->at, call);
   const cbn_fast_channels *at = &v->at;
   v->type = at->tensor[CBN_WALK_INPUT]->type;
-  v->input_columns = side_by_side(at, CBN_WALK_INPUT) && side_by_side(at, CBN_WALK_GRADIENT) &&
-                     at->axis[3].step[CBN_WALK_INPUT] != 1;
+  v->input_columns =
+      side_by_side(at, CBN_WALK_INPUT) && side_by_side(at, CBN_WALK_GRADIENT) && at->axis[3].step[CBN_WALK_INPUT] != 1;
   v->output_columns = v->input_columns && side_by_side(at, CBN_WALK_RESULT);
   v->direct_input = v->type == CBN_F32 && in_a_row(at, CBN_WALK_INPUT) && in_a_row(at, CBN_WALK_GRADIENT);
   v->direct_output = v->direct_input && in_a_row(at, CBN_WALK_RESULT);
@@ -152,7 +151,7 @@ static cbn_moments channel_moments(const normalization *v, int64_t c, int64_t be
       const float *g = values_of(v, CBN_WALK_GRADIENT, c, l, count, gathered, gathered_g);
       v->kernels->comoments_row(&piece, x, g, count, center);
     }
-    merge_moments(&all, &piece, center);
+    merge_moments(&all, &piece, center != NULL);
   }
   return all;
 }
@@ -196,7 +195,8 @@ static void column_moments(const normalization *v, int64_t c, int64_t channels, 
     for (int64_t i = c; i < c + whole; i += CBN_LANES) {
       cbn_moments lane[CBN_LANES];
       tile_moments(v, lane, i, &at, count);
-      for (int64_t j = 0; j < CBN_LANES; j++) merge_moments(&v->moments[(i + j) * v->parts + part], &lane[j], v->center);
+      for (int64_t j = 0; j < CBN_LANES; j++)
+        merge_moments(&v->moments[(i + j) * v->parts + part], &lane[j], v->center != NULL);
     }
   }
   for (int64_t i = c + whole; i < c + channels; i++)
@@ -219,14 +219,14 @@ static void moments_piece(void *context, int thread, int64_t i) {
 static cbn_moments *channel_total(const normalization *v, int64_t c) {
   cbn_moments *all = &v->moments[c * v->parts];
   for (int64_t part = 1; part < v->parts; part++) {
-    merge_moments(all, &all[part], v->center);
+    merge_moments(all, &all[part], v->center != NULL);
     all[part].count = 0;
   }
   return all;
 }
 
-/* An infinite gradient makes the way of the center NaN where the definition's sum is infinite. Such a channel's products
- * are summed again, about the mean that is known now. */
+/* With an infinite gradient, moving the center gives NaN or the wrong sign where the definition's sum is infinite. Such
+ * a channel's products are summed again, about the mean that is known now. */
 static void recount_piece(void *context, int thread, int64_t c) {
   const normalization *v = context;
   cbn_moments *all = &v->moments[c * v->parts];
@@ -284,8 +284,7 @@ static void find_factors(const normalization *v, int64_t c) {
 
 static void repeat_factors(const normalization *v) {
   for (int f = 0; f < FACTORS; f++) {
-    for (int64_t i = v->channels; i < v->channels * v->repeat; i++)
-      v->factor[f][i] = v->factor[f][i - v->channels];
+    for (int64_t i = v->channels; i < v->channels * v->repeat; i++) v->factor[f][i] = v->factor[f][i - v->channels];
   }
 }
 
@@ -328,8 +327,10 @@ typedef void apply(const normalization *v, float *y, const float *x, const float
 static void apply_converted(const normalization *v, apply *rows, void *const data[CBN_WALKED],
                             const int64_t step[CBN_WALKED], int64_t count, int64_t c) {
   float x[GATHERED], g[GATHERED], y[GATHERED];
-  if (v->mode != BACKWARD_RUNNING) cbn_fast_load(v->convert, v->type, x, data[CBN_WALK_INPUT], step[CBN_WALK_INPUT], count);
-  if (v->mode != FORWARD) cbn_fast_load(v->convert, v->type, g, data[CBN_WALK_GRADIENT], step[CBN_WALK_GRADIENT], count);
+  if (v->mode != BACKWARD_RUNNING)
+    cbn_fast_load(v->convert, v->type, x, data[CBN_WALK_INPUT], step[CBN_WALK_INPUT], count);
+  if (v->mode != FORWARD)
+    cbn_fast_load(v->convert, v->type, g, data[CBN_WALK_GRADIENT], step[CBN_WALK_GRADIENT], count);
   rows(v, y, x, g, count, c);
   cbn_fast_store(v->convert, v->type, data[CBN_WALK_RESULT], step[CBN_WALK_RESULT], y, count);
 }
@@ -440,8 +441,7 @@ static int64_t choose_parts(const normalization *v, int64_t slab) {
 static int64_t choose_repeat(const normalization *v) {
   const int64_t channels = v->b->channels;
   bool dense = v->output_columns && channels < REPEATED;
-  for (int w = 0; w < CBN_WALKED; w++)
-    dense = dense && (!v->at.tensor[w] || v->at.axis[3].step[w] == channels);
+  for (int w = 0; w < CBN_WALKED; w++) dense = dense && (!v->at.tensor[w] || v->at.axis[3].step[w] == channels);
   return dense ? min64(v->at.inner, cut(REPEATED, channels)) : 1;
 }
 

@@ -99,7 +99,8 @@ static void order_axes(pair *p) {
     used[a] = true;
     if (extent == 1) continue;
     const int last = p->rank - 1;
-    if (p->rank > 0 && narrow == p->extent[last] * p->narrow_step[last] && wide == p->extent[last] * p->wide_step[last]) {
+    if (p->rank > 0 && narrow == p->extent[last] * p->narrow_step[last] &&
+        wide == p->extent[last] * p->wide_step[last]) {
       p->extent[last] *= extent;
       continue;
     }
@@ -270,7 +271,9 @@ int cbn_fast_conv_converted(const cbn_convert_kernels *kernels, cbn_call *call, 
                             const void *context) {
   conversion v = {.kernels = kernels, .call = call};
   for (int role = 0; role < CBN_ROLE_COUNT; role++)
-    v.copy[role] = (copy){.original = call->tensor[role], .written = call->tensor[role] && is_written(role), .has_batch = has_batch(role)};
+    v.copy[role] = (copy){.original = call->tensor[role],
+                          .written = call->tensor[role] && is_written(role),
+                          .has_batch = has_batch(role)};
   v.images = choose_images(&v);
   const int64_t bytes = layout(&v, v.images, NULL);
   char *const memory = cbn_fast_allocate(call, bytes);

@@ -221,9 +221,9 @@ static void f32_gradient_columns__avx2(float *y, const float *x, const float *g,
                                        const float *slope) {
   int64_t c = 0;
   for (; c + 8 <= channels; c += 8) {
-    _mm256_storeu_ps(y + c, gradient8(x + c, g + c, _mm256_loadu_ps(mean + c), _mm256_loadu_ps(scale + c),
-                                      _mm256_loadu_ps(gradient + c), _mm256_loadu_ps(product + c),
-                                      _mm256_loadu_ps(slope + c)));
+    _mm256_storeu_ps(
+        y + c, gradient8(x + c, g + c, _mm256_loadu_ps(mean + c), _mm256_loadu_ps(scale + c),
+                         _mm256_loadu_ps(gradient + c), _mm256_loadu_ps(product + c), _mm256_loadu_ps(slope + c)));
   }
   for (; c < channels; c++)
     y[c] = __builtin_fmaf(-((x[c] - mean[c]) * scale[c]), product[c], g[c] - gradient[c]) * slope[c];

@@ -1,7 +1,7 @@
-/* fast/f64_batchnorm.c - batch normalization in f64, as its definition reads: a pass for the mean, a second one about it
- * for the squared deviations or the products with g, a third that normalises. A channel's values are added one after the
- * other, whatever layout and threads. Channels that lie side by side go together, so that a line of memory is used
- * whole. */
+/* fast/f64_batchnorm.c - batch normalization in f64, as its definition reads: a pass for the mean, a second one about
+ * it for the squared deviations, backward a third for the products with g, and one that writes. A channel's values are
+ * added one after the other, whatever layout and threads. Channels that lie side by side go together, so that a line of
+ * memory is used whole. */
 #include "fast/batchnorm.h"
 
 #include "fast/channels.h"
@@ -182,8 +182,9 @@ static void run_piece(void *context, int thread, int64_t i) {
     for_each_row(v, normalize, &s, c, lanes);
     return;
   }
-  find_gradients(v, &s, c, lanes);
-  for_each_row(v, v->b->statistics == CBN_STATISTICS_BATCH ? grade_batch : grade_running, &s, c, lanes);
+  const bool batch = v->b->statistics == CBN_STATISTICS_BATCH;
+  if (batch || v->b->has_weight || v->b->has_bias) find_gradients(v, &s, c, lanes);
+  for_each_row(v, batch ? grade_batch : grade_running, &s, c, lanes);
 }
 
 int cbn_fast_batchnorm_f64(cbn_call *call) {

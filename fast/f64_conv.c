@@ -1,15 +1,15 @@
 /* fast/f64_conv.c - convolution in f64, as loops over its definition.
  *
- * Every convolution, transposed or not, relates a wide side (the input of a plain one, the output of a transposed one), a
- * narrow side (the other) and a weight: narrow position p and tap t meet the wide position p*stride + t*dilation - pad.
- * Each direction sums over that relation into one of the three:
+ * Every convolution, transposed or not, relates a wide side (the input of a plain one, the output of a transposed one),
+ * a narrow side (the other) and a weight: narrow position p and tap t meet the wide position p*stride + t*dilation -
+ * pad. Each direction sums over that relation into one of the three:
  *
  *   NARROW   y[n,o,p] += w[o,c,t] * x[n,c,q]   forward; gradient of the input of a transposed convolution
  *   WIDE     x[n,c,q] += w[o,c,t] * y[n,o,p]   forward, transposed; gradient of the input
  *   WEIGHT   w[o,c,t] += x[n,c,q] * y[n,o,p]   gradient of the weight
  *
- * The innermost loop runs along a row of narrow positions, for one tap, whose wide positions stand in a table. Every sum
- * is one chain in an order that follows from the shape alone. Positions on padding multiply by zero where they are
+ * The innermost loop runs along a row of narrow positions, for one tap, whose wide positions stand in a table. Every
+ * sum is one chain in an order that follows from the shape alone. Positions on padding multiply by zero where they are
  * read. */
 #include "fast/f64_conv.h"
 
@@ -41,7 +41,7 @@ typedef struct convolution {
   const double *bias;
   int64_t bias_step;
   int64_t batch, groups, channels, filters; /* of one group: wide and narrow channels */
-  int64_t work; /* multiply-adds */
+  int64_t work;                             /* multiply-adds */
   axis axis[AXES];
 } convolution;
 

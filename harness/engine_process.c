@@ -2,7 +2,7 @@
 #define _GNU_SOURCE 1
 #include "harness/engine_process.h"
 
-#include <convbn/tensor.h>
+#include <convbn/operator.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
@@ -195,6 +195,11 @@ static bool introduce(cbn_engine_process *process, const json_t *answer, cbn_err
   }
   CBN_CHECK(says(answer, CBN_VERB_DESCRIBE) && read_identity(answer, &process->identity), error,
             "engine '%.200s': its process spoke garbage", process->spec);
+  int known = 0;
+  while (cbn_arithmetic_name(known) != NULL) known++;
+  CBN_CHECK(process->identity.arithmetic >> known == 0, error,
+            "engine '%.200s' declares an arithmetic class that this program does not know and cannot judge (bits 0x%" PRIx32
+            ")", process->spec, process->identity.arithmetic);
   return true;
 }
 

@@ -140,14 +140,14 @@ static json_t *case_json(const cbn_case_result *r, const cbn_provenance *provena
   if (g->params != NULL) cbn_value_print(g->params, params, sizeof params);
   cbn_replay_line(g, provenance->engine, provenance->seed, replay, sizeof replay);
   return json_pack(
-      "{s:o, s:o, s:i, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:f, s:f, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:o, s:o, "
-      "s:o}",
+      "{s:o, s:o, s:i, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:f, s:f, s:b, s:b, s:o, s:o, s:o, s:s, s:b, s:I, s:o, "
+      "s:o, s:o}",
       "id", text_of(g->id), "file", text_of(g->file), "line", (int)g->line, "dialect", g->dialect->name, "operator",
       g->operator->name, "source", text_of(g->source), "comment", text_of(g->comment), "flags", flags_json(g),
       "verdict", cbn_verdict_name(r->verdict), "sentence", text_of(r->sentence), "error_over_bound", optional(r->share),
       "seconds", r->seconds, "engine_seconds", r->engine_seconds, "vacuous", r->vacuous, "exact", r->exact, "rule",
       text_of(r->rule), "params", text_of(params), "replay", text_of(replay), "layout",
-      g->layout == CBN_CHANNELS_LAST ? "channels_last" : "contiguous", "work", (json_int_t)r->work, "documented",
+      cbn_layout_name(g->layout), "in_place", g->in_place, "work", (json_int_t)r->work, "documented",
       claims_json(r), "upstream", upstream_json(r), "steps", steps_json(r));
 }
 
@@ -181,6 +181,14 @@ static void processor_name(char *text, size_t size) {
   if (file != NULL) fclose(file);
 }
 
+/* The names of the arithmetic classes that an engine declares. */
+static json_t *arithmetic_json(uint32_t classes) {
+  json_t *names = json_array();
+  for (int bit = 0; cbn_arithmetic_name(bit) != NULL; bit++)
+    if (classes >> bit & 1) json_array_append_new(names, json_string(cbn_arithmetic_name(bit)));
+  return names;
+}
+
 static json_t *environment_json(const cbn_run *run, const cbn_provenance *p) {
   char processor[256], system[512];
   struct utsname name;
@@ -189,8 +197,9 @@ static json_t *environment_json(const cbn_run *run, const cbn_provenance *p) {
   if (uname(&name) == 0)
     snprintf(system, sizeof system, "%.80s %.120s %.80s", name.sysname, name.release, name.machine);
   json_t *engine =
-      json_pack("{s:o, s:o, s:o, s:o}", "name", text_of(run->identity.name), "version", text_of(run->identity.version),
-                "description", text_of(run->identity.description), "spec", text_of(p->engine));
+      json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", text_of(run->identity.name), "version",
+                text_of(run->identity.version), "description", text_of(run->identity.description), "spec",
+                text_of(p->engine), "arithmetic", arithmetic_json(run->identity.arithmetic));
   return json_pack("{s:s, s:o, s:s, s:f, s:o, s:o, s:s, s:i, s:o, s:o, s:s}", "program", PROGRAM, "engine", engine,
                    "started", p->started, "seconds", run->seconds, "cpu", text_of(processor), "os", text_of(system),
                    "compiler", __VERSION__, "jobs", p->jobs, "seed",

@@ -307,9 +307,9 @@ static int by_magnitude(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* Do the elements that are not zero repeat each other? Among up to 256 of them, spread over the tensor, less than half
- * are distinct in magnitude. */
-static bool few_values(const cbn_tensor *tensor) {
+/* Do the elements repeat each other? Among up to 256 of them, spread over the tensor, less than half are distinct in
+ * magnitude. Products with a zero do not round, so that convolutions leave zeros out of account. */
+static bool few_values(const cbn_tensor *tensor, bool zeros_count) {
   enum { SAMPLE = 256, TRIES = 2048 };
   double seen[SAMPLE];
   size_t count = 0, distinct = 0;
@@ -318,7 +318,7 @@ static bool few_values(const cbn_tensor *tensor) {
   for (int64_t k = 0; k < tries && count < SAMPLE; k++) {
     const int64_t i = elements <= TRIES ? k : (int64_t)(mixed((uint64_t)k) % (uint64_t)elements);
     const double x = fabs(cbn_tensor_get(tensor, i));
-    if (x > 0) seen[count++] = x; /* not a NaN */
+    if (x > 0 || (x == 0 && zeros_count)) seen[count++] = x; /* no NaN */
   }
   qsort(seen, count, sizeof *seen, by_magnitude);
   for (size_t k = 0; k < count; k++) distinct += k == 0 || seen[k] != seen[k - 1];
@@ -473,7 +473,7 @@ bool cbn_suspect_conv(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_R
                                    [CBN_GRAD_BIAS] = {CBN_ROLE_GRAD_OUTPUT, CBN_ROLE_GRAD_OUTPUT}};
   if (no_test(tensor, arithmetic, result)) return true;
   for (int k = 0; k < 2; k++)
-    if (few_values(tensor[factors[conv->direction][k]])) return silent(result, "the data have few distinct values");
+    if (few_values(tensor[factors[conv->direction][k]], false)) return silent(result, "the data have few distinct values");
   const int32_t work = working_type(expected->type, arithmetic);
   const double lost = arithmetic & CBN_FLUSHES_SUBNORMALS ? types[work].normal : types[work].subnormal;
   int64_t *count[CBN_MAX_SPATIAL] = {NULL};
@@ -654,7 +654,7 @@ bool cbn_suspect_batchnorm(const cbn_batchnorm *batchnorm, const cbn_tensor *con
                            .values = cbn_tensor_count(x) / (batchnorm->channels > 0 ? batchnorm->channels : 1),
                            .batch_statistics = batchnorm->statistics == CBN_STATISTICS_BATCH};
   if (no_test(tensor, arithmetic, result)) return true;
-  if (few_values(x) || (backward && few_values(p.g))) return silent(result, "the data have few distinct values");
+  if (few_values(x, true) || (backward && few_values(p.g, true))) return silent(result, "the data have few distinct values");
   const int32_t work = working_type(x->type, arithmetic);
   if ((double)p.values * types[work].unit > 0x1p-5)
     return silent(result, "sums of so many values lose addends whole");

@@ -193,11 +193,12 @@ typedef struct problem {
 
 static void print_problem(const problem *p) {
   const cbn_batchnorm *b = &p->b;
-  print_error("\n%s, layer %s, rank %d, direction %d, statistics %d, update %d, weight %d, bias %d, data %d, batch %" PRId64
-              ", channels %" PRId64 ", values %" PRId64 "\nreplay: CBN_TEST_SEED=%" PRIu64 " test_fast_batchnorm\n",
-              cbn_type_name(p->type), cbn_type_name(p->layer_type), 2 + (int)b->spatial_rank, (int)b->direction,
-              (int)b->statistics, (int)b->update_running, (int)b->has_weight, (int)b->has_bias, (int)p->data, b->batch,
-              b->channels, p->values, p->seed);
+  print_error(
+      "\n%s, layer %s, rank %d, direction %d, statistics %d, update %d, weight %d, bias %d, data %d, batch %" PRId64
+      ", channels %" PRId64 ", values %" PRId64 "\nreplay: CBN_TEST_SEED=%" PRIu64 " test_fast_batchnorm\n",
+      cbn_type_name(p->type), cbn_type_name(p->layer_type), 2 + (int)b->spatial_rank, (int)b->direction,
+      (int)b->statistics, (int)b->update_running, (int)b->has_weight, (int)b->has_bias, (int)p->data, b->batch,
+      b->channels, p->values, p->seed);
 }
 
 static double *numbers(int32_t type, int64_t count, double low, double high, chance *r) {
@@ -274,7 +275,7 @@ static problem random_problem(uint64_t seed, chance *r) {
 typedef struct channel {
   long double mean, var, scale;
   long double sum_g, sum_gz;
-  double dmean, q, dvar;      /* of mean, of var + epsilon as a share of it, of var */
+  double dmean, q, dvar; /* of mean, of var + epsilon as a share of it, of var */
   double dsum_g, dsum_gz;
 } channel;
 
@@ -352,7 +353,8 @@ static bool same_bits(const double *a, const double *b, int64_t count) {
 
 static bool same_result(const result *a, const result *b) {
   return same_bits(a->values, b->values, a->count) && same_bits(a->grad_weight, b->grad_weight, a->channels) &&
-         same_bits(a->grad_bias, b->grad_bias, a->channels) && same_bits(a->running_mean, b->running_mean, a->channels) &&
+         same_bits(a->grad_bias, b->grad_bias, a->channels) &&
+         same_bits(a->running_mean, b->running_mean, a->channels) &&
          same_bits(a->running_var, b->running_var, a->channels);
 }
 
@@ -371,8 +373,10 @@ static void check_forward(const problem *p, const channel *s, int64_t c, const r
   for (int64_t l = 0; l < p->values; l++) {
     const long double d = (long double)p->x[element_of(p, c, l)] - s->mean;
     const double moved = s->dmean + u * mean, reach = fabs((double)d) + moved;
-    const double error = fabs(w) * scale * (moved + reach * s->q) + gamma_of(6, u) * (fabs(w) * scale * reach + fabs(b));
-    check(p, "output", c, p->type, a->values[element_of(p, c, l)], d * s->scale * (long double)w + (long double)b, error);
+    const double error =
+        fabs(w) * scale * (moved + reach * s->q) + gamma_of(6, u) * (fabs(w) * scale * reach + fabs(b));
+    check(p, "output", c, p->type, a->values[element_of(p, c, l)], d * s->scale * (long double)w + (long double)b,
+          error);
   }
 }
 
@@ -388,7 +392,8 @@ static void check_running(const problem *p, int64_t c, const result *a) {
     return;
   }
   const double factor = p->b.running_variance == CBN_VARIANCE_UNBIASED ? n / (n - 1) : 1;
-  const long double exact = p->b.running_variance == CBN_VARIANCE_UNBIASED ? s.var * (long double)n / (long double)(n - 1) : s.var;
+  const long double exact =
+      p->b.running_variance == CBN_VARIANCE_UNBIASED ? s.var * (long double)n / (long double)(n - 1) : s.var;
   check(p, "running variance", c, p->layer_type, a->running_var[c],
         (1 - (long double)m) * (long double)p->running_var[c] + (long double)m * exact,
         m * factor * s.dvar + gamma_of(8, 0x1p-53) * (p->running_var[c] + factor * (double)s.var));
@@ -406,11 +411,13 @@ static void check_grad_input(const problem *p, const channel *s, int64_t c, cons
     const long double g = (long double)p->g[element_of(p, c, l)];
     const long double z = ((long double)p->x[element_of(p, c, l)] - s->mean) * s->scale;
     const double reach = fabs((double)z) + moved, dz = batch ? moved + reach * (s->q + gamma_of(3, u)) : 0;
-    const double size = fabs((double)g) + fabs((double)mean_g) + dmean_g + (reach + dz) * (fabs((double)mean_gz) + dmean_gz);
-    const double error = fabs(w) * scale * (dmean_g + reach * dmean_gz + dz * (fabs((double)mean_gz) + dmean_gz) +
-                                           (gamma_of(6, u) + s->q) * size);
-    check(p, "grad_input", c, p->type, a->values[element_of(p, c, l)], (long double)w * s->scale * (g - mean_g - z * mean_gz),
-          error);
+    const double size =
+        fabs((double)g) + fabs((double)mean_g) + dmean_g + (reach + dz) * (fabs((double)mean_gz) + dmean_gz);
+    const double error =
+        fabs(w) * scale *
+        (dmean_g + reach * dmean_gz + dz * (fabs((double)mean_gz) + dmean_gz) + (gamma_of(6, u) + s->q) * size);
+    check(p, "grad_input", c, p->type, a->values[element_of(p, c, l)],
+          (long double)w * s->scale * (g - mean_g - z * mean_gz), error);
   }
 }
 
@@ -476,7 +483,8 @@ static result run(const problem *p, const way *way) {
                    .message_size = sizeof message,
                    .message = message};
   const bool forward = p->b.direction == CBN_FORWARD;
-  const int source = forward ? CBN_ROLE_INPUT : CBN_ROLE_GRAD_OUTPUT, target = forward ? CBN_ROLE_OUTPUT : CBN_ROLE_GRAD_INPUT;
+  const int source = forward ? CBN_ROLE_INPUT : CBN_ROLE_GRAD_OUTPUT,
+            target = forward ? CBN_ROLE_OUTPUT : CBN_ROLE_GRAD_INPUT;
   const enum layout of_layer = way->layout[0] == GAPS ? GAPS : CONTIGUOUS;
   give(&call, tensor, CBN_ROLE_INPUT, p->type, p->x, way->layout[0], &r);
   give(&call, tensor, CBN_ROLE_WEIGHT, p->layer_type, p->weight, of_layer, &r);
@@ -531,7 +539,7 @@ static void run_and_compare(const problem *p, way way) {
     way.in_place = true;
     way.layout[2] = way.layout[p->b.direction == CBN_FORWARD ? 0 : 1];
     result in_place = run(p, &way);
-    check_result(p, &in_place);
+    if (!same_result(&one, &in_place)) FAIL_PROBLEM(p, "%s: in place gives other bits", options[way.isa]);
     release(&in_place);
   }
   release(&one);
@@ -541,7 +549,7 @@ static void run_and_compare(const problem *p, way way) {
 
 static void test_random_problems(void **state) {
   (void)state;
-  int count = 5000;
+  int count = 2000;
   const uint64_t seed = seeds(&count);
   for (int i = 0; i < count; i++) {
     chance r = {seed + (uint64_t)i};
@@ -563,8 +571,8 @@ static void test_random_problems(void **state) {
 /* Pieces, parts, slabs and threads. */
 static void test_large_problems(void **state) {
   (void)state;
-  static const int64_t shapes[][4] = {{3, 5, 120, 130}, {2, 70, 130, 121}, {1, 1, 1500, 1477}, {140, 333, 7, 7},
-                                      {700000, 3, 1, 1}, {1, 40000, 9, 7}, {64, 1100, 5, 7}};
+  static const int64_t shapes[][4] = {{3, 5, 120, 130},  {2, 70, 130, 121}, {1, 1, 1500, 1477}, {140, 333, 7, 7},
+                                      {700000, 3, 1, 1}, {1, 40000, 9, 7},  {64, 1100, 5, 7}};
   for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
     for (int k = 0; k < 4; k++) {
       chance r = {4 * i + (uint64_t)k};
@@ -739,8 +747,12 @@ static void test_without_memory(void **state) {
   b.has_weight = b.has_bias = 0;
   b.statistics = CBN_STATISTICS_BATCH;
   char message[256] = "";
-  cbn_call call = {.struct_size = sizeof call, .operator_kind = CBN_OPERATOR_BATCHNORM, .batchnorm = &b, .threads = 1,
-                   .message_size = sizeof message, .message = message};
+  cbn_call call = {.struct_size = sizeof call,
+                   .operator_kind = CBN_OPERATOR_BATCHNORM,
+                   .batchnorm = &b,
+                   .threads = 1,
+                   .message_size = sizeof message,
+                   .message = message};
   call.tensor[CBN_ROLE_INPUT] = call.tensor[CBN_ROLE_OUTPUT] = &x.t;
   cbn_engine *engine = open_isa(1);
   memory.fail = true;
@@ -755,9 +767,9 @@ static void test_without_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_exact_gradients),   cmocka_unit_test(test_one_value),
-      cmocka_unit_test(test_empty_batch),       cmocka_unit_test(test_infinite_gradient),
-      cmocka_unit_test(test_without_memory),    cmocka_unit_test(test_random_problems),
+      cmocka_unit_test(test_exact_gradients), cmocka_unit_test(test_one_value),
+      cmocka_unit_test(test_empty_batch),     cmocka_unit_test(test_infinite_gradient),
+      cmocka_unit_test(test_without_memory),  cmocka_unit_test(test_random_problems),
       cmocka_unit_test(test_large_problems),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

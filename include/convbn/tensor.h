@@ -16,6 +16,9 @@ enum cbn_layout {
   CBN_STRIDED = 2        /* a view: row-major, every second element of rows that are three elements longer */
 };
 
+/* "contiguous", "channels_last", "strided". */
+const char *cbn_layout_name(enum cbn_layout layout);
+
 /* Bytes of one element; 0 for a number that is no type. */
 size_t cbn_type_size(int32_t type);
 
