@@ -209,10 +209,10 @@ static double exponent(void) { return log(3 / CBN_SUSPICION_FALSE_ALARM); }
 /* Sums over the tensor that thresholds depend on. */
 typedef struct totals {
   int64_t elements;
-  double own;           /* reference's own errors over the deviations */
+  double own; /* reference's own errors over the deviations */
   double own_squares;
   double single, shared; /* variances of the sum of z from elements' own errors and from channels' */
-  double freedom;       /* elements less what was fitted */
+  double freedom;        /* elements less what was fitted */
   double sum[TESTS];
 } totals;
 
@@ -267,8 +267,10 @@ static void explain(int test, double sum, double count, double threshold, cbn_su
       "errors lean %s: their mean is %.2g deviations, by chance it is below %.2g",
       "errors point %s zero: their mean is %.2g deviations, by chance it is below %.2g",
       "errors are too %s: their mean square is %.2g deviations squared, by chance it is below %.2g"};
-  const char *way = test == SQUARES ? "large" : test == MEAN ? sum > 0 ? "upwards" : "downwards"
-                                            : sum > 0   ? "away from" : "towards";
+  const char *way = test == SQUARES ? "large"
+                    : test == MEAN  ? sum > 0 ? "upwards" : "downwards"
+                    : sum > 0       ? "away from"
+                                    : "towards";
   snprintf(result->sentence, sizeof result->sentence, words[test], way, fabs(sum) / count, threshold / count);
 }
 
@@ -473,7 +475,8 @@ bool cbn_suspect_conv(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_R
                                    [CBN_GRAD_BIAS] = {CBN_ROLE_GRAD_OUTPUT, CBN_ROLE_GRAD_OUTPUT}};
   if (no_test(tensor, arithmetic, result)) return true;
   for (int k = 0; k < 2; k++)
-    if (few_values(tensor[factors[conv->direction][k]], false)) return silent(result, "the data have few distinct values");
+    if (few_values(tensor[factors[conv->direction][k]], false))
+      return silent(result, "the data have few distinct values");
   const int32_t work = working_type(expected->type, arithmetic);
   const double lost = arithmetic & CBN_FLUSHES_SUBNORMALS ? types[work].normal : types[work].subnormal;
   int64_t *count[CBN_MAX_SPATIAL] = {NULL};
@@ -498,9 +501,9 @@ bool cbn_suspect_conv(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_R
 
 /* What one channel is normalised with, in f64: good enough for scales. */
 typedef struct channel_scale {
-  double mean, r;       /* mean, 1 / sqrt(variance + epsilon) */
+  double mean, r; /* mean, 1 / sqrt(variance + epsilon) */
   double weight, bias;
-  double g, gz;         /* backward, with the batch's statistics: means of the gradient and of its product with z */
+  double g, gz; /* backward, with the batch's statistics: means of the gradient and of its product with z */
 } channel_scale;
 
 typedef struct normalization {
@@ -654,10 +657,10 @@ bool cbn_suspect_batchnorm(const cbn_batchnorm *batchnorm, const cbn_tensor *con
                            .values = cbn_tensor_count(x) / (batchnorm->channels > 0 ? batchnorm->channels : 1),
                            .batch_statistics = batchnorm->statistics == CBN_STATISTICS_BATCH};
   if (no_test(tensor, arithmetic, result)) return true;
-  if (few_values(x, true) || (backward && few_values(p.g, true))) return silent(result, "the data have few distinct values");
+  if (few_values(x, true) || (backward && few_values(p.g, true)))
+    return silent(result, "the data have few distinct values");
   const int32_t work = working_type(x->type, arithmetic);
-  if ((double)p.values * types[work].unit > 0x1p-5)
-    return silent(result, "sums of so many values lose addends whole");
+  if ((double)p.values * types[work].unit > 0x1p-5) return silent(result, "sums of so many values lose addends whole");
   clusters *c = calloc(1, sizeof *c);
   errors e;
   const bool whole = role == CBN_ROLE_OUTPUT || role == CBN_ROLE_GRAD_INPUT;

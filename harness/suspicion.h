@@ -12,10 +12,10 @@ enum cbn_suspicion_kind { CBN_NOT_SUSPICIOUS, CBN_LEANING, CBN_TRUNCATING, CBN_T
 
 typedef struct cbn_suspicion {
   bool suspicious;
-  int which;         /* enum cbn_suspicion_kind */
-  int64_t elements;  /* that were looked at */
-  double statistic;  /* of the finding, else of the test that came nearest to one; 0 where none was made */
-  double threshold;  /* that a correct kernel exceeds with a probability below CBN_SUSPICION_FALSE_ALARM */
+  int which;          /* enum cbn_suspicion_kind */
+  int64_t elements;   /* that were looked at */
+  double statistic;   /* of the finding, else of the test that came nearest to one; 0 where none was made */
+  double threshold;   /* that a correct kernel exceeds with a probability below CBN_SUSPICION_FALSE_ALARM */
   char sentence[200]; /* the finding, or why no test was made; empty where tests were made and found nothing */
 } cbn_suspicion;
 

@@ -111,6 +111,21 @@ static void assert_answers(cbn_engine_process *process, bool repeat) {
 
 /* -------------------------------------------------------------------------------------------------- the good engine */
 
+/* Input and output are one tensor: both runs begin with the caller's numbers, and the result stands in their place. */
+static void test_in_place(void **state) {
+  (void)state;
+  cbn_engine_process *process = start("honest:by name");
+  for (int repeat = 0; repeat < 2; repeat++) {
+    example e;
+    prepare(&e, 0);
+    e.tensor[CBN_ROLE_OUTPUT].data = e.input;
+    const cbn_engine_answer answer = run(process, &e, patience, repeat != 0);
+    if (answer.verdict != CBN_VERDICT_PASS) fail_msg("%s", answer.message);
+    for (int i = 0; i < COUNT; i++) assert_true(e.input[i] == (float)(2 * i));
+  }
+  cbn_engine_stop(process);
+}
+
 static void test_honest_engine(void **state) {
   (void)state;
   cbn_engine_process *process = start("honest:by name");
@@ -119,6 +134,7 @@ static void test_honest_engine(void **state) {
   assert_string_equal(identity->version, "1.2");
   assert_string_equal(identity->description, "keeps to?the rules");
   assert_int_equal(identity->arithmetic, CBN_FLUSHES_SUBNORMALS);
+  assert_int_equal(identity->abilities, CBN_IN_PLACE);
   for (int i = 0; i < 4; i++) assert_answers(process, i % 2 != 0);
   cbn_engine_stop(process);
   cbn_engine_stop(NULL);
@@ -524,6 +540,7 @@ static void test_engines_that_do_not_start(void **state) {
   check_engine_does_not_start("opens:future", "compiled for ABI 2, this program speaks ABI 1");
   check_engine_does_not_start("opens:small", "has 24 bytes, too few to hold `run`");
   check_engine_does_not_start("opens:no run", "has no `run`");
+  check_engine_does_not_start("opens:new class", "declares an arithmetic class that this program does not know");
   check_no_start("nonsense", "there is no engine 'nonsense': the program comes with reference, fast;");
   check_no_start("", "is a name or the path of a shared object");
   check_no_start(":", "is a name or the path of a shared object");
@@ -765,6 +782,7 @@ int main(void) {
   descriptors_before = count_descriptors();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_honest_engine),
+      cmocka_unit_test(test_in_place),
       cmocka_unit_test(test_statistics_are_updated_once),
       cmocka_unit_test(test_strides_are_kept),
       cmocka_unit_test(test_other_types_and_empty_tensors),

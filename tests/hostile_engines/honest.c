@@ -27,7 +27,8 @@ cbn_engine *cbn_engine_open(uint32_t abi, const char *options) {
                               .description = "keeps to\nthe rules",
                               .arithmetic = CBN_FLUSHES_SUBNORMALS,
                               .run = run,
-                              .reset = reset};
+                              .reset = reset,
+                              .abilities = CBN_IN_PLACE};
   engine.name = options;
   return abi == CBN_ABI_VERSION ? &engine : NULL;
 }

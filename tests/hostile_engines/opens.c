@@ -19,6 +19,7 @@ cbn_engine *cbn_engine_open(uint32_t abi, const char *options) {
   if (strcmp(options, "hang") == 0) pause();
   if (strcmp(options, "future") == 0) engine.abi = abi + 1;
   if (strcmp(options, "small") == 0) engine.struct_size = 24;
+  if (strcmp(options, "new class") == 0) engine.arithmetic = 1u << 31;
   if (strcmp(options, "no run") == 0) engine.run = NULL;
   if (strcmp(options, "no texts") == 0) engine.name = NULL;
   return &engine;
