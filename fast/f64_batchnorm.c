@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-enum { LANES = 8 };
+enum { LANES = 8, STRETCH = 64 }; /* lanes, and values of them that stay in cache from lane to lane */
 
 typedef struct normalization {
   cbn_call *call;
@@ -43,13 +43,15 @@ static double *address(const normalization *v, int w, int64_t c, const cbn_fast_
 
 /* All values of channels c to c + lanes, in the order of the batch and of space. */
 static void for_each_row(const normalization *v, visit *visit, sums *s, int64_t c, int64_t lanes) {
-  row r = {.count = v->at.inner, .lanes = lanes};
+  row r = {.lanes = lanes};
   for (int w = 0; w < CBN_WALKED; w++) {
     r.step[w] = v->at.axis[3].step[w];
     r.channel_step[w] = v->at.channel_step[w];
   }
-  for (int64_t i = 0; i < v->at.rows && r.count > 0; i++) {
-    const cbn_fast_place at = cbn_fast_channels_place(&v->at, i * v->at.inner);
+  for (int64_t l = 0; l < v->at.values; l += r.count) {
+    const cbn_fast_place at = cbn_fast_channels_place(&v->at, l);
+    r.count = cbn_fast_channels_run(&v->at, l);
+    if (lanes > 1 && r.count > STRETCH) r.count = STRETCH;
     r.x = address(v, CBN_WALK_INPUT, c, &at);
     r.g = address(v, CBN_WALK_GRADIENT, c, &at);
     r.y = address(v, CBN_WALK_RESULT, c, &at);
@@ -70,49 +72,61 @@ static double *y_at(const row *r, int64_t i, int64_t j) {
 }
 
 static void add_values(sums *s, const row *r) {
-  for (int64_t i = 0; i < r->count; i++) {
-    for (int64_t j = 0; j < r->lanes; j++) s->mean[j] += x_at(r, i, j);
+  for (int64_t j = 0; j < r->lanes; j++) {
+    double sum = s->mean[j];
+    for (int64_t i = 0; i < r->count; i++) sum += x_at(r, i, j);
+    s->mean[j] = sum;
   }
 }
 
 static void add_squares(sums *s, const row *r) {
-  for (int64_t i = 0; i < r->count; i++) {
-    for (int64_t j = 0; j < r->lanes; j++) {
-      const double d = x_at(r, i, j) - s->mean[j];
-      s->var[j] += d * d;
+  for (int64_t j = 0; j < r->lanes; j++) {
+    const double mean = s->mean[j];
+    double sum = s->var[j];
+    for (int64_t i = 0; i < r->count; i++) {
+      const double d = x_at(r, i, j) - mean;
+      sum += d * d;
     }
+    s->var[j] = sum;
   }
 }
 
 static void add_products(sums *s, const row *r) {
-  for (int64_t i = 0; i < r->count; i++) {
-    for (int64_t j = 0; j < r->lanes; j++) {
-      s->gradient[j] += g_at(r, i, j);
-      s->product[j] += g_at(r, i, j) * (x_at(r, i, j) - s->mean[j]);
+  for (int64_t j = 0; j < r->lanes; j++) {
+    const double mean = s->mean[j];
+    double gradient = s->gradient[j], product = s->product[j];
+    for (int64_t i = 0; i < r->count; i++) {
+      gradient += g_at(r, i, j);
+      product += g_at(r, i, j) * (x_at(r, i, j) - mean);
     }
+    s->gradient[j] = gradient;
+    s->product[j] = product;
   }
 }
 
 static void normalize(sums *s, const row *r) {
-  for (int64_t i = 0; i < r->count; i++) {
-    for (int64_t j = 0; j < r->lanes; j++)
-      *y_at(r, i, j) = (x_at(r, i, j) - s->mean[j]) * s->scale[j] * s->weight[j] + s->bias[j];
+  for (int64_t j = 0; j < r->lanes; j++) {
+    const double mean = s->mean[j], scale = s->scale[j], weight = s->weight[j], bias = s->bias[j];
+    for (int64_t i = 0; i < r->count; i++) *y_at(r, i, j) = (x_at(r, i, j) - mean) * scale * weight + bias;
   }
 }
 
-/* gradient and product divided by L here, product by the root of the variance too. */
+/* gradient and product are divided by L here, and product is of g z. */
 static void grade_batch(sums *s, const row *r) {
-  for (int64_t i = 0; i < r->count; i++) {
-    for (int64_t j = 0; j < r->lanes; j++) {
-      const double z = (x_at(r, i, j) - s->mean[j]) * s->scale[j];
-      *y_at(r, i, j) = (g_at(r, i, j) - s->gradient[j] - z * s->product[j]) * (s->weight[j] * s->scale[j]);
+  for (int64_t j = 0; j < r->lanes; j++) {
+    const double mean = s->mean[j], scale = s->scale[j], slope = s->weight[j] * scale;
+    const double gradient = s->gradient[j], product = s->product[j];
+    for (int64_t i = 0; i < r->count; i++) {
+      const double z = (x_at(r, i, j) - mean) * scale;
+      *y_at(r, i, j) = (g_at(r, i, j) - gradient - z * product) * slope;
     }
   }
 }
 
 static void grade_running(sums *s, const row *r) {
-  for (int64_t i = 0; i < r->count; i++) {
-    for (int64_t j = 0; j < r->lanes; j++) *y_at(r, i, j) = g_at(r, i, j) * (s->weight[j] * s->scale[j]);
+  for (int64_t j = 0; j < r->lanes; j++) {
+    const double slope = s->weight[j] * s->scale[j];
+    for (int64_t i = 0; i < r->count; i++) *y_at(r, i, j) = g_at(r, i, j) * slope;
   }
 }
 

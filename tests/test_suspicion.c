@@ -839,7 +839,7 @@ static cbn_conv draw_conv(source *s, double work) {
 }
 
 /* Describes what was found, on one line that replays it. */
-static void describe(uint64_t seed, const char *what, int order, int data, int weights, int type, const answer *r) {
+static void describe(uint64_t seed, const char *what, enum order order, int data, int weights, int type, const answer *r) {
   print_message("CBN_TEST_SEED=%" PRIu64 " %s order=%s data=%s/%s type=%s elements=%" PRId64 " outside=%" PRId64
                 " %s\n",
                 seed, what, order_names[order], data_names[data], data_names[weights], cbn_type_name(type),
