@@ -363,6 +363,17 @@ static bool zeros_meet_infinity(const problem *p, const run *r) {
   return false;
 }
 
+/* A gradient of the weight may be had as a convolution by g with zeros between its elements: any x of the channel may
+ * meet one. */
+static bool gaps_meet_infinity(const problem *p, const run *r) {
+  int64_t plane = 1;
+  for (int32_t a = 0; a < p->rank; a++) plane *= p->window[a].source;
+  for (int64_t n = 0; p->wanted == FILTER && !p->a.finite && n < r->count; n++)
+    for (int64_t i = 0; i < plane; i++)
+      if (!isfinite(p->a.value[r->a + n * r->a_step + i])) return true;
+  return false;
+}
+
 /* May an engine take the value for zero, because it is subnormal? */
 static bool may_vanish(const problem *p, double x) {
   return (p->engine.flushes || p->factor_error > 0) && x != 0 && fabsl((wide)x) < p->engine.normal;
@@ -396,8 +407,7 @@ static sums sum_products(const problem *p, int64_t first, int64_t second) {
     s.Z = p->engine.flushes && may_vanish(p, bias) ? fabs(bias) : 0;
     unusual_products(p, &r, &s);
   }
-  /* A gradient of the weight may be had as a convolution by g with zeros between its elements: any x may meet one. */
-  if (zeros_meet_infinity(p, &r) || (p->wanted == FILTER && !p->a.finite)) s.or_nan = true;
+  if (zeros_meet_infinity(p, &r) || gaps_meet_infinity(p, &r)) s.or_nan = true;
   return s;
 }
 

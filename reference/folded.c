@@ -8,6 +8,7 @@
  * 8 roundings, so the error is at most gamma(n+8) ((B + |b| + |mu|) |s| + |beta|), B = sum |x w|. A narrower storage type
  * rounds w' and b' once more, u_out (1 + gamma(n+8)) of the same sum, and the result as any other. A w' that underflows loses eta/2, enlarged by
  * |x|; s below the smallest normal loses eta/2, enlarged by B + |b| + |mu|; products of the convolution lose as ever.
+ * Where an engine cuts the factors of products to k bits, f = 2^(1-k), the products are off by (2f + f^2) B |s| more.
  */
 #include <stdlib.h>
 
@@ -44,17 +45,19 @@ static wide products(const cbn_conv *conv) {
   return (wide)(conv->in_channels / conv->groups) * (wide)cbn_extent_product(conv->spatial_rank, conv->kernel);
 }
 
-static cbn_interval folded(const arithmetic *e, int32_t type, wide n, const fold *f, const cbn_interval *sum, wide B,
+static cbn_interval folded(const arithmetic *e, int32_t type, wide n, const fold *channel, const cbn_interval *sum, wide B,
                            wide x) {
   const format *storage = &formats[type];
-  const wide value = (sum->value + f->bias - f->mu) * f->s + f->beta;
-  const wide terms = (B + fabsl(f->bias) + fabsl(f->mu)) * fabsl(f->s) + fabsl(f->beta);
+  const wide value = (sum->value + channel->bias - channel->mu) * channel->s + channel->beta;
+  const wide terms = (B + fabsl(channel->bias) + fabsl(channel->mu)) * fabsl(channel->s) + fabsl(channel->beta);
+  const wide f = e->factor_bits > 0 ? ldexpl(1, 1 - e->factor_bits) : 0, cut = f * (2 + f) * B * fabsl(channel->s);
   const wide narrow = storage->u > e->u ? storage->u * 2 * terms + storage->eta * (n * x + 1) : 0;
-  const wide lost = e->eta * ((n * x + B + fabsl(f->bias) + fabsl(f->mu)) * 2 + 2 * n + 4);
-  const wide own = fabsl(f->s) * (sum->own + U64 * fabsl((wide)sum->value)) + gamma_of(8, U_WIDE) * terms;
+  const wide lost = e->eta * ((n * x + B + fabsl(channel->bias) + fabsl(channel->mu)) * 2 + 2 * n + 4);
+  const wide vanished = f > 0 ? formats[CBN_F32].normal * (n * x + B) : 0; /* subnormal factors count as zero */
+  const wide own = fabsl(channel->s) * (sum->own + U64 * fabsl((wide)sum->value)) + gamma_of(8, U_WIDE) * terms;
   if ((n + 8) * e->u >= 0.5L || !isfinite(terms) || 2 * terms + 2 * B >= e->overflow)
     return (cbn_interval){.value = (double)value, .flags = CBN_INCONCLUSIVE};
-  return stored(e, type, value, gamma_of(n + 8, e->u) * terms + narrow + lost, own);
+  return stored(e, type, value, gamma_of(n + 8, e->u) * (terms + cut) + cut + narrow + lost + vanished, own);
 }
 
 bool cbn_reference_folded(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT],

@@ -83,8 +83,8 @@ enum cbn_padding_mode { CBN_PAD_ZEROS = 0, CBN_PAD_REFLECT = 1, CBN_PAD_REPLICAT
  * dilation*(kernel-1) - 1) / stride) + 1) elements. Negative padding crops.
  *
  * Transposed: the adjoint of the above with respect to x, where this `input` plays the part of y; its output extent
- * is (I-1)*stride - pad_begin - pad_end + dilation*(kernel-1) + output_padding + 1, its weight (in, out/groups,
- * kernel...); input_dilation is 1.
+ * is (I-1)*stride - pad_begin - pad_end + dilation*(kernel-1) + output_padding + 1 (0 for I = 0, and never less),
+ * its weight (in, out/groups, kernel...); input_dilation is 1.
  *
  * Gradients are described by the forward problem; `direction` says which is asked for. With g = grad_output, of the
  * output's extents, each is the derivative of sum(y * g), in other words the adjoint of the linear map from that tensor

@@ -80,9 +80,11 @@ def load(layer, name, tensor):
 
 
 def assign(layer, name, value):
-    """There is no such thing: the layer hands its parameters to its operator when it is made."""
-    del layer, value
-    raise ValueError(f"params: {name} of a living layer cannot be changed in MindSpore")
+    """What a call reads from the layer itself. momentum and eps it hands to its operator when it is made, and
+    nn.BatchNorm3d hands everything to an inner layer."""
+    if name != "use_batch_statistics" or not isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        raise ValueError(f"params: {name} of a living layer cannot be changed in MindSpore")
+    layer.use_batch_statistics = value
 
 
 def reset(layer):
