@@ -6,6 +6,7 @@
 #include "fast/conv.h"
 
 #include "fast/fast.h"
+#include "fast/pieces.h"
 #include "fast/stage.h"
 #include "fast/workspace.h"
 
@@ -20,36 +21,44 @@ typedef struct convolution {
 } convolution;
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* to[k * CBN_MR + i] = weight k of filter first + i; zeros where there is no such filter. */
-static void pack_filters(const cbn_fast_plan *p, float *to, int64_t group, int64_t filter, cbn_fast_box box) {
+enum { PACKED_PANELS = 4 }; /* packed together: neighbouring filters may share cache lines */
+
+/* to[q * pitch + k * CBN_MR + i] = weight k of filter first + q * CBN_MR + i, for some panels q; zeros where there is no
+ * such filter. */
+static void pack_filters(const cbn_fast_plan *p, float *to, int64_t pitch, int64_t panels, int64_t group,
+                         int64_t filter, cbn_fast_box box) {
   const cbn_fast_geometry *g = &p->g;
   const cbn_fast_axis *axis = g->axis;
-  for (int64_t i = 0; i < CBN_MR; i++) {
-    float *out = to + i;
-    if (filter + i >= g->filters) {
-      for (int64_t k = 0; k < box.count; k++, out += CBN_MR) *out = 0;
-      continue;
-    }
-    const float *weight = g->weight + (group * g->filters + filter + i) * g->weight_filter_step;
-    for (int64_t c = box.channel; c < box.channel + box.channels; c++) {
-      for (int64_t t = box.line; t < box.line + box.lines; t++) {
-        const float *row = weight + c * g->weight_channel_step + t / axis[1].kernel * axis[0].weight_step +
-                           t % axis[1].kernel * axis[1].weight_step;
-        for (int64_t k = box.column; k < box.column + box.columns; k++, out += CBN_MR)
-          *out = row[k * axis[2].weight_step];
+  const int64_t step = g->weight_filter_step, filters = min64(panels * CBN_MR, g->filters - filter);
+  const float *weight = g->weight + group * g->weight_group_step + filter * step;
+  for (int64_t c = box.channel; c < box.channel + box.channels; c++) {
+    for (int64_t t = box.line; t < box.line + box.lines; t++) {
+      const float *row = weight + c * g->weight_channel_step + t / axis[1].kernel * axis[0].weight_step +
+                         t % axis[1].kernel * axis[1].weight_step;
+      for (int64_t k = box.column; k < box.column + box.columns; k++, to += CBN_MR) {
+        const float *from = row + k * axis[2].weight_step;
+        for (int64_t q = 0; q < panels; q++) {
+          for (int64_t i = 0; i < CBN_MR; i++)
+            to[q * pitch + i] = q * CBN_MR + i < filters ? from[(q * CBN_MR + i) * step] : 0.0f;
+        }
       }
     }
   }
 }
+
+static int64_t pack_tasks(const cbn_fast_plan *p) { return (p->panels + PACKED_PANELS - 1) / PACKED_PANELS; }
 
 static void pack_piece(void *context, int thread, int64_t i) {
   const convolution *v = context;
   const cbn_fast_plan *p = &v->plan;
   const cbn_fast_box all = {
       .channels = p->g.channels, .lines = p->kernel_lines, .columns = p->g.axis[2].kernel, .count = p->reduction};
+  const int64_t tasks = pack_tasks(p), panel = i % tasks * PACKED_PANELS, pitch = CBN_MR * p->reduction;
   (void)thread;
-  pack_filters(p, v->packed + i * CBN_MR * p->reduction, i / p->panels, i % p->panels * CBN_MR, all);
+  pack_filters(p, v->packed + (i / tasks * p->panels + panel) * pitch, pitch, min64(PACKED_PANELS, p->panels - panel),
+               i / tasks, panel * CBN_MR, all);
 }
 
 /* Points a tile's `a` at CBN_MR filters' weights of a box. */
@@ -57,7 +66,8 @@ static void find_weights(const convolution *v, cbn_fast_stage *s, int64_t group,
                          cbn_tile_arguments *tile) {
   const cbn_fast_plan *p = &v->plan;
   if (p->direct_weights) {
-    tile->a = p->g.weight + (group * p->g.filters + filter) * p->g.weight_filter_step + s->box.first * p->weight_k_step;
+    tile->a = p->g.weight + group * p->g.weight_group_step + filter * p->g.weight_filter_step +
+              s->box.first * p->weight_k_step;
     tile->lda = p->g.weight_filter_step;
     tile->ka = p->weight_k_step;
     return;
@@ -65,7 +75,7 @@ static void find_weights(const convolution *v, cbn_fast_stage *s, int64_t group,
   if (v->packed) {
     tile->a = v->packed + ((group * p->panels + filter / CBN_MR) * p->reduction + s->box.first) * CBN_MR;
   } else {
-    pack_filters(p, s->weights, group, filter, s->box);
+    pack_filters(p, s->weights, 0, 1, group, filter, s->box);
     tile->a = s->weights;
   }
   tile->lda = 1;
@@ -95,7 +105,7 @@ static void run_tile(const convolution *v, cbn_fast_stage *s, int64_t group, int
   float *output = g->output + (group * g->filters + filter) * g->output_filter_step;
   find_weights(v, s, group, filter, tile);
   tile->init = NULL;
-  if (s->box.first == 0) {
+  if (s->box.first == 0 && !g->accumulates) {
     for (int64_t i = 0; i < rows && g->bias; i++) init[i] = g->bias[(group * g->filters + filter + i) * g->bias_step];
     tile->init = init;
   }
@@ -149,24 +159,28 @@ static void multiply_packed(const convolution *v, cbn_fast_stage *s, int64_t gro
   }
 }
 
-/* One filter, pixels side by side: row by row. */
+/* One filter, row by row: in the output, or where its pixels are not side by side, in a row of the workspace. */
 static void multiply_rows(const convolution *v, cbn_fast_stage *s, int64_t group) {
   const cbn_fast_geometry *g = &v->plan.g;
+  const int64_t step = g->axis[2].output_step, columns = s->block.columns;
   const float init = g->bias ? g->bias[group * g->bias_step] : 0.0f;
   cbn_tile_arguments tile = {.k = s->box.count, .b = s->staged};
   find_weights(v, s, group, 0, &tile);
-  tile.init = s->box.first == 0 ? &init : NULL;
+  tile.init = s->box.first == 0 && !g->accumulates ? &init : NULL;
   for (int64_t r = 0; r < s->block.rows; r++) {
+    float *output = g->output + group * g->output_filter_step + s->row_output[r];
     tile.offset = s->offset + r * s->box.count;
-    tile.c = g->output + group * g->output_filter_step + s->row_output[r];
-    v->kernels->row(&tile, s->block.columns);
+    tile.c = step == 1 ? output : s->row;
+    for (int64_t i = 0; i < columns && step != 1 && !tile.init; i++) s->row[i] = output[i * step];
+    v->kernels->row(&tile, columns);
+    for (int64_t i = 0; i < columns && step != 1; i++) output[i * step] = s->row[i];
   }
 }
 
 /* Straight from the staged lines. A tile stays in its row. */
 static void multiply_indirect(const convolution *v, cbn_fast_stage *s, int64_t group, filter_range filters) {
   const int64_t step = v->plan.g.axis[2].output_step;
-  if (v->plan.g.filters == 1 && step == 1) {
+  if (v->plan.g.filters == 1) {
     multiply_rows(v, s, group);
     return;
   }
@@ -187,11 +201,8 @@ static void run_item(void *context, int thread, int64_t i) {
   const convolution *v = context;
   const cbn_fast_plan *p = &v->plan;
   cbn_fast_stage *s = &v->stage[thread];
-  const int64_t part = i % p->parts, chunk = i / p->parts % p->chunks, at = i / p->parts / p->chunks;
-  cbn_fast_block block = {.row = at / p->column_blocks * p->block_rows,
-                          .column = at % p->column_blocks * p->block_columns};
-  block.rows = min64(p->block_rows, p->rows - block.row);
-  block.columns = min64(p->block_columns, p->g.axis[2].output - block.column);
+  const int64_t part = i % p->parts, chunk = i / p->parts % p->chunks;
+  const cbn_fast_block block = cbn_fast_plan_block(p, i / p->parts / p->chunks);
   const filter_range filters = {part * p->part_filters, min64((part + 1) * p->part_filters, p->g.filters)};
   const int64_t last = min64((chunk + 1) * p->chunk_groups, p->g.groups);
   for (int64_t group = chunk * p->chunk_groups; group < last; group++) {
@@ -203,37 +214,110 @@ static void run_item(void *context, int thread, int64_t i) {
   }
 }
 
-static void *take(char **memory, int64_t bytes) {
-  void *here = *memory;
-  *memory += (bytes + 63) / 64 * 64;
-  return here;
+/* ---------------------------------------------------------------------------------------------------- the call */
+
+/* What the largest pieces need. */
+typedef struct needs {
+  const cbn_call *call;
+  int64_t weights, thread, depthwise; /* bytes */
+  int threads;
+} needs;
+
+static void add_needs(void *context, const cbn_fast_geometry *piece) {
+  needs *n = context;
+  const int64_t depthwise = cbn_fast_depthwise_bytes(piece);
+  if (depthwise > 0) {
+    n->depthwise = max64(n->depthwise, depthwise);
+    return;
+  }
+  cbn_fast_plan plan;
+  cbn_fast_plan_make(&plan, piece);
+  n->weights = max64(n->weights, plan.packed_weights * (int64_t)sizeof(float) + 64);
+  n->thread = max64(
+      n->thread, cbn_fast_stage_layout(&plan, &(cbn_fast_stage){0}, NULL) + (int64_t)sizeof(cbn_fast_stage) + 64);
+  const int threads = cbn_fast_threads(n->call, plan.items, cbn_fast_work(piece));
+  if (threads > n->threads) n->threads = threads;
 }
 
-int cbn_fast_conv(const cbn_conv_kernels *kernels, cbn_call *call) {
-  convolution v = {.kernels = kernels};
-  int status;
-  cbn_fast_plan_make(&v.plan, call);
-  if (cbn_fast_depthwise(kernels, &v.plan.g, call, &status)) return status;
+typedef struct progress {
+  const cbn_conv_kernels *kernels;
+  const cbn_call *call;
+  char *workspace;
+  int64_t threads; /* that fit the workspace */
+} progress;
 
+static void run_piece(void *context, const cbn_fast_geometry *piece) {
+  const progress *r = context;
+  if (cbn_fast_depthwise_bytes(piece) > 0) {
+    cbn_fast_depthwise(r->kernels, piece, r->call, r->workspace);
+    return;
+  }
+  convolution v = {.kernels = r->kernels};
+  cbn_fast_plan_make(&v.plan, piece);
   const cbn_fast_plan *p = &v.plan;
-  const int64_t weights = p->packed_weights * (int64_t)sizeof(float) + 64;
-  const int64_t thread_bytes = cbn_fast_stage_layout(p, &(cbn_fast_stage){0}, 0) + (int64_t)sizeof(cbn_fast_stage) + 64;
-  const int64_t affordable = (CBN_FAST_WORKSPACE_LIMIT - weights) / thread_bytes;
-  assert(affordable >= 1);
-  const int threads = cbn_fast_threads(call, min64(p->items, affordable), cbn_conv_work(call->conv));
-
-  char *const workspace = cbn_fast_allocate(call, weights + threads * thread_bytes);
-  if (!workspace) return CBN_ERROR;
-  char *memory = workspace;
-  float *const packed = take(&memory, weights);
-  v.packed = p->pack_weights ? packed : 0;
-  v.stage = take(&memory, threads * (int64_t)sizeof(cbn_fast_stage));
+  const int threads = cbn_fast_threads(r->call, min64(p->items, r->threads), cbn_fast_work(piece));
+  char *memory = r->workspace;
+  float *const packed = cbn_fast_take(&memory, p->packed_weights * (int64_t)sizeof(float) + 64);
+  v.packed = p->pack_weights ? packed : NULL;
+  v.stage = cbn_fast_take(&memory, threads * (int64_t)sizeof(cbn_fast_stage));
   for (int t = 0; t < threads; t++) {
     v.stage[t] = (cbn_fast_stage){0};
     memory += cbn_fast_stage_layout(p, &v.stage[t], memory);
   }
-  if (v.packed) cbn_fast_share(threads, p->g.groups * p->panels, pack_piece, &v);
+  if (v.packed) cbn_fast_share(threads, p->g.groups * pack_tasks(p), pack_piece, &v);
   cbn_fast_share(threads, p->items, run_item, &v);
-  free(workspace);
+}
+
+/* The bias alone, as a piece without channels, all over the output. */
+static cbn_fast_geometry bias_piece(const cbn_fast_geometry *g) {
+  cbn_fast_geometry piece = *g;
+  piece.channels = 0;
+  piece.input = piece.weight = piece.output; /* never read */
+  piece.weight_group_step = piece.weight_filter_step = piece.weight_channel_step = 0;
+  piece.input_channel_step = piece.output_filter_step;
+  for (int a = 0; a < CBN_MAX_SPATIAL; a++) {
+    cbn_fast_axis *axis = &piece.axis[a];
+    *axis = (cbn_fast_axis){.input = axis->output, .output = axis->output, .kernel = 1, .stride = 1, .dilation = 1,
+                            .input_step = axis->output_step, .output_step = axis->output_step};
+  }
+  cbn_fast_merge_axes(piece.axis);
+  return piece;
+}
+
+/* An adjoint reads no padding: a weight that meets nothing else is skipped. */
+static bool reads_nothing(const cbn_fast_whole *w) {
+  const cbn_fast_axis *axis = w->g.axis;
+  return w->g.channels == 0 || (w->adjoint && (axis[0].input == 0 || axis[1].input == 0 || axis[2].input == 0));
+}
+
+/* Forward, and the gradient of the input. */
+static int correlate(const cbn_conv_kernels *kernels, cbn_call *call) {
+  cbn_fast_whole whole;
+  cbn_fast_whole_of(&whole, call);
+  const cbn_fast_geometry rest = bias_piece(&whole.g);
+  const bool adds = !reads_nothing(&whole), covers = adds && cbn_fast_pieces_cover(&whole);
+  needs n = {.call = call};
+  if (!covers) add_needs(&n, &rest);
+  if (adds) cbn_fast_pieces_visit(&whole, add_needs, &n);
+  int64_t bytes = n.depthwise;
+  progress r = {.kernels = kernels, .call = call};
+  if (n.thread > 0) {
+    r.threads = min64(n.threads, (CBN_FAST_WORKSPACE_LIMIT - n.weights) / n.thread);
+    assert(r.threads >= 1);
+    bytes = max64(bytes, n.weights + r.threads * n.thread);
+  }
+  r.workspace = cbn_fast_allocate(call, bytes);
+  if (!r.workspace) return CBN_ERROR;
+  if (!covers) run_piece(&r, &rest);
+  if (adds) cbn_fast_pieces_visit(&whole, run_piece, &r);
+  free(r.workspace);
   return CBN_OK;
+}
+
+int cbn_fast_conv(const cbn_conv_kernels *kernels, cbn_call *call) {
+  switch (call->conv->direction) {
+  case CBN_GRAD_WEIGHT: return cbn_fast_grad_weight(kernels, call);
+  case CBN_GRAD_BIAS: return cbn_fast_grad_bias(kernels, call);
+  default: return correlate(kernels, call);
+  }
 }

@@ -4,7 +4,7 @@
 #include "fast/fast.h"
 #include "fast/workspace.h"
 
-#include <stdlib.h>
+#include <assert.h>
 
 enum { MOST_TAPS = 1024, LEAST_GROUPS = 8 };
 
@@ -17,7 +17,7 @@ typedef struct depthwise {
 } depthwise;
 
 static bool applies(const cbn_fast_geometry *g, int64_t *lines, int64_t *taps) {
-  if (g->channels != 1 || g->filters != 1 || g->groups < LEAST_GROUPS || g->input_channel_step != 1 ||
+  if (g->channels != 1 || g->filters != 1 || g->accumulates || g->groups < LEAST_GROUPS || g->input_channel_step != 1 ||
       g->output_filter_step != 1)
     return false;
   /* Each factor alone, since their product may be anything. */
@@ -35,7 +35,7 @@ static void pack(const depthwise *v) {
     const int64_t line = t / axis[2].kernel;
     const float *weight = v->g->weight + line / axis[1].kernel * axis[0].weight_step +
                           line % axis[1].kernel * axis[1].weight_step + t % axis[2].kernel * axis[2].weight_step;
-    for (int64_t c = 0; c < v->g->groups; c++) v->weight[t * v->g->groups + c] = weight[c * v->g->weight_filter_step];
+    for (int64_t c = 0; c < v->g->groups; c++) v->weight[t * v->g->groups + c] = weight[c * v->g->weight_group_step];
   }
   for (int64_t c = 0; c < v->g->groups; c++) {
     v->bias[c] = v->g->bias ? v->g->bias[c * v->g->bias_step] : 0.0f;
@@ -77,17 +77,19 @@ static void run_row(void *context, int thread, int64_t row) {
   }
 }
 
-bool cbn_fast_depthwise(const cbn_conv_kernels *kernels, const cbn_fast_geometry *g, cbn_call *call, int *status) {
-  depthwise v = {.kernels = kernels, .g = g};
-  if (!applies(g, &v.lines, &v.taps)) return false;
-  v.weight = cbn_fast_allocate(call, (v.taps + 2) * g->groups * (int64_t)sizeof(float));
-  *status = v.weight ? CBN_OK : CBN_ERROR;
-  if (!v.weight) return true;
+int64_t cbn_fast_depthwise_bytes(const cbn_fast_geometry *g) {
+  int64_t lines, taps;
+  return applies(g, &lines, &taps) ? (taps + 2) * g->groups * (int64_t)sizeof(float) : 0;
+}
+
+void cbn_fast_depthwise(const cbn_conv_kernels *kernels, const cbn_fast_geometry *g, const cbn_call *call,
+                        void *workspace) {
+  depthwise v = {.kernels = kernels, .g = g, .weight = workspace};
+  const bool depthwise_piece = applies(g, &v.lines, &v.taps);
+  assert(depthwise_piece);
   v.bias = v.weight + v.taps * g->groups;
   v.zeros = v.bias + g->groups;
   pack(&v);
   const int64_t rows = g->batch * g->axis[0].output * g->axis[1].output;
-  cbn_fast_share(cbn_fast_threads(call, rows, cbn_conv_work(call->conv)), rows, run_row, &v);
-  free(v.weight);
-  return true;
+  cbn_fast_share(cbn_fast_threads(call, rows, cbn_fast_work(g)), rows, run_row, &v);
 }

@@ -20,7 +20,7 @@ typedef struct fast_engine {
 } fast_engine;
 
 /* Index arithmetic adds and multiplies a few of these without looking. */
-static const int64_t LARGEST_PARAMETER = (int64_t)1 << 40;
+static const int64_t LARGEST_PARAMETER = (int64_t)1 << 40, LARGEST_SPAN = (int64_t)1 << 60;
 
 static int check_axis(cbn_call *call, int a) {
   const cbn_conv *conv = call->conv;
@@ -31,6 +31,12 @@ static int check_axis(cbn_call *call, int a) {
       return cbn_fast_fail(call, CBN_UNSUPPORTED, "parameters must be at most 2^40, got %" PRId64 " on spatial axis %d",
                            checked[i], a);
   }
+  /* Coordinates are sums of these three and a padding. */
+  const int64_t output = cbn_conv_output_extent(conv, a);
+  const int64_t wide = conv->transposed ? output : conv->input[a], narrow = conv->transposed ? conv->input[a] : output;
+  if (wide > LARGEST_SPAN / conv->input_dilation[a] || narrow > LARGEST_SPAN / conv->stride[a] ||
+      conv->kernel[a] > LARGEST_SPAN / conv->dilation[a])
+    return cbn_fast_fail(call, CBN_UNSUPPORTED, "coordinates must be at most 2^60 on spatial axis %d", a);
   return CBN_OK;
 }
 
@@ -45,14 +51,6 @@ static const cbn_tensor *result_of(const cbn_call *call) {
 
 static int run_conv_f32(const void *context, cbn_call *call) {
   const fast_engine *fast = context;
-  const cbn_conv *conv = call->conv;
-  if (conv->direction != CBN_FORWARD || conv->transposed)
-    return cbn_fast_fail(call, CBN_UNSUPPORTED, "convolution must be forward and not transposed");
-  for (int a = 0; a < conv->spatial_rank; a++) {
-    if (conv->input_dilation[a] != 1)
-      return cbn_fast_fail(call, CBN_UNSUPPORTED, "input dilation must be 1, got %" PRId64 " on spatial axis %d",
-                           conv->input_dilation[a], a);
-  }
   return cbn_fast_conv(fast->kernels.conv, call);
 }
 

@@ -168,13 +168,12 @@ static void f32_stage_row__avx2(float *to, const float *from, int64_t step, int6
   }
 }
 
-/* 8 x 8 transposition: out row c holds element c of the eight rows. */
-INLINE void transpose8(float *to, int64_t pitch, const float *from, int64_t step) {
-  __m256 r[8], s[8];
+/* 8 x 8 transposition: column c of the eight rows becomes to[c * pitch...]; the first `count` of them are stored. */
+INLINE void transpose8(float *to, int64_t pitch, const float *const row[8], int64_t count) {
+  __m256 r[8], s[8], t[8];
   UNROLL for (int i = 0; i < 4; i++) { /* rows i and i + 4 side by side */
-    const float *lo = from + i * step, *hi = from + (i + 4) * step;
-    r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(lo)), _mm_loadu_ps(hi), 1);
-    r[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(lo + 4)), _mm_loadu_ps(hi + 4), 1);
+    r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[i])), _mm_loadu_ps(row[i + 4]), 1);
+    r[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[i] + 4)), _mm_loadu_ps(row[i + 4] + 4), 1);
   }
   UNROLL for (int h = 0; h < 8; h += 4) {
     s[h] = _mm256_unpacklo_ps(r[h], r[h + 1]);
@@ -183,10 +182,34 @@ INLINE void transpose8(float *to, int64_t pitch, const float *from, int64_t step
     s[h + 3] = _mm256_unpackhi_ps(r[h + 2], r[h + 3]);
   }
   UNROLL for (int h = 0; h < 8; h += 4) {
-    _mm256_storeu_ps(to + h * pitch, _mm256_shuffle_ps(s[h], s[h + 2], 0x44));
-    _mm256_storeu_ps(to + (h + 1) * pitch, _mm256_shuffle_ps(s[h], s[h + 2], 0xee));
-    _mm256_storeu_ps(to + (h + 2) * pitch, _mm256_shuffle_ps(s[h + 1], s[h + 3], 0x44));
-    _mm256_storeu_ps(to + (h + 3) * pitch, _mm256_shuffle_ps(s[h + 1], s[h + 3], 0xee));
+    t[h] = _mm256_shuffle_ps(s[h], s[h + 2], 0x44);
+    t[h + 1] = _mm256_shuffle_ps(s[h], s[h + 2], 0xee);
+    t[h + 2] = _mm256_shuffle_ps(s[h + 1], s[h + 3], 0x44);
+    t[h + 3] = _mm256_shuffle_ps(s[h + 1], s[h + 3], 0xee);
+  }
+  if (count == 8) {
+    UNROLL for (int i = 0; i < 8; i++) _mm256_storeu_ps(to + i * pitch, t[i]);
+    return;
+  }
+#define STORE(I)                                                                                                       \
+  if (I < count) _mm256_storeu_ps(to + I * pitch, t[I]);
+  STORE(0) STORE(1) STORE(2) STORE(3) STORE(4) STORE(5) STORE(6)
+#undef STORE
+}
+
+/* Rows of the panel beyond `rows` repeat the last one. */
+static void f32_transpose__avx2(float *panel, const float *source, const int32_t *offset, int64_t rows,
+                                int64_t length) {
+  for (int64_t j = 0; j < rows; j += CBN_VL) {
+    const float *row[CBN_VL];
+    for (int64_t l = 0; l < CBN_VL; l++) row[l] = source + offset[j + l < rows ? j + l : rows - 1];
+    float *to = panel + j;
+    int64_t i = 0;
+    for (; i + 8 <= length; i += 8, to += 8 * CBN_NR) {
+      transpose8(to, CBN_NR, row, 8);
+      UNROLL for (int l = 0; l < CBN_VL; l++) row[l] += 8;
+    }
+    if (i < length) transpose8(to, CBN_NR, row, length - i);
   }
 }
 
@@ -195,7 +218,12 @@ static void f32_stage_columns__avx2(float *to, int64_t pitch, const float *from,
   int64_t i = 0;
   for (; i + 8 <= count; i += 8) {
     int64_t c = 0;
-    for (; c + 8 <= channels; c += 8) transpose8(to + c * pitch + i, pitch, from + i * step + c, step);
+    const float *row[8];
+    UNROLL for (int r = 0; r < 8; r++) row[r] = from + (i + r) * step;
+    for (; c + 8 <= channels; c += 8) {
+      transpose8(to + c * pitch + i, pitch, row, 8);
+      UNROLL for (int r = 0; r < 8; r++) row[r] += 8;
+    }
     for (; c < channels; c++) {
       for (int64_t r = i; r < i + 8; r++) to[c * pitch + r] = from[r * step + c];
     }
@@ -274,6 +302,102 @@ static void f32_depthwise__avx2(float *y, const float *const *tap, int64_t taps,
   }
 }
 
+INLINE float sum_lanes(__m256 v) {
+  __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+
+#define DOT_COLUMNS(X, I) X(I, 0) X(I, 1) X(I, 2) X(I, 3) X(I, 4) X(I, 5) X(I, 6) X(I, 7) X(I, 8)
+#define DOT_TILE(X) DOT_COLUMNS(X, 0) DOT_COLUMNS(X, 1) DOT_COLUMNS(X, 2)
+#define DOT_NINE(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+
+/* mr filters by nc rows of the matrix, of which `rows` exist; the others repeat the last one. */
+INLINE void dot_tile(int mr, int nc, const cbn_dot_arguments *t, int64_t filter, int64_t first, int64_t rows) {
+#define START(I, J) __m256 acc##I##J = _mm256_setzero_ps();
+  DOT_TILE(START)
+#undef START
+  const int64_t whole = t->length / CBN_VL * CBN_VL, lda = t->lda;
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(t->length - whole)), lane);
+  for (int64_t r = 0; r < t->rows; r++) {
+    const float *a = t->a + filter * lda + r * t->length;
+    const int32_t *offset = t->offset + r * t->count + first;
+#define POINT(J) const float *b##J = t->b + (J < nc ? offset[J < rows ? J : rows - 1] : 0);
+    DOT_NINE(POINT)
+#undef POINT
+#define WHOLE(P) _mm256_loadu_ps((P) + i)
+#define MASKED(P) _mm256_maskload_ps((P) + whole, mask)
+#define MULTIPLY(I, J)                                                                                                 \
+  if (I < mr && J < nc) acc##I##J = _mm256_fmadd_ps(a##I, WHOLE(b##J), acc##I##J);
+#define MULTIPLY_MASKED(I, J)                                                                                          \
+  if (I < mr && J < nc) acc##I##J = _mm256_fmadd_ps(a##I, MASKED(b##J), acc##I##J);
+    for (int64_t i = 0; i < whole; i += CBN_VL) {
+      const __m256 a0 = WHOLE(a), a1 = mr > 1 ? WHOLE(a + lda) : a0, a2 = mr > 2 ? WHOLE(a + 2 * lda) : a0;
+      DOT_TILE(MULTIPLY)
+    }
+    if (whole < t->length) {
+      const __m256 a0 = MASKED(a), a1 = mr > 1 ? MASKED(a + lda) : a0, a2 = mr > 2 ? MASKED(a + 2 * lda) : a0;
+      DOT_TILE(MULTIPLY_MASKED)
+    }
+#undef WHOLE
+#undef MASKED
+#undef MULTIPLY
+#undef MULTIPLY_MASKED
+  }
+#define STORE(I, J)                                                                                                    \
+  if (I < mr && J < nc && J < rows) t->c[(filter + I) * t->ldc + first + J] += sum_lanes(acc##I##J);
+  DOT_TILE(STORE)
+#undef STORE
+}
+
+/* Each sum in eight lanes through all rows, which are then added pairwise. */
+static void f32_dot__avx2(const cbn_dot_arguments *t) {
+  for (int64_t f = 0; f < t->filters;) {
+    const int64_t filters = t->filters - f, step = filters == 1 ? 9 : filters == 2 ? 5 : 4;
+    for (int64_t j = 0; j < t->count; j += step) {
+      const int64_t rows = t->count - j < step ? t->count - j : step;
+      if (filters == 1) dot_tile(1, 9, t, f, j, rows);
+      else if (filters == 2) dot_tile(2, 5, t, f, j, rows);
+      else dot_tile(3, 4, t, f, j, rows);
+    }
+    f += filters < 3 ? filters : 3;
+  }
+}
+
+INLINE __m256d widen(const float *x) { return _mm256_cvtps_pd(_mm_loadu_ps(x)); }
+
+static double f32_sum_row__avx2(const float *x, int64_t step, int64_t count) {
+  __m256d a = _mm256_setzero_pd(), b = a, c = a, d = a;
+  int64_t i = 0;
+  for (; step == 1 && i + 16 <= count; i += 16) {
+    a = _mm256_add_pd(a, widen(x + i));
+    b = _mm256_add_pd(b, widen(x + i + 4));
+    c = _mm256_add_pd(c, widen(x + i + 8));
+    d = _mm256_add_pd(d, widen(x + i + 12));
+  }
+  a = _mm256_add_pd(_mm256_add_pd(a, b), _mm256_add_pd(c, d));
+  const __m128d pair = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+  double sum = _mm_cvtsd_f64(_mm_add_sd(pair, _mm_unpackhi_pd(pair, pair)));
+  for (; i < count; i++) sum += (double)x[i * step];
+  return sum;
+}
+
+static void f32_sum_columns__avx2(double *sum, const float *x, int64_t step, int64_t count, int64_t channels) {
+  int64_t c = 0;
+  for (; c + 16 <= channels; c += 16) {
+    __m256d s[4];
+    UNROLL for (int v = 0; v < 4; v++) s[v] = _mm256_loadu_pd(sum + c + 4 * v);
+    for (int64_t i = 0; i < count; i++) {
+      UNROLL for (int v = 0; v < 4; v++) s[v] = _mm256_add_pd(s[v], widen(x + i * step + c + 4 * v));
+    }
+    UNROLL for (int v = 0; v < 4; v++) _mm256_storeu_pd(sum + c + 4 * v, s[v]);
+  }
+  for (; c < channels; c++) {
+    for (int64_t i = 0; i < count; i++) sum[c] += (double)x[i * step + c];
+  }
+}
+
 #define GEMM(MR, NV) [MR - 1][NV - 1] = f32_gemm_##MR##x##NV##v__avx2,
 #define IGEMM(MR, NV) [MR - 1][NV - 1] = f32_igemm_##MR##x##NV##v__avx2,
 const cbn_conv_kernels cbn_conv_kernels_avx2 = {
@@ -286,5 +410,9 @@ const cbn_conv_kernels cbn_conv_kernels_avx2 = {
     .gather = f32_gather__avx2,
     .scatter = f32_scatter__avx2,
     .depthwise = f32_depthwise__avx2,
+    .transpose = f32_transpose__avx2,
+    .dot = f32_dot__avx2,
+    .sum_row = f32_sum_row__avx2,
+    .sum_columns = f32_sum_columns__avx2,
 };
 #endif

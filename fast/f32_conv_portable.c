@@ -110,6 +110,57 @@ static void f32_depthwise__portable(float *y, const float *const *tap, int64_t t
   }
 }
 
+static void f32_transpose__portable(float *panel, const float *source, const int32_t *offset, int64_t rows,
+                                    int64_t length) {
+  for (int64_t i = 0; i < length; i++) {
+    for (int64_t j = 0; j < rows; j++) panel[i * CBN_NR + j] = source[offset[j] + i];
+  }
+}
+
+/* Each sum in CBN_VL lanes, which are added in their order. */
+static void f32_dot__portable(const cbn_dot_arguments *t) {
+  for (int64_t f = 0; f < t->filters; f++) {
+    for (int64_t j = 0; j < t->count; j++) {
+      float lane[CBN_VL] = {0};
+      for (int64_t r = 0; r < t->rows; r++) {
+        const float *a = t->a + f * t->lda + r * t->length, *b = t->b + t->offset[r * t->count + j];
+        int64_t i = 0;
+        for (; i + CBN_VL <= t->length; i += CBN_VL) {
+          for (int l = 0; l < CBN_VL; l++) {
+            const float product = a[i + l] * b[i + l];
+            lane[l] += product;
+          }
+        }
+        for (int l = 0; i < t->length; i++, l++) {
+          const float product = a[i] * b[i];
+          lane[l] += product;
+        }
+      }
+      float sum = 0;
+      for (int l = 0; l < CBN_VL; l++) sum += lane[l];
+      t->c[f * t->ldc + j] += sum;
+    }
+  }
+}
+
+static double f32_sum_row__portable(const float *x, int64_t step, int64_t count) {
+  double lane[CBN_VL] = {0};
+  int64_t i = 0;
+  for (; i + CBN_VL <= count; i += CBN_VL) {
+    for (int l = 0; l < CBN_VL; l++) lane[l] += (double)x[(i + l) * step];
+  }
+  double sum = 0;
+  for (int l = 0; l < CBN_VL; l++) sum += lane[l];
+  for (; i < count; i++) sum += (double)x[i * step];
+  return sum;
+}
+
+static void f32_sum_columns__portable(double *sum, const float *x, int64_t step, int64_t count, int64_t channels) {
+  for (int64_t i = 0; i < count; i++) {
+    for (int64_t c = 0; c < channels; c++) sum[c] += (double)x[i * step + c];
+  }
+}
+
 #define GEMM(MR, NV) [MR - 1][NV - 1] = f32_gemm_##MR##x##NV##v__portable,
 #define IGEMM(MR, NV) [MR - 1][NV - 1] = f32_igemm_##MR##x##NV##v__portable,
 const cbn_conv_kernels cbn_conv_kernels_portable = {
@@ -122,4 +173,8 @@ const cbn_conv_kernels cbn_conv_kernels_portable = {
     .gather = f32_gather__portable,
     .scatter = f32_scatter__portable,
     .depthwise = f32_depthwise__portable,
+    .transpose = f32_transpose__portable,
+    .dot = f32_dot__portable,
+    .sum_row = f32_sum_row__portable,
+    .sum_columns = f32_sum_columns__portable,
 };

@@ -48,6 +48,32 @@ typedef struct cbn_segment {
  * covers hold no particular value. */
 typedef void cbn_pack_kernel(float *panel, int64_t count, const cbn_segment *segment, int segments);
 
+/* The transposed panel: panel[i * CBN_NR + j] = source[offset[j] + i], i < length, j < rows <= CBN_NR. Reads and writes
+ * past the ends as pack does. */
+typedef void cbn_transpose_kernel(float *panel, const float *source, const int32_t *offset, int64_t rows,
+                                  int64_t length);
+
+/* Products along the pixels: c[f * ldc + j] += the sum over r < rows and i < length of
+ * a[f * lda + r * length + i] * b[offset[r * count + j] + i], f < filters, j < count. Which sums are made before they are
+ * added is the instruction set's, and depends on the arguments' sizes alone. */
+typedef struct cbn_dot_arguments {
+  int64_t rows, length;
+  const float *a;
+  int64_t lda, filters;
+  const float *b;
+  const int32_t *offset;
+  int64_t count;
+  float *c;
+  int64_t ldc;
+} cbn_dot_arguments;
+
+typedef void cbn_dot_kernel(const cbn_dot_arguments *arguments);
+
+/* The sum in f64 of x[i * step], i < count; and, for each of the channels side by side, sum[c] += that of
+ * x[i * step + c]. */
+typedef double cbn_sum_row_kernel(const float *x, int64_t step, int64_t count);
+typedef void cbn_sum_columns_kernel(double *sum, const float *x, int64_t step, int64_t count, int64_t channels);
+
 /* to[i] = from[i * step], i < count. */
 typedef void cbn_stage_row_kernel(float *to, const float *from, int64_t step, int64_t count);
 
@@ -135,6 +161,10 @@ typedef struct cbn_conv_kernels {
   cbn_gather_kernel *gather;
   cbn_scatter_kernel *scatter;
   cbn_depthwise_kernel *depthwise;
+  cbn_transpose_kernel *transpose;
+  cbn_dot_kernel *dot;
+  cbn_sum_row_kernel *sum_row;
+  cbn_sum_columns_kernel *sum_columns;
 } cbn_conv_kernels;
 
 typedef struct cbn_batchnorm_kernels {

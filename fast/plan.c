@@ -58,6 +58,14 @@ cbn_fast_box cbn_fast_plan_box(const cbn_fast_plan *p, int64_t index) {
   return box;
 }
 
+cbn_fast_block cbn_fast_plan_block(const cbn_fast_plan *p, int64_t index) {
+  cbn_fast_block block = {.row = index / p->column_blocks * p->block_rows,
+                          .column = index % p->column_blocks * p->block_columns};
+  block.rows = min64(p->block_rows, p->rows - block.row);
+  block.columns = min64(p->block_columns, p->g.axis[2].output - block.column);
+  return block;
+}
+
 /* Rows of a block: at most `most`, not much fewer, and such that little of the last vector stays empty. */
 static int64_t choose_rows(int64_t rows, int64_t columns, int64_t most) {
   if (rows <= most) return max64(rows, 1);
@@ -144,12 +152,12 @@ static bool is_matrix(const cbn_fast_geometry *g) {
   return g->axis[0].kernel == 1 && g->axis[1].kernel == 1 && g->axis[2].kernel == 1 && g->axis[2].output >= 2 * CBN_NR;
 }
 
-void cbn_fast_plan_make(cbn_fast_plan *p, const cbn_call *call) {
-  cbn_fast_geometry_of(&p->g, call);
+void cbn_fast_plan_make(cbn_fast_plan *p, const cbn_fast_geometry *piece) {
+  p->g = *piece;
   const cbn_fast_axis *h = &p->g.axis[1];
   p->kernel_lines = p->g.axis[0].kernel * h->kernel;
   p->reduction = p->g.channels * p->kernel_lines * p->g.axis[2].kernel;
-  p->indirect = p->g.filters <= CBN_INDIRECT_FILTERS || is_matrix(&p->g);
+  p->indirect = p->g.filters <= CBN_INDIRECT_FILTERS || (!p->g.grad_weight && is_matrix(&p->g));
   p->back = h->dilation / gcd(h->stride, h->dilation);
   p->shift = h->stride / gcd(h->stride, h->dilation);
   cut_reduction(p);

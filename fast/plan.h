@@ -22,6 +22,12 @@ typedef struct cbn_fast_box {
   int64_t first, count; /* the same as a range of the flattened reduction */
 } cbn_fast_box;
 
+/* A block of output pixels. */
+typedef struct cbn_fast_block {
+  int64_t row, rows;
+  int64_t column, columns;
+} cbn_fast_block;
+
 typedef struct cbn_fast_plan {
   cbn_fast_geometry g;
   int64_t kernel_lines, reduction; /* KD * KH; channels * KD * KH * KW */
@@ -32,7 +38,7 @@ typedef struct cbn_fast_plan {
   int64_t back, shift;
   bool indirect; /* igemm: read the staged input in place */
   int64_t part_filters, parts, chunk_groups, chunks;
-  int64_t items; /* pieces of work: row blocks x column blocks x parts x chunks */
+  int64_t items; /* of work: row blocks x column blocks x parts x chunks */
   /* Weights: read where they lie as weight[filter * step + k * weight_k_step], or packed before the work, or (neither:
    * they are large) packed panel by panel on the way. */
   bool pack_weights, direct_weights;
@@ -49,8 +55,10 @@ typedef struct cbn_fast_streams {
   int64_t spacing; /* input coordinates between the starts of neighbouring streams */
 } cbn_fast_streams;
 
-void cbn_fast_plan_make(cbn_fast_plan *plan, const cbn_call *call);
+/* For a piece that is not empty. */
+void cbn_fast_plan_make(cbn_fast_plan *plan, const cbn_fast_geometry *piece);
 cbn_fast_box cbn_fast_plan_box(const cbn_fast_plan *plan, int64_t index);
+cbn_fast_block cbn_fast_plan_block(const cbn_fast_plan *plan, int64_t index);
 cbn_fast_streams cbn_fast_plan_streams(const cbn_fast_plan *plan, int64_t kernel_columns);
 
 #endif

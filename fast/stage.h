@@ -6,12 +6,6 @@
 
 #include "fast/plan.h"
 
-/* A block of output pixels. */
-typedef struct cbn_fast_block {
-  int64_t row, rows;
-  int64_t column, columns;
-} cbn_fast_block;
-
 /* One thread's workspace. The arrays' lengths are in cbn_fast_stage_layout. */
 typedef struct cbn_fast_stage {
   /* What the tables below are for; NULL-like where `ready` is false. */
@@ -30,6 +24,7 @@ typedef struct cbn_fast_stage {
   float *staged;
   float *panel;   /* a packed panel of pixels */
   float *weights; /* a packed panel of weights */
+  float *row;     /* [columns] a row of the output of a single filter, if its pixels are not side by side */
 } cbn_fast_stage;
 
 /* Bytes of one thread's workspace. With `memory` (64-byte aligned, or NULL to ask for the size only), points the

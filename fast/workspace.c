@@ -29,6 +29,12 @@ void *cbn_fast_allocate(cbn_call *call, int64_t bytes) {
   return memory;
 }
 
+void *cbn_fast_take(char **memory, int64_t bytes) {
+  void *here = *memory;
+  *memory += (bytes + 63) / 64 * 64;
+  return here;
+}
+
 int cbn_fast_threads(const cbn_call *call, int64_t pieces, int64_t work) {
   int64_t threads = call->threads;
   if (threads > pieces) threads = pieces;

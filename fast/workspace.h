@@ -16,6 +16,9 @@ int cbn_fast_fail(cbn_call *call, int status, const char *format, ...);
 /* Threads worth starting for that many pieces and that much work (in multiply-adds or elements), 1 to call->threads. */
 int cbn_fast_threads(const cbn_call *call, int64_t pieces, int64_t work);
 
+/* Hands out `bytes` from *memory on, which stays a multiple of 64. */
+void *cbn_fast_take(char **memory, int64_t bytes);
+
 /* Runs piece(context, thread, i) for every i < pieces, on at most `threads` threads numbered from 0. */
 void cbn_fast_share(int threads, int64_t pieces, void (*piece)(void *context, int thread, int64_t i), void *context);
 

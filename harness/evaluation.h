@@ -23,6 +23,8 @@ typedef struct cbn_tensor_result {
   int64_t elements;     /* judged */
   int64_t outside;      /* of them, outside their bounds */
   int64_t inconclusive; /* of them, without a judgement */
+  int64_t zeros_skipped;    /* elements that show what the engine does where zero padding meets a weight that is */
+  int64_t zeros_multiplied; /* not finite: leave it out, or multiply, which gives NaN */
   bool sampled;         /* judged by channel sums and sampled positions, because the case is large */
   double share;         /* the largest error over its bound */
   int64_t worst[CBN_MAX_NATIVE_RANK]; /* indices of that element */

@@ -21,6 +21,10 @@ static void note(cbn_tensor_result *r, const cbn_interval *interval, double actu
   r->elements++;
   if (interval->flags & CBN_INCONCLUSIVE) r->inconclusive++;
   if (share > 1) r->outside++;
+  if (r->role == CBN_ROLE_OUTPUT && interval->flags & CBN_OR_NAN && isfinite(interval->value)) {
+    r->zeros_multiplied += isnan(actual);
+    r->zeros_skipped += !isnan(actual);
+  }
   if (r->elements > 1 && !(share > r->share)) return;
   r->share = share;
   r->expected = interval->value;

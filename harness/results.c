@@ -197,9 +197,10 @@ static json_t *environment_json(const cbn_run *run, const cbn_provenance *p) {
   if (uname(&name) == 0)
     snprintf(system, sizeof system, "%.80s %.120s %.80s", name.sysname, name.release, name.machine);
   json_t *engine =
-      json_pack("{s:o, s:o, s:o, s:o, s:o}", "name", text_of(run->identity.name), "version",
+      json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "name", text_of(run->identity.name), "version",
                 text_of(run->identity.version), "description", text_of(run->identity.description), "spec",
-                text_of(p->engine), "arithmetic", arithmetic_json(run->identity.arithmetic));
+                text_of(p->engine), "arithmetic", arithmetic_json(run->identity.arithmetic), "zero_padding",
+                text_of(cbn_run_zero_padding(run)));
   return json_pack("{s:s, s:o, s:s, s:f, s:o, s:o, s:s, s:i, s:o, s:o, s:s}", "program", PROGRAM, "engine", engine,
                    "started", p->started, "seconds", run->seconds, "cpu", text_of(processor), "os", text_of(system),
                    "compiler", __VERSION__, "jobs", p->jobs, "seed",

@@ -154,3 +154,17 @@ int cbn_run_exit(const cbn_run *run) {
   }
   return unsupported > 0 && judged == 0 ? cbn_exit_worse(code, CBN_EXIT_INCONCLUSIVE) : code;
 }
+
+const char *cbn_run_zero_padding(const cbn_run *run) {
+  int64_t skipped = 0, multiplied = 0;
+  for (size_t i = 0; i < run->count; i++) {
+    const cbn_case_result *r = &run->results[i];
+    for (size_t k = 0; r->golden != NULL && r->steps != NULL && k < r->golden->step_count; k++)
+      for (int t = 0; t < r->steps[k].tensor_count; t++) {
+        skipped += r->steps[k].tensor[t].zeros_skipped;
+        multiplied += r->steps[k].tensor[t].zeros_multiplied;
+      }
+  }
+  if (skipped > 0 && multiplied > 0) return "skipped in some places, multiplied in others";
+  return skipped > 0 ? "skipped" : multiplied > 0 ? "multiplied" : NULL;
+}

@@ -31,6 +31,10 @@ bool cbn_run_cases(const cbn_case_set *set, const cbn_case *const *cases, size_t
                    cbn_result_sink *sink, void *context, cbn_run *run, cbn_error *error);
 void cbn_run_release(cbn_run *run);
 
+/* What the engine does where zero padding meets a weight that is not finite: "skipped", "multiplied", "skipped in some
+ * places, multiplied in others"; NULL where no case shows it. */
+const char *cbn_run_zero_padding(const cbn_run *run);
+
 /* The exit code that the results stand for. Where the engine supported none of the problems it was asked, that of
  * inconclusive. */
 int cbn_run_exit(const cbn_run *run);

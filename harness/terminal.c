@@ -98,6 +98,9 @@ void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left
   for (int bit = 0; cbn_arithmetic_name(bit) != NULL; bit++)
     if (run->identity.arithmetic >> bit & 1)
       fprintf(t->out, "judged as an engine of the arithmetic class it declares: %s\n", cbn_arithmetic_name(bit));
+  const char *zeros = cbn_run_zero_padding(run);
+  if (zeros != NULL && t->verbosity != CBN_QUIET)
+    fprintf(t->out, "zero padding that meets weights that are not finite is %s\n", zeros);
   if (refused > 0 && t->verbosity != CBN_QUIET)
     fprintf(t->out, "%zu of them refusals that the dialect decides; the engine is not asked\n", refused);
   if (vacuous > 0 && t->verbosity != CBN_QUIET) fprintf(t->out, "%zu vacuous: every right value is 0\n", vacuous);

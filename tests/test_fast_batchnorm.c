@@ -104,7 +104,7 @@ static double rounded(int32_t type, double value) {
 
 /* ----------------------------------------------------------------------------------------------------- tensors */
 
-enum layout { CONTIGUOUS, LAST, GAPS, LAYOUTS };
+enum layout { CONTIGUOUS, LAST, SLICE, GAPS, LAYOUTS };
 
 /* A tensor with its whole memory, gaps included. */
 typedef struct holder {
@@ -115,12 +115,12 @@ typedef struct holder {
 
 enum { UNTOUCHED = 0x6b };
 
-/* Strides by layout; GAPS permutes the axes and leaves holes. Exactly as long as its elements need, so that a sanitizer
+/* Strides by layout; SLICE is some channels of a larger LAST, GAPS permutes the axes and leaves holes. Exactly as long as its elements need, so that a sanitizer
  * sees the first byte too many. */
 static void make(holder *h, int32_t type, int32_t rank, const int64_t *extent, enum layout layout, chance *r) {
   int order[CBN_MAX_RANK]; /* from the fastest axis on */
   for (int i = 0; i < rank; i++) order[i] = rank - 1 - i;
-  if (layout == LAST && rank > 1) {
+  if ((layout == LAST || layout == SLICE) && rank > 1) {
     order[0] = 1;
     for (int i = 1; i < rank - 1; i++) order[i] = rank - i;
   }
@@ -135,6 +135,7 @@ static void make(holder *h, int32_t type, int32_t rank, const int64_t *extent, e
     h->t.extent[order[i]] = extent[order[i]];
     h->t.stride[order[i]] = stride;
     stride = stride * (extent[order[i]] > 0 ? extent[order[i]] : 1) + (layout == GAPS ? between(r, 0, 2) : 0);
+    if (layout == SLICE && i == 0) stride += 3;
   }
   h->bytes = (size_t)cbn_tensor_bytes(&h->t);
   h->t.data = allocated(h->bytes);
@@ -560,6 +561,7 @@ static void test_random_problems(void **state) {
         const enum layout same = (enum layout)layout, other = (enum layout)between(&r, 0, LAYOUTS - 1);
         run_and_check(&p, &(way){.isa = isa, .threads = 1, .layout = {same, same, same}});
         run_and_check(&p, &(way){.isa = isa, .threads = 1, .layout = {same, same, other}});
+        run_and_check(&p, &(way){.isa = isa, .threads = 1, .layout = {same, other, same}});
         run_and_check(&p, &(way){.isa = isa, .threads = 1, .layout = {other, same, same}, .in_place = true});
         run_and_check(&p, &(way){.isa = isa, .threads = 1, .layout = {same, other, other}, .in_place = true});
       }
