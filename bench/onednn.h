@@ -6,11 +6,10 @@
 
 #include <convbn/operator.h>
 
-/* A forward convolution of dense NCHW tensors, primitive created beforehand; NULL if oneDNN is not part of this build
- * or refuses. The tensors must outlive it. */
+/* A convolution of dense NCHW tensors in any direction but the bias' gradient, primitive created beforehand; NULL if
+ * oneDNN is not part of this build or refuses. `tensor` has the call's tensors by role; they must outlive it. */
 typedef struct bench_peer bench_peer;
-bench_peer *bench_peer_conv(const cbn_conv *conv, const cbn_tensor *input, const cbn_tensor *weight,
-                            const cbn_tensor *bias, const cbn_tensor *output);
+bench_peer *bench_peer_conv(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT]);
 
 bool bench_peer_run(void *peer);
 void bench_peer_close(bench_peer *peer);

@@ -15,7 +15,8 @@
 /* The dialects: the symbol cbn_dialect_NAME is defined in dialects/NAME.c. */
 #define CBN_DIALECTS(X)                                                                                                \
   X(pytorch)                                                                                                           \
-  X(mindspore)
+  X(mindspore)                                                                                                         \
+  X(canonical)
 
 enum { CBN_MAX_NATIVE_RANK = 8 };
 

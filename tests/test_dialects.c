@@ -825,6 +825,7 @@ static void no_parameters_at_all(void **state) {
       cbn_plan plan;
       cbn_rejection rejection;
       const cbn_dialect_operator *operator = &(*d)->operators[i];
+      if (strchr(operator->signature, '=') < strchr(operator->signature, ',')) continue; /* none is required */
       assert_false(operator->plan(operator, &request, &plan, &rejection));
       assert_int_equal(rejection.rule, CBN_RULE_MISSING_PARAMETER);
       assert_string_equal(rejection.exception, "TypeError");

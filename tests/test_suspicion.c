@@ -53,7 +53,8 @@ static bool chance(source *s, int64_t one_in) { return between(s, 1, one_in) == 
 
 #define DATA(X)                                                                                                        \
   X(STANDARD)                                                                                                          \
-  X(NORMAL) X(POSITIVE) X(UNIFORM) X(OFFSET) X(RELU) X(SPREAD) X(INTEGERS) X(FEW) X(RAMP) X(SLOPE) X(CONSTANT)         \
+  X(NORMAL)                                                                                                            \
+  X(POSITIVE) X(UNIFORM) X(OFFSET) X(RELU) X(SPREAD) X(INTEGERS) X(FEW) X(RAMP) X(SLOPE) X(CONSTANT)                   \
       X(CONSTANT_CHANNELS) X(SOME_CONSTANT) X(POWERS) X(WAVE) X(TINY) X(SPECIAL)
 
 enum data {
@@ -405,6 +406,25 @@ static void scatter_all(const scatter *s, products *list, const int64_t *input, 
       }
 }
 
+/* Those of the bias' gradient: the elements of its channel times 1. */
+static void list_channel_sums(conv_problem *p, const int64_t *output) {
+  const int64_t plane = output[0] * output[1], channels = p->conv.out_channels, each = p->conv.batch * plane;
+  products *list = &p->products;
+  *list = (products){.elements = channels, .most = each};
+  const size_t total = (size_t)(channels * each) + 1;
+  list->begin = calloc((size_t)channels + 2, sizeof(int64_t));
+  list->a = calloc(total, sizeof(double));
+  list->b = calloc(total, sizeof(double));
+  assert_true(list->begin != NULL && list->a != NULL && list->b != NULL);
+  for (int64_t o = 0; o <= channels; o++) list->begin[o] = o * each;
+  for (int64_t o = 0; o < channels; o++)
+    for (int64_t k = 0; k < each; k++) {
+      const int64_t at = (k / plane * channels + o) * plane + k % plane;
+      list->a[o * each + k] = cbn_tensor_load(&p->tensor[CBN_ROLE_GRAD_OUTPUT], at);
+      list->b[o * each + k] = 1;
+    }
+}
+
 static void list_products(conv_problem *p) {
   products *list = &p->products;
   scatter s = {.p = p, .factor = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT}, .counting = true};
@@ -413,6 +433,10 @@ static void list_products(conv_problem *p) {
   int64_t input[CBN_MAX_RANK], output[CBN_MAX_RANK], extent[CBN_MAX_RANK];
   cbn_conv_extents(&p->conv, CBN_ROLE_INPUT, input);
   for (int a = 0; a < 2; a++) output[2 + a] = cbn_conv_output_extent(&p->conv, a);
+  if (p->result == CBN_ROLE_GRAD_BIAS) {
+    list_channel_sums(p, output + 2);
+    return;
+  }
   const int32_t rank = cbn_conv_extents(&p->conv, p->result, extent);
   list->elements = cbn_extent_product(rank, extent);
   list->begin = calloc((size_t)list->elements + 2, sizeof(int64_t));
@@ -432,7 +456,7 @@ static void list_products(conv_problem *p) {
   list->begin[0] = 0;
 }
 
-static const int directions[] = {CBN_ROLE_OUTPUT, CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT};
+static const int directions[] = {CBN_ROLE_OUTPUT, CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT, CBN_ROLE_GRAD_BIAS};
 
 /* Draws the tensors that the problem has and lists the products. */
 static void conv_data(source *s, conv_problem *p, int32_t type, enum data data, enum data weights) {
@@ -583,7 +607,7 @@ static norm_problem norm_data(source *s, int64_t batch, int64_t channels, int64_
   b->new_weight = 0.1;
   const int64_t extent[] = {batch, channels, h, w};
   p.x = draw_tensor(s, data, type, 4, extent);
-  p.g = draw_tensor(s, chance(s, 4) ? data : NORMAL, type, 4, extent);
+  p.g = draw_tensor(s, chance(s, 4) || data == UNIFORM ? data : NORMAL, type, 4, extent);
   p.weight = draw_tensor(s, weights, CBN_F32, 1, &channels);
   p.bias = draw_tensor(s, weights == CONSTANT ? NORMAL : weights, CBN_F32, 1, &channels);
   p.mean = draw_tensor(s, weights == CONSTANT ? NORMAL : weights, CBN_F32, 1, &channels);
@@ -671,34 +695,45 @@ static void normalize_channel(const norm_kernel *k, const channel *c, float mean
   }
 }
 
-static void channel_gradient(const norm_kernel *k, const channel *c, bool training, float mean, float r) {
+/* What a kernel has for a whole channel. */
+typedef struct channel_results {
+  float running_mean, running_var, grad_weight, grad_bias;
+} channel_results;
+
+static void channel_gradient(const norm_kernel *k, const channel *c, bool training, float mean, float r,
+                             channel_results *results) {
   const float s = (float)c->weight * r, L = (float)c->L;
-  if (!training) {
-    for (int64_t i = 0; i < c->L; i++) c->out[i] = (double)((float)c->g[i] * s);
-    return;
-  }
   for (int64_t i = 0; i < c->L; i++) {
     const float z = ((float)c->x[i] - mean) * r;
     c->out[i] = (double)z;
   }
   const float total = channel_sum(k, c->L, c->g, c->ones, c->work);
   const float product = channel_sum(k, c->L, c->g, c->out, c->work);
+  results->grad_bias = total;
+  results->grad_weight = product;
   for (int64_t i = 0; i < c->L; i++) {
     const float g = (float)c->g[i], z = (float)c->out[i];
     float y = s * (g - total / L - z * (product / L));
     if (k->form >= FOLDED) y = s / L * (L * g - total - z * product);
+    if (!training) y = g * s;
     c->out[i] = (double)y;
   }
 }
 
-static __attribute__((noinline)) void kernel_channel(const norm_kernel *k, const norm_problem *p, const channel *c) {
+static __attribute__((noinline)) channel_results kernel_channel(const norm_kernel *k, const norm_problem *p,
+                                                                const channel *c) {
+  channel_results results = {0};
+  const float weight = (float)p->batchnorm.new_weight;
   enter_kernel(&k->sums);
   float mean = (float)c->mean, variance = (float)c->variance;
   if (p->training) channel_statistics(k, c, &mean, &variance);
+  results.running_mean = (1 - weight) * (float)c->mean + weight * mean;
+  results.running_var = (1 - weight) * (float)c->variance + weight * variance;
   const float r = 1 / sqrtf(variance + (float)c->epsilon);
   if (p->batchnorm.direction == CBN_FORWARD) normalize_channel(k, c, mean, r);
-  else channel_gradient(k, c, p->training, mean, r);
+  else channel_gradient(k, c, p->training, mean, r, &results);
   leave_kernel();
+  return results;
 }
 
 /* Exact statistics, and how far those of an f32 kernel may be off. */
@@ -740,55 +775,98 @@ static void expect_forward(const norm_problem *p, const channel *c, int64_t inde
   }
 }
 
-/* The gradient of the input. With A and B the means of g and g z, errors of A, z, B and r one after the other. */
-static void expect_gradient(const norm_problem *p, const channel *c, int64_t index, const cbn_expected *expected) {
-  const exact_channel e = exact_statistics(p, c);
-  const wide L = c->L, u = 0x1p-24L, scale = e.q / (2 * (1 - e.q)), s = fabsl((wide)c->weight) * e.R;
-  wide A = 0, B = 0, magnitude = 0, dB = 0, size_B = 0;
-  for (int64_t k = 0; k < c->L && p->training; k++) {
-    const wide z = (c->x[k] - e.mean) * e.r, g = c->g[k], size = (fabsl((wide)c->x[k]) + fabsl(e.mean) + e.dmu) * e.R;
-    A += g / L;
-    B += g * z / L;
-    magnitude += fabsl(g) / L;
-    dB += fabsl(g) * (e.R * e.dmu + fabsl(z) * scale) / L;
+/* Means over a channel of g and of g z, of their magnitudes, and how far an f32 kernel's may be off. */
+typedef struct gradient_means {
+  wide A, B, magnitude, dA, dB;
+} gradient_means;
+
+static gradient_means exact_gradients(const channel *c, const exact_channel *e) {
+  const wide L = c->L, u = 0x1p-24L, scale = e->q / (2 * (1 - e->q));
+  gradient_means m = {0};
+  wide size_B = 0;
+  for (int64_t k = 0; k < c->L; k++) {
+    const wide z = (c->x[k] - e->mean) * e->r, g = c->g[k],
+               size = (fabsl((wide)c->x[k]) + fabsl(e->mean) + e->dmu) * e->R;
+    m.A += g / L;
+    m.B += g * z / L;
+    m.magnitude += fabsl(g) / L;
+    m.dB += fabsl(g) * (e->R * e->dmu + fabsl(z) * scale) / L;
     size_B += fabsl(g) * size / L;
   }
-  dB += gamma_of(L + 8, u) * size_B;
+  m.dA = gamma_of(L + 2, u) * m.magnitude;
+  m.dB += gamma_of(L + 8, u) * size_B;
+  return m;
+}
+
+/* The gradient of the input: errors of A, z, B and r one after the other. */
+static void expect_gradient(const norm_problem *p, const channel *c, int64_t index, const cbn_expected *expected) {
+  const exact_channel e = exact_statistics(p, c);
+  const wide u = 0x1p-24L, scale = e.q / (2 * (1 - e.q)), s = fabsl((wide)c->weight) * e.R;
+  const gradient_means m = p->training ? exact_gradients(c, &e) : (gradient_means){0};
   for (int64_t k = 0; k < c->L; k++) {
     const wide z = p->training ? (c->x[k] - e.mean) * e.r : 0, g = c->g[k];
-    const wide y = c->weight * e.r * (g - A - z * B), dz = p->training ? e.R * e.dmu + fabsl(z) * scale : 0;
+    const wide y = c->weight * e.r * (g - m.A - z * m.B), dz = p->training ? e.R * e.dmu + fabsl(z) * scale : 0;
     const wide size = p->training ? (fabsl((wide)c->x[k]) + fabsl(e.mean) + e.dmu) * e.R : 0;
-    const wide bound =
-        s * (gamma_of(L + 2, u) * magnitude + fabsl(z) * dB + dz * (fabsl(B) + dB)) + fabsl(y) * scale +
-        gamma_of(10, u) * s * (fabsl(g) + fabsl(A) + magnitude * gamma_of(L, u) + size * (fabsl(B) + dB)) + 0x1p-140L;
+    const wide terms = fabsl(g) + fabsl(m.A) + m.dA + size * (fabsl(m.B) + m.dB);
+    const wide bound = s * (m.dA + fabsl(z) * m.dB + dz * (fabsl(m.B) + m.dB)) + fabsl(y) * scale +
+                       gamma_of(10, u) * s * terms + 0x1p-140L;
     const int64_t i = norm_position(p, index, k);
     if (!isfinite(bound) || !(e.q < 1)) expected->flags[i] = CBN_INCONCLUSIVE;
-    else put(expected, i, y, bound, 0x1p-60L * s * (fabsl(g) + magnitude + size * size_B), CBN_F32);
+    else put(expected, i, y, bound, 0x1p-58L * s * terms, CBN_F32);
   }
 }
 
-static answer ask_norm(const norm_problem *p, const norm_kernel *k) {
+/* A result with one element a channel. */
+static void expect_channel(const norm_problem *p, const channel *c, int64_t i, int role, const cbn_expected *expected) {
+  const exact_channel e = exact_statistics(p, c);
+  const gradient_means g = exact_gradients(c, &e);
+  const bool mean = role == CBN_ROLE_RUNNING_MEAN;
+  const wide L = c->L, m = p->batchnorm.new_weight, old = mean ? c->mean : c->variance;
+  const wide fresh = mean ? e.mean : e.variance, off = mean ? e.dmu : e.dv, size = fabsl(fresh) + off;
+  wide y = (1 - m) * old + m * fresh;
+  wide bound = m * off + gamma_of(8, 0x1p-24L) * ((1 + m) * fabsl(old) + m * size) + 8 * 0x1p-149L;
+  if (role == CBN_ROLE_GRAD_WEIGHT || role == CBN_ROLE_GRAD_BIAS) {
+    y = L * (role == CBN_ROLE_GRAD_BIAS ? g.A : g.B);
+    bound = L * (role == CBN_ROLE_GRAD_BIAS ? g.dA : g.dB) + 0x1p-140L;
+  }
+  if (!isfinite(bound) || !(e.q < 1)) expected->flags[i] = CBN_INCONCLUSIVE;
+  else put(expected, i, y, bound, 0x1p-30L * bound, CBN_F32);
+}
+
+static double channel_result(const channel_results *r, int role) {
+  switch (role) {
+  case CBN_ROLE_RUNNING_MEAN: return (double)r->running_mean;
+  case CBN_ROLE_RUNNING_VAR: return (double)r->running_var;
+  case CBN_ROLE_GRAD_WEIGHT: return (double)r->grad_weight;
+  default: return (double)r->grad_bias;
+  }
+}
+
+static answer ask_norm(const norm_problem *p, const norm_kernel *k, int role) {
   const cbn_tensor *tensor[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &p->x,
                                               [CBN_ROLE_WEIGHT] = &p->weight,
                                               [CBN_ROLE_BIAS] = &p->bias,
                                               [CBN_ROLE_RUNNING_MEAN] = &p->mean,
                                               [CBN_ROLE_RUNNING_VAR] = &p->variance};
-  const bool backward = p->batchnorm.direction != CBN_FORWARD;
-  if (backward) tensor[CBN_ROLE_GRAD_OUTPUT] = &p->g;
-  cbn_expected expected = make_expected(p->x.type, 4, p->x.extent);
-  cbn_tensor actual = make_tensor(p->x.type, 4, p->x.extent);
+  const bool whole = role == CBN_ROLE_OUTPUT || role == CBN_ROLE_GRAD_INPUT;
+  if (p->batchnorm.direction != CBN_FORWARD) tensor[CBN_ROLE_GRAD_OUTPUT] = &p->g;
+  const int32_t type = whole ? p->x.type : CBN_F32, rank = whole ? 4 : 1;
+  const int64_t *extent = whole ? p->x.extent : &p->batchnorm.channels;
+  cbn_expected expected = make_expected(type, rank, extent);
+  cbn_tensor actual = make_tensor(type, rank, extent);
   channel c = make_channel(p->values);
   for (int64_t index = 0; index < p->batchnorm.channels; index++) {
     load_channel(p, index, &c);
-    if (backward) expect_gradient(p, &c, index, &expected);
-    else expect_forward(p, &c, index, &expected);
-    kernel_channel(k, p, &c);
-    for (int64_t i = 0; i < p->values; i++)
+    if (role == CBN_ROLE_OUTPUT) expect_forward(p, &c, index, &expected);
+    else if (whole) expect_gradient(p, &c, index, &expected);
+    else expect_channel(p, &c, index, role, &expected);
+    const channel_results results = kernel_channel(k, p, &c);
+    if (!whole) cbn_tensor_set(&actual, index, channel_result(&results, role));
+    for (int64_t i = 0; i < p->values && whole; i++)
       cbn_tensor_set(&actual, norm_position(p, index, i), store(&k->sums, c.out[i]));
   }
   answer r = {.outside = outside_bounds(&expected, &actual)};
-  assert_true(cbn_suspect_batchnorm(&p->batchnorm, tensor, 0, backward ? CBN_ROLE_GRAD_INPUT : CBN_ROLE_OUTPUT,
-                                    &expected, &actual, &r.suspicion));
+  assert_true(cbn_suspect_batchnorm(&p->batchnorm, tensor, 0, role, &expected, &actual, &r.suspicion));
   free(c.x);
   cbn_tensor_release(&actual);
   cbn_expected_release(&expected);
@@ -814,9 +892,9 @@ static int64_t draw_size(source *s, double greatest) { return (int64_t)exp(unifo
 static cbn_conv draw_conv(source *s, double work) {
   for (;;) {
     cbn_conv c = cbn_conv_make(2);
-    c.direction = (int32_t)between(s, CBN_FORWARD, CBN_GRAD_WEIGHT);
+    c.direction = (int32_t)(chance(s, 12) ? CBN_GRAD_BIAS : between(s, CBN_FORWARD, CBN_GRAD_WEIGHT));
     c.transposed = chance(s, 4);
-    c.has_bias = chance(s, 2);
+    c.has_bias = c.direction == CBN_GRAD_BIAS || chance(s, 2);
     c.groups = chance(s, 4) ? between(s, 1, 8) : 1;
     c.batch = draw_size(s, 8);
     c.in_channels = c.groups * draw_size(s, 64);
@@ -839,7 +917,8 @@ static cbn_conv draw_conv(source *s, double work) {
 }
 
 /* Describes what was found, on one line that replays it. */
-static void describe(uint64_t seed, const char *what, enum order order, int data, int weights, int type, const answer *r) {
+static void describe(uint64_t seed, const char *what, enum order order, int data, int weights, int type,
+                     const answer *r) {
   print_message("CBN_TEST_SEED=%" PRIu64 " %s order=%s data=%s/%s type=%s elements=%" PRId64 " outside=%" PRId64
                 " %s\n",
                 seed, what, order_names[order], data_names[data], data_names[weights], cbn_type_name(type),
@@ -894,9 +973,13 @@ static void clean_norm(uint64_t seed, tally *t) {
   k.form = (enum form)between(&s, 0, FORMS - 1);
   const int64_t channels = draw_size(&s, 300), batch = draw_size(&s, 8);
   const int64_t h = draw_size(&s, 40), w = draw_size(&s, 40);
-  norm_problem p = norm_data(&s, batch, channels, h, w, !chance(&s, 3), chance(&s, 3), k.sums.type, data,
-                             chance(&s, 3) ? CONSTANT : NORMAL);
-  const answer r = ask_norm(&p, &k);
+  const bool training = !chance(&s, 3), backward = chance(&s, 3), whole = !chance(&s, 4);
+  int role = backward ? CBN_ROLE_GRAD_INPUT : CBN_ROLE_OUTPUT;
+  if (backward && !whole) role = chance(&s, 2) ? CBN_ROLE_GRAD_WEIGHT : CBN_ROLE_GRAD_BIAS;
+  if (training && !backward && !whole) role = chance(&s, 2) ? CBN_ROLE_RUNNING_MEAN : CBN_ROLE_RUNNING_VAR;
+  norm_problem p =
+      norm_data(&s, batch, channels, h, w, training, backward, k.sums.type, data, chance(&s, 3) ? CONSTANT : NORMAL);
+  const answer r = ask_norm(&p, &k, role);
   count_answer(t, &r);
   if (r.suspicion.suspicious || r.outside > 0)
     describe(seed, "batch normalization", k.sums.order, (int)data, (int)data, k.sums.type, &r);
@@ -1000,24 +1083,28 @@ static void defects_of_normalizations_are_seen(void **state) {
   (void)state;
   const struct {
     int64_t batch, channels, side;
-    bool training, backward;
+    bool training;
+    int role;
     enum data data, weights;
     enum defect defect;
   } rows[] = {
-      {4, 128, 12, true, false, UNIFORM, POSITIVE, TOWARD_ZERO},
-      {4, 64, 24, true, false, UNIFORM, UNIFORM, DOWNWARD},
-      {2, 4096, 3, false, false, STANDARD, STANDARD, DOWNWARD},
-      {8, 8, 64, true, false, STANDARD, STANDARD, THROUGH_F16},
-      {8, 8, 64, true, true, STANDARD, STANDARD, THROUGH_F16},
+      {4, 128, 12, true, CBN_ROLE_OUTPUT, UNIFORM, POSITIVE, TOWARD_ZERO},
+      {4, 64, 24, true, CBN_ROLE_OUTPUT, UNIFORM, UNIFORM, DOWNWARD},
+      {2, 4096, 3, false, CBN_ROLE_OUTPUT, STANDARD, STANDARD, DOWNWARD},
+      {8, 8, 64, true, CBN_ROLE_OUTPUT, STANDARD, STANDARD, THROUGH_F16},
+      {8, 8, 64, true, CBN_ROLE_GRAD_INPUT, STANDARD, STANDARD, THROUGH_F16},
+      {4, 128, 12, true, CBN_ROLE_RUNNING_MEAN, UNIFORM, UNIFORM, TOWARD_ZERO},
+      {4, 128, 12, true, CBN_ROLE_GRAD_BIAS, UNIFORM, UNIFORM, TOWARD_ZERO},
   };
   for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
     source s = {k + 1};
+    const bool backward = rows[k].role == CBN_ROLE_GRAD_INPUT || rows[k].role == CBN_ROLE_GRAD_BIAS;
     norm_problem p = norm_data(&s, rows[k].batch, rows[k].channels, rows[k].side, rows[k].side, rows[k].training,
-                               rows[k].backward, CBN_F32, rows[k].data, rows[k].weights);
+                               backward, CBN_F32, rows[k].data, rows[k].weights);
     norm_kernel kernel = {.sums = make_kernel(CBN_F32, CHAIN, NONE), .method = TWO_PASS, .form = PLAIN};
-    const answer quiet = ask_norm(&p, &kernel);
+    const answer quiet = ask_norm(&p, &kernel, rows[k].role);
     kernel.sums.defect = rows[k].defect;
-    const answer found = ask_norm(&p, &kernel);
+    const answer found = ask_norm(&p, &kernel, rows[k].role);
     if (quiet.suspicion.suspicious || quiet.suspicion.threshold == 0 || !found.suspicion.suspicious ||
         found.outside > 0)
       fail_msg("row %zu: clean: %d %s; defective: %d, %" PRId64 " outside, %g of %g: %s", k, quiet.suspicion.suspicious,
