@@ -532,11 +532,10 @@ static void run_and_compare(const problem *p, way way) {
   result one = run(p, &way);
   if (one.values) {
     check_result(p, &one);
-    for (way.threads = 2; way.threads <= 3; way.threads++) {
-      result more = run(p, &way);
-      if (!same_result(&one, &more)) FAIL_PROBLEM(p, "%s: %d threads give other bits", options[way.isa], way.threads);
-      release(&more);
-    }
+    way.threads = 2;
+    result two = run(p, &way);
+    if (!same_result(&one, &two)) FAIL_PROBLEM(p, "%s: two threads give other bits", options[way.isa]);
+    release(&two);
     way.in_place = true;
     way.layout[2] = way.layout[p->b.direction == CBN_FORWARD ? 0 : 1];
     result in_place = run(p, &way);
@@ -550,7 +549,7 @@ static void run_and_compare(const problem *p, way way) {
 
 static void test_random_problems(void **state) {
   (void)state;
-  int count = 2000;
+  int count = 1200;
   const uint64_t seed = seeds(&count);
   for (int i = 0; i < count; i++) {
     chance r = {seed + (uint64_t)i};
@@ -592,10 +591,9 @@ static void test_large_problems(void **state) {
       measure(&p);
       fill(&p, &r);
       memory.largest = 0;
-      for (int isa = 0; isa < ISAS; isa++) {
-        const enum layout layout = (enum layout)((i + (size_t)k + (size_t)isa) % LAYOUTS);
-        run_and_compare(&p, (way){.isa = isa, .threads = 1, .layout = {layout, layout, layout}});
-      }
+      const enum layout layout = (enum layout)((i + (size_t)k) % LAYOUTS);
+      run_and_compare(&p,
+                      (way){.isa = (int)(i / 2 + (size_t)k) % ISAS, .threads = 1, .layout = {layout, layout, layout}});
       assert_in_range(memory.largest, 0, CBN_FAST_WORKSPACE_LIMIT);
       clear(&p);
     }
