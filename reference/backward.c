@@ -42,12 +42,13 @@ typedef struct sums {
 /* The statistics as an engine, or the reference, has them. */
 typedef struct view {
   const arithmetic *a;
-  wide mu, dmu, r, R, dr, L;
+  wide mu, dmu, v_eps, r, R, dr, L;
 } view;
 
 static view view_of(const arithmetic *a, const statistics *s, wide epsilon, bool own, wide L) {
   const wide v = s->var.value, q = relative_error_of_variance(a, v, own ? s->var.own : s->var.bound, epsilon);
-  view w = {.a = a, .mu = s->mean.value, .dmu = own ? s->mean.own : s->mean.bound, .r = 1 / sqrtl(v + epsilon), .L = L};
+  view w = {.a = a, .mu = s->mean.value, .dmu = own ? s->mean.own : s->mean.bound, .v_eps = v + epsilon, .L = L};
+  w.r = 1 / sqrtl(w.v_eps);
   w.R = q < 1 ? w.r / sqrtl(1 - q) : INFINITY;
   w.dr = q < 1 ? w.r * q / (2 * (1 - q)) : INFINITY;
   return w;
@@ -115,7 +116,7 @@ static bool may_overflow(const backward *b) {
   const view *w = &b->engine;
   const sums *s = &b->sums;
   const wide T = s->A1 + s->A2 + weight_error(w, s), most = (1 + w->R) * (1 + w->R) * (1 + fabsl(b->weight));
-  return reaches_overflow(w->a, w->R * w->R) || reaches_overflow(w->a, T * (1 + w->R)) ||
+  return (isfinite(w->v_eps) && reaches_overflow(w->a, w->v_eps)) || reaches_overflow(w->a, w->R * w->R) || reaches_overflow(w->a, T * (1 + w->R)) ||
          reaches_overflow(w->a, s->A3) || reaches_overflow(w->a, most) || reaches_overflow(w->a, most * T);
 }
 
@@ -151,7 +152,8 @@ static cbn_interval running_gradient(const backward *b, int32_t type, wide g) {
   if (!isfinite(value)) return (cbn_interval){.value = (double)value, .flags = isnan(value) ? 0 : CBN_OR_NAN};
   cbn_interval r = stored(b->engine.a, type, value, running_error(&b->engine, b->weight, g),
                           running_error(&b->own, b->weight, g));
-  if (reaches_overflow(b->engine.a, k * (1 + R) * (1 + fabsl(g)))) r.flags = CBN_INCONCLUSIVE;
+  const bool root_overflows = isfinite(b->engine.v_eps) && reaches_overflow(b->engine.a, b->engine.v_eps);
+  if (root_overflows || reaches_overflow(b->engine.a, k * (1 + R) * (1 + fabsl(g)))) r.flags = CBN_INCONCLUSIVE;
   return r;
 }
 

@@ -80,17 +80,17 @@ static wide updated_error(const arithmetic *a, wide m, wide c, wide s, wide ds, 
 }
 
 /* A running statistic after the batch statistic `stat`, corrected by c, has entered with weight m. */
-static cbn_interval updated(const arithmetic *engine, int32_t type, const cbn_interval *s, const quantity *stat, wide m,
+static cbn_interval updated(const arithmetic *engine, int32_t type, const quantity *s, const quantity *stat, wide m,
                             wide c) {
   const wide value = (1 - m) * s->value + m * c * stat->value;
-  const uint8_t flags = (uint8_t)((s->flags | stat->flags) & ~CBN_EXACT);
+  const uint8_t flags = s->flags | stat->flags;
   if (!isfinite(value)) /* an infinity may meet its opposite, or 0, in one form of the sum and not in the other */
     return (cbn_interval){.value = (double)value, .flags = flags | CBN_OR_NAN};
   const wide own = updated_error(&reference_arithmetic, m, c, s->value, s->own, stat->value, stat->own);
   const wide bound = updated_error(engine, m, c, s->value, s->bound, stat->value, stat->bound);
   cbn_interval r = stored(engine, type, value, bound, own);
   r.flags |= flags;
-  if (reaches_overflow(engine, (1 + fabsl(m)) * (fabsl((wide)s->value) + s->bound +
+  if (reaches_overflow(engine, (1 + fabsl(m)) * (fabsl(s->value) + s->bound +
                                                  c * (fabsl(stat->value) + stat->bound))))
     r.flags |= CBN_INCONCLUSIVE;
   return r;
@@ -103,7 +103,7 @@ static wide unbiased_factor(const cbn_batchnorm *bn, int64_t L) {
 
 static void update(const cbn_batchnorm *bn, const arithmetic *engine, const channel *ch, const statistics *batch,
                    const cbn_expected *running_mean, const cbn_expected *running_var) {
-  const cbn_interval mean = cbn_expected_at(running_mean, ch->c), var = cbn_expected_at(running_var, ch->c);
+  const quantity mean = held_statistic(running_mean, ch->c), var = held_statistic(running_var, ch->c);
   const wide correction = unbiased_factor(bn, ch->batch * ch->positions);
   cbn_expected_put(running_mean, ch->c, updated(engine, running_mean->type, &mean, &batch->mean, bn->new_weight, 1));
   cbn_expected_put(running_var, ch->c,

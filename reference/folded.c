@@ -7,7 +7,8 @@
  * besides s). Then n products and n additions: every term of y is a term of b s + sum x w s - mu s + beta with at most n +
  * 8 roundings, so the error is at most gamma(n+8) ((B + |b| + |mu|) |s| + |beta|), B = sum |x w|. A narrower storage type
  * rounds w' and b' once more, u_out (1 + gamma(n+8)) of the same sum, and the result as any other. A w' that underflows loses eta/2, enlarged by
- * |x|; s below the smallest normal loses eta/2, enlarged by B + |b| + |mu|; products of the convolution lose as ever.
+ * |x|; flushed factors lose as much, enlarged by |x s| or |w s|; s below the smallest normal loses eta/2, enlarged by B + |b|
+ * + |mu|; products of the convolution lose as ever. Where s, w' or b' may overflow nothing can be said.
  * Where an engine cuts the factors of products to k bits, f = 2^(1-k), the products are off by (2f + f^2) B |s| more.
  */
 #include <stdlib.h>
@@ -40,22 +41,31 @@ static bool magnitudes_of(const cbn_tensor *from, cbn_tensor *to) {
   return true;
 }
 
+static wide most_of(const cbn_tensor *magnitudes) {
+  wide most = 0;
+  for (int64_t i = 0; i < cbn_tensor_count(magnitudes); i++) most = fmaxl(most, cbn_tensor_get(magnitudes, i));
+  return most;
+}
+
 /* The products an element sums, at most: padding included. */
 static wide products(const cbn_conv *conv) {
   return (wide)(conv->in_channels / conv->groups) * (wide)cbn_extent_product(conv->spatial_rank, conv->kernel);
 }
 
 static cbn_interval folded(const arithmetic *e, int32_t type, wide n, const fold *channel, const cbn_interval *sum, wide B,
-                           wide x) {
+                           wide x, wide w) {
   const format *storage = &formats[type];
   const wide value = (sum->value + channel->bias - channel->mu) * channel->s + channel->beta;
   const wide terms = (B + fabsl(channel->bias) + fabsl(channel->mu)) * fabsl(channel->s) + fabsl(channel->beta);
   const wide f = e->factor_bits > 0 ? ldexpl(1, 1 - e->factor_bits) : 0, cut = f * (2 + f) * B * fabsl(channel->s);
   const wide narrow = storage->u > e->u ? storage->u * 2 * terms + storage->eta * (n * x + 1) : 0;
-  const wide lost = e->eta * ((n * x + B + fabsl(channel->bias) + fabsl(channel->mu)) * 2 + 2 * n + 4);
+  const wide s = fabsl(channel->s), offset = fabsl(channel->bias) + fabsl(channel->mu);
+  const wide lost = e->eta * (2 * n * x * (1 + s) + n * w * s + 2 * (B + offset) + 2 * n + 4);
+  const wide largest = fmaxl(w * s, fmaxl(s, offset * s + fabsl(channel->beta))); /* of what is folded */
   const wide vanished = f > 0 ? formats[CBN_F32].normal * (n * x + B) : 0; /* subnormal factors count as zero */
   const wide own = fabsl(channel->s) * (sum->own + U64 * fabsl((wide)sum->value)) + gamma_of(8, U_WIDE) * terms;
-  if ((n + 8) * e->u >= 0.5L || !isfinite(terms) || 2 * terms + 2 * B >= e->overflow)
+  const wide most = fminl(e->overflow, storage->overflow);
+  if ((n + 8) * e->u >= 0.5L || !isfinite(terms) || 2 * terms + 2 * B >= e->overflow || 2 * largest >= most)
     return (cbn_interval){.value = (double)value, .flags = CBN_INCONCLUSIVE};
   return stored(e, type, value, gamma_of(n + 8, e->u) * (terms + cut) + cut + narrow + lost + vanished, own);
 }
@@ -77,9 +87,7 @@ bool cbn_reference_folded(const cbn_conv *conv, const cbn_tensor *const tensor[C
   const cbn_tensor *magnitudes[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &abs_x, [CBN_ROLE_WEIGHT] = &abs_w};
   const bool computed =
       memory && cbn_reference_conv(&plain, values, 0, &sum) && cbn_reference_conv(&plain, magnitudes, 0, &B);
-  wide largest = 0;
-  for (int64_t i = 0; computed && i < cbn_tensor_count(&abs_x); i++)
-    largest = fmaxl(largest, cbn_tensor_get(&abs_x, i));
+  const wide most_x = computed ? most_of(&abs_x) : 0, most_w = computed ? most_of(&abs_w) : 0;
   const int64_t positions = computed && output->count > 0
                                 ? cbn_extent_product(conv->spatial_rank, output->extent + 2)
                                 : 1;
@@ -87,7 +95,7 @@ bool cbn_reference_folded(const cbn_conv *conv, const cbn_tensor *const tensor[C
     const fold f = fold_of(conv, tensor[CBN_ROLE_BIAS], b, norm, i / positions % conv->out_channels);
     const cbn_interval value = cbn_expected_at(&sum, i);
     cbn_expected_put(output, i, folded(&engine, output->type, products(conv), &f, &value,
-                                       B.value[i] + B.own[i], largest));
+                                       B.value[i] + B.own[i], most_x, most_w));
   }
   cbn_tensor_release(&abs_x);
   cbn_tensor_release(&abs_w);

@@ -99,16 +99,17 @@ statistics batch_statistics(const channel *ch, const cbn_tensor *input, const ar
   return s;
 }
 
-static quantity held(const cbn_expected *statistic, int64_t c) {
+quantity held_statistic(const cbn_expected *statistic, int64_t c) {
   const cbn_interval i = cbn_expected_at(statistic, c);
-  return (quantity){i.value, i.bound, i.own, i.flags};
+  const int flags = (i.flags & ~CBN_EXACT) | (i.flags & CBN_OR_INFINITY ? CBN_INCONCLUSIVE : 0);
+  return (quantity){i.value, i.bound, i.own, (uint8_t)flags};
 }
 
 statistics used_statistics(const cbn_batchnorm *bn, const channel *ch, const cbn_tensor *input,
                            const cbn_expected *running_mean, const cbn_expected *running_var,
                            const arithmetic *engine) {
   if (bn->statistics == CBN_STATISTICS_RUNNING)
-    return (statistics){held(running_mean, ch->c), held(running_var, ch->c)};
+    return (statistics){held_statistic(running_mean, ch->c), held_statistic(running_var, ch->c)};
   if (ch->batch * ch->positions > 0) return batch_statistics(ch, input, engine);
   return (statistics){.mean.flags = CBN_INCONCLUSIVE, .var.flags = CBN_INCONCLUSIVE};
 }

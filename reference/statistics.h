@@ -29,6 +29,10 @@ statistics batch_statistics(const channel *ch, const cbn_tensor *input, const ar
 statistics used_statistics(const cbn_batchnorm *bn, const channel *ch, const cbn_tensor *input,
                            const cbn_expected *running_mean, const cbn_expected *running_var, const arithmetic *engine);
 
+/* The running statistic that an engine holds. Where it may have overflowed when it was stored nothing can be said of what
+ * is made of it. */
+quantity held_statistic(const cbn_expected *statistic, int64_t c);
+
 /* With a margin for the roundings on the way. */
 static inline bool reaches_overflow(const arithmetic *a, wide magnitude) { return !(2 * magnitude < a->overflow); }
 

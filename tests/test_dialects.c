@@ -384,9 +384,9 @@ static void pytorch_conv_checks_in_this_order(void **state) {
       {"stride", "0", "!stride-positive RuntimeError"},
       {"out_channels", "0", "!out-channels-positive RuntimeError"},
       {"input", "1x3x0x9", "!input-channels-mismatch RuntimeError"},
+      {"input", "1x4x0x9", "!kernel-exceeds-input RuntimeError"},
       {"kernel_size", "[3, 0]", "!kernel-positive RuntimeError"},
       {"dilation", "0", "!dilation-positive RuntimeError"},
-      {"input", "1x4x0x2", "!kernel-exceeds-input RuntimeError"},
   };
   climb("pytorch", "nn.Conv2d", base, zeros, COUNT(zeros), false);
   static const rung reflect_base[] = {{"in_channels", "4", NULL}, {"out_channels", "6", NULL},        {"kernel_size", "3", NULL},
@@ -405,11 +405,12 @@ static void pytorch_conv_checks_in_this_order(void **state) {
       {"kernel_size", "[3]", "!parameter-length RuntimeError"},
       {"dilation", "[]", "!parameter-length RuntimeError"},
       {"stride", "-1", "!stride-positive RuntimeError"},
+      {"dilation", "-1", "!dilation-positive RuntimeError"},
       {"out_channels", "0", "!out-channels-positive RuntimeError"},
       {"input", "1x3x2x9", "!input-channels-mismatch RuntimeError"},
-      {"kernel_size", "0", "!kernel-positive RuntimeError"},
-      {"dilation", "-1", "!dilation-positive RuntimeError"},
       {"input", "1x4x2x9", "!kernel-exceeds-input RuntimeError"},
+      {"kernel_size", "[3, 0]", "!kernel-positive RuntimeError"},
+      {"dilation", "0", "!dilation-positive RuntimeError"},
   };
   climb("pytorch", "nn.Conv2d", reflect_base, reflect, COUNT(reflect), false);
 }

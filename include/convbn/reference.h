@@ -111,8 +111,8 @@ void cbn_reference_batchnorm_backward(const cbn_batchnorm *batchnorm, const cbn_
 
 /* A convolution followed by a batch normalization in evaluation: the exact result of the two, and a bound for an engine
  * that evaluates one convolution with the folded weight and bias of cbn_fold_batchnorm, computed in the working type.
- * `norm` has WEIGHT, BIAS (NULL where there is none), RUNNING_MEAN and RUNNING_VAR. With s = g / sqrt(v+eps), n products
- * and B = sum |x w|,
+ * `norm` has WEIGHT, BIAS (NULL where there is none), RUNNING_MEAN and RUNNING_VAR. With s = g / sqrt(v+eps), n = the
+ * products of a whole filter and B = sum |x w|,
  *
  *   bound = gamma(n+8) ((B + |b| + |mu|) |s| + |beta|) + underflow + own
  *

@@ -1,0 +1,315 @@
+/* Folding a batch normalization in evaluation into the convolution before it: the folded weight and bias against their
+ * definition in MPFR, what does not fit together, and the reference of the two against the second reference. That engines
+ * which fold stay within its bound is the matter of tests/test_bounds.c. */
+#include <convbn/reference.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "tests/random_problem.h"
+#include "tests/second_reference.h"
+
+#define SLACK 1e-6
+
+/* ------------------------------------------------------------------------------------------------------- problems */
+
+/* A forward convolution and the batch normalization behind it. */
+typedef struct pair {
+  conv_problem conv;
+  batchnorm_problem norm;
+} pair;
+
+static void pair_make(pair *p, random_state *r) {
+  static const double epsilons[] = {1e-5, 1e-3, 0.25, 1e-12};
+  static const int tempers[] = {TEMPER_INTEGERS, TEMPER_NORMAL, TEMPER_OFFSET,
+                                TEMPER_CONSTANT, TEMPER_CANCEL, TEMPER_WILD};
+  do p->conv.conv = random_conv(r);
+  while (p->conv.conv.direction != CBN_FORWARD);
+  p->conv.type = random_type(r);
+  for (int role = 0; role < CBN_ROLE_COUNT; role++) p->conv.temper[role] = tempers[random_between(r, 0, 5)];
+  assert_true(conv_problem_fill(&p->conv, r));
+  int64_t extent[CBN_MAX_RANK];
+  cbn_conv_extents(&p->conv.conv, CBN_ROLE_OUTPUT, extent);
+  cbn_batchnorm b = cbn_batchnorm_make(p->conv.conv.spatial_rank);
+  b.batch = p->conv.conv.batch;
+  b.channels = p->conv.conv.out_channels;
+  for (int a = 0; a < b.spatial_rank; a++) b.extent[a] = extent[2 + a];
+  b.epsilon = epsilons[random_between(r, 0, 3)];
+  b.has_weight = !random_chance(r, 4);
+  b.has_bias = !random_chance(r, 4);
+  p->norm.batchnorm = b;
+  p->norm.type = p->norm.parameter_type = p->conv.type;
+  if ((p->conv.type == CBN_F16 || p->conv.type == CBN_BF16) && random_chance(r, 2)) p->norm.parameter_type = CBN_F32;
+  assert_true(batchnorm_problem_fill(&p->norm, r, random_chance(r, 3) ? TEMPER_OFFSET : TEMPER_NORMAL));
+}
+
+static void pair_release(pair *p) {
+  conv_problem_release(&p->conv);
+  batchnorm_problem_release(&p->norm);
+}
+
+/* s = g / sqrt(v + eps) of an output channel. */
+static void scale_of(mpfr_t scale, const batchnorm_problem *n, int64_t channel) {
+  mpfr_set_d(scale, channel_value(n, CBN_ROLE_RUNNING_VAR, channel, 1), MPFR_RNDN);
+  mpfr_add_d(scale, scale, n->batchnorm.epsilon, MPFR_RNDN);
+  mpfr_rec_sqrt(scale, scale, MPFR_RNDN);
+  mpfr_mul_d(scale, scale, channel_value(n, CBN_ROLE_WEIGHT, channel, 1), MPFR_RNDN);
+}
+
+/* The output channel of a weight's element. */
+static int64_t channel_of_weight(const cbn_conv *c, const cbn_tensor *weight, int64_t element) {
+  int64_t index[CBN_MAX_RANK];
+  cbn_unravel(weight->rank, weight->extent, element, index);
+  if (!c->transposed) return index[0];
+  return index[0] / (c->in_channels / c->groups) * (c->out_channels / c->groups) + index[1];
+}
+
+/* ----------------------------------------------------------------------------------------------- weights and biases */
+
+/* Computed in f64 from `sizes`, the magnitudes of what is added, and rounded once to the tensor's type. */
+static bool near_enough(const cbn_tensor *t, int64_t i, const mpfr_t exact, double sizes) {
+  const double stored = cbn_tensor_get(t, i), value = mpfr_get_d(exact, MPFR_RNDN);
+  if (fabs(value) > second_largest(t->type) * (1 - 0x1p-10)) return fabs(stored) >= second_largest(t->type) * 0.99;
+  mpfr_t d;
+  mpfr_init2(d, SECOND_BITS);
+  mpfr_sub_d(d, exact, stored, MPFR_RNDN);
+  const double distance = fabs(mpfr_get_d(d, MPFR_RNDN)), in_f64 = 8 * 0x1p-53 * sizes;
+  mpfr_clear(d);
+  const double rounding = t->type == CBN_F64 ? 0 : second_roundoff(t->type) * (fabs(value) + in_f64);
+  return distance <= in_f64 + rounding + second_smallest(t->type);
+}
+
+static bool check_folded_tensors(const pair *p, const cbn_tensor *const own[CBN_ROLE_COUNT], const cbn_tensor *weight,
+                                 const cbn_tensor *bias) {
+  const cbn_conv *c = &p->conv.conv;
+  mpfr_t scale, exact;
+  mpfr_inits2(SECOND_BITS, scale, exact, (mpfr_ptr)0);
+  bool good = true;
+  for (int64_t i = 0; i < cbn_tensor_count(weight) && good; i++) {
+    scale_of(scale, &p->norm, channel_of_weight(c, weight, i));
+    mpfr_mul_d(exact, scale, cbn_tensor_get(own[CBN_ROLE_WEIGHT], i), MPFR_RNDN);
+    good = near_enough(weight, i, exact, fabs(mpfr_get_d(exact, MPFR_RNDN)));
+  }
+  for (int64_t o = 0; o < c->out_channels && good; o++) {
+    const double b = own[CBN_ROLE_BIAS] != NULL ? cbn_tensor_get(own[CBN_ROLE_BIAS], o) : 0;
+    const double mean = channel_value(&p->norm, CBN_ROLE_RUNNING_MEAN, o, 0);
+    const double beta = channel_value(&p->norm, CBN_ROLE_BIAS, o, 0);
+    scale_of(scale, &p->norm, o);
+    mpfr_set_d(exact, b, MPFR_RNDN);
+    mpfr_sub_d(exact, exact, mean, MPFR_RNDN);
+    mpfr_mul(exact, exact, scale, MPFR_RNDN);
+    mpfr_add_d(exact, exact, beta, MPFR_RNDN);
+    good = near_enough(bias, o, exact, (fabs(b) + fabs(mean)) * fabs(mpfr_get_d(scale, MPFR_RNDN)) + fabs(beta));
+  }
+  mpfr_clears(scale, exact, (mpfr_ptr)0);
+  return good;
+}
+
+static void folded_tensors_are_right(void **state) {
+  (void)state;
+  const uint64_t seed = test_seed(1);
+  const int64_t count = test_count(1500);
+  for (int64_t i = 0; i < count; i++) {
+    pair p = {.conv.seed = seed + (uint64_t)i};
+    random_state r = {p.conv.seed};
+    pair_make(&p, &r);
+    const cbn_tensor *w = p.conv.tensor[CBN_ROLE_WEIGHT];
+    /* into tensors of another type, or on top of the convolution's own */
+    test_tensor weight, bias, kept_weight, kept_bias = {0};
+    const int32_t type = random_chance(&r, 2) ? p.conv.type : random_type(&r);
+    assert_true(test_tensor_make(&weight, &r, type, w->rank, w->extent, random_chance(&r, 2)));
+    assert_true(test_tensor_make(&bias, &r, type, 1, &p.conv.conv.out_channels, LAYOUT_CONTIGUOUS));
+    assert_true(test_tensor_make(&kept_weight, &r, p.conv.type, w->rank, w->extent, LAYOUT_CONTIGUOUS));
+    cbn_tensor_copy(&kept_weight.tensor, w);
+    const cbn_tensor *own[CBN_ROLE_COUNT] = {[CBN_ROLE_WEIGHT] = &kept_weight.tensor};
+    cbn_violation violation;
+    bool good = cbn_fold_batchnorm(&p.conv.conv, p.conv.tensor, &p.norm.batchnorm, p.norm.tensor, &weight.tensor,
+                                   &bias.tensor, &violation);
+    if (p.conv.tensor[CBN_ROLE_BIAS] != NULL) {
+      assert_true(test_tensor_make(&kept_bias, &r, p.conv.type, 1, &p.conv.conv.out_channels, LAYOUT_CONTIGUOUS));
+      cbn_tensor_copy(&kept_bias.tensor, p.conv.tensor[CBN_ROLE_BIAS]);
+      own[CBN_ROLE_BIAS] = &kept_bias.tensor;
+    }
+    good = good && check_folded_tensors(&p, own, &weight.tensor, &bias.tensor);
+    bool broadcast = false;
+    for (int a = 0; a < w->rank; a++) broadcast = broadcast || w->stride[a] == 0;
+    if (good && own[CBN_ROLE_BIAS] != NULL && !broadcast && p.conv.tensor[CBN_ROLE_BIAS]->stride[0] != 0)
+      good = cbn_fold_batchnorm(&p.conv.conv, p.conv.tensor, &p.norm.batchnorm, p.norm.tensor, w,
+                                p.conv.tensor[CBN_ROLE_BIAS], &violation) &&
+             check_folded_tensors(&p, own, w, p.conv.tensor[CBN_ROLE_BIAS]);
+    if (!good) conv_problem_print(&p.conv);
+    assert_true(good);
+    test_tensor_release(&weight);
+    test_tensor_release(&bias);
+    test_tensor_release(&kept_weight);
+    test_tensor_release(&kept_bias);
+    pair_release(&p);
+  }
+}
+
+/* By hand: v + eps = 1/4, so s = 2 g. Two groups, transposed, so that channels stand on the weight's second axis. */
+static void folding_by_hand(void **state) {
+  (void)state;
+  cbn_conv c = cbn_conv_make(1);
+  c.batch = 1;
+  c.in_channels = c.out_channels = 4;
+  c.groups = 2;
+  c.input[0] = c.kernel[0] = 1;
+  c.transposed = 1;
+  c.has_bias = 1;
+  float w[] = {1, 2, 3, 4, 5, 6, 7, 8}, b[] = {1, 1, 1, 1}, g[] = {1, 10, 100, 1000}, beta[] = {1, 2, 3, 4};
+  float mean[] = {0, 1, 2, 3}, variance[] = {0.125F, 0.125F, 0.125F, 0.125F}, folded_w[8], folded_b[4];
+  const cbn_tensor weight = {.type = CBN_F32, .rank = 3, .extent = {4, 2, 1}, .stride = {2, 1, 1}, .data = w};
+  cbn_tensor new_weight = weight, four = {.type = CBN_F32, .rank = 1, .extent = {4}, .stride = {1}};
+  cbn_tensor bias = four, scale = four, shift = four, of_mean = four, of_variance = four, new_bias = four;
+  new_weight.data = folded_w;
+  new_bias.data = folded_b;
+  bias.data = b;
+  scale.data = g;
+  shift.data = beta;
+  of_mean.data = mean;
+  of_variance.data = variance;
+  cbn_batchnorm n = cbn_batchnorm_make(1);
+  n.batch = 1;
+  n.channels = 4;
+  n.extent[0] = 1;
+  n.epsilon = 0.125;
+  const cbn_tensor *tensor[CBN_ROLE_COUNT] = {[CBN_ROLE_WEIGHT] = &weight, [CBN_ROLE_BIAS] = &bias};
+  const cbn_tensor *norm[CBN_ROLE_COUNT] = {[CBN_ROLE_WEIGHT] = &scale,
+                                            [CBN_ROLE_BIAS] = &shift,
+                                            [CBN_ROLE_RUNNING_MEAN] = &of_mean,
+                                            [CBN_ROLE_RUNNING_VAR] = &of_variance};
+  cbn_violation violation;
+  assert_true(cbn_fold_batchnorm(&c, tensor, &n, norm, &new_weight, &new_bias, &violation));
+  const float expected_w[] = {2, 40, 6, 80, 1000, 12000, 1400, 16000}, expected_b[] = {3, 2, -197, -3996};
+  assert_memory_equal(folded_w, expected_w, sizeof expected_w);
+  assert_memory_equal(folded_b, expected_b, sizeof expected_b);
+
+  /* what does not fit together is refused, with a sentence */
+  cbn_batchnorm wrong = n;
+  wrong.channels = 3;
+  violation.message[0] = '\0';
+  assert_false(cbn_fold_batchnorm(&c, tensor, &wrong, norm, &new_weight, &new_bias, &violation));
+  assert_true(violation.message[0] != '\0');
+  wrong = n;
+  wrong.statistics = CBN_STATISTICS_BATCH;
+  violation.message[0] = '\0';
+  assert_false(cbn_fold_batchnorm(&c, tensor, &wrong, norm, &new_weight, &new_bias, &violation));
+  assert_true(violation.message[0] != '\0');
+  wrong = n;
+  wrong.epsilon = -0.125;
+  violation.message[0] = '\0';
+  assert_false(cbn_fold_batchnorm(&c, tensor, &wrong, norm, &new_weight, &new_bias, &violation));
+  assert_true(violation.message[0] != '\0');
+  variance[2] = NAN;
+  assert_false(cbn_fold_batchnorm(&c, tensor, &n, norm, &new_weight, &new_bias, &violation));
+}
+
+/* -------------------------------------------------------------------------------------------- the reference of both */
+
+/* gamma(n+8) ((B + |b| + |mu|) |s| + |beta|), up to gamma(n+12), and what cut factors change: at least (2c - c^2) B |s|. */
+static double formula(const second_sum *s, double scale, double mean, double beta, double u, double cut, bool most) {
+  const double all = mpfr_get_d(s->positive, MPFR_RNDN) + mpfr_get_d(s->negative, MPFR_RNDN);
+  const double products = all - mpfr_get_d(s->bias, MPFR_RNDN), n = (double)s->products + (most ? 12 : 8);
+  const double gamma = n * u / (1 - n * u),
+               changed = (most ? 2 * cut + cut * cut : 2 * cut - cut * cut) * products * scale;
+  return gamma * ((all + fabs(mean)) * scale + fabs(beta) + (most ? changed : 0)) + changed;
+}
+
+/* One element against the exact (sum + b - mu) s + beta. */
+static bool check_element(const pair *p, int64_t channel, second_sum *s, const cbn_interval *i, uint32_t arithmetic) {
+  const int32_t stored = p->conv.type, working = second_working(stored, arithmetic);
+  const double u = second_roundoff(working), mean = channel_value(&p->norm, CBN_ROLE_RUNNING_MEAN, channel, 0);
+  const double beta = channel_value(&p->norm, CBN_ROLE_BIAS, channel, 0);
+  if (((double)s->products + 8) * u >= 0.25) return true;
+  mpfr_t scale, exact, end;
+  mpfr_inits2(mpfr_get_prec(s->value), scale, exact, end, (mpfr_ptr)0);
+  scale_of(scale, &p->norm, channel);
+  mpfr_sub_d(exact, s->value, mean, MPFR_RNDN);
+  mpfr_mul(exact, exact, scale, MPFR_RNDN);
+  mpfr_add_d(exact, exact, beta, MPFR_RNDN);
+  const double size = fabs(mpfr_get_d(scale, MPFR_RNDN)), cut = second_factor_cut(stored, arithmetic);
+  const double least = formula(s, size, mean, beta, u, cut, false), value = mpfr_get_d(exact, MPFR_RNDN);
+  double most = formula(s, size, mean, beta, u, cut, true) * (cut > 0 ? 1.05 : 1 + SLACK);
+  /* every quantity may underflow, and grow by what it is multiplied with; wild exponents are below 2^40 */
+  const double eta = second_smallest(working);
+  if (eta > 0x1p-200) most += eta * 0x1p50 * (1 + size) * ((double)s->products + 8) * (1 + fabs(mean)) / 0x1p10;
+  if (stored != working) most += second_roundoff(stored) * (fabs(value) + most) + second_smallest(stored);
+  bool good = true;
+  if ((i->flags & CBN_INCONCLUSIVE) != 0) {
+    good = working == CBN_F16 || fabs(value) + most > 0x1p100; /* and sums of f16 may overflow on the way */
+  } else if (isfinite(i->value)) {
+    mpfr_sub_d(end, exact, i->value, MPFR_RNDN);
+    const double distance = fabs(mpfr_get_d(end, MPFR_RNDN));
+    good = distance <= i->own * (1 + SLACK) + 0x1p-1070 && i->bound <= most + 6 * i->own;
+    for (int sign = -1; sign <= 1 && good; sign++) {
+      mpfr_set_d(end, sign * least * (1 - SLACK), MPFR_RNDN);
+      mpfr_add(end, end, exact, MPFR_RNDN);
+      good = cbn_interval_admits(i, stored == working ? mpfr_get_d(end, MPFR_RNDZ) : second_round_exact(stored, end));
+    }
+  } else {
+    good = cbn_interval_admits(i, second_round_exact(stored, exact));
+  }
+  if (!good)
+    fprintf(stderr,
+            "channel %" PRId64 ": value %.17g bound %.9g own %.3g flags %d, exact %.17g, bound %.9g to %.9g\n  ",
+            channel, i->value, i->bound, i->own, i->flags, value, least, most);
+  mpfr_clears(scale, exact, end, (mpfr_ptr)0);
+  return good;
+}
+
+static bool check_pair(const pair *p, uint32_t arithmetic, int64_t *elements) {
+  second_conv second;
+  cbn_expected first;
+  second_sum sum;
+  assert_true(second_conv_terms(&p->conv.conv, p->conv.tensor, &second));
+  assert_true(cbn_expected_allocate(&first, p->conv.type, second.rank, second.extent));
+  assert_true(
+      cbn_reference_folded(&p->conv.conv, p->conv.tensor, &p->norm.batchnorm, p->norm.tensor, arithmetic, &first));
+  second_sum_init(&sum, p->conv.type, second_working(p->conv.type, arithmetic));
+  int64_t inner = 1;
+  for (int a = 2; a < second.rank; a++) inner *= second.extent[a];
+  bool good = true;
+  for (int64_t i = 0; i < second.count && good; i++, (*elements)++) {
+    const cbn_interval interval = cbn_expected_at(&first, i);
+    second_sum_evaluate(&sum, &second.element[i]);
+    good = check_element(p, i / inner % p->conv.conv.out_channels, &sum, &interval, arithmetic);
+  }
+  second_sum_clear(&sum);
+  cbn_expected_release(&first);
+  second_conv_release(&second);
+  return good;
+}
+
+static void folded_convolution_agrees_at_random(void **state) {
+  (void)state;
+  const uint64_t seed = test_seed(1);
+  const int64_t count = test_count(1500);
+  int64_t elements = 0;
+  for (int64_t i = 0; i < count; i++) {
+    pair p = {.conv.seed = seed + (uint64_t)i};
+    random_state r = {p.conv.seed};
+    pair_make(&p, &r);
+    static const uint32_t classes[] = {0, 0, CBN_NARROW_SUMS, CBN_TF32_PRODUCTS, CBN_BF16_PRODUCTS};
+    const uint32_t arithmetic = classes[random_between(&r, 0, 4)];
+    const bool good = check_pair(&p, arithmetic, &elements);
+    if (!good) {
+      fprintf(stderr, "arithmetic=%u ", arithmetic);
+      conv_problem_print(&p.conv);
+    }
+    assert_true(good);
+    pair_release(&p);
+  }
+  print_message("%" PRId64 " folded convolutions, %" PRId64 " elements\n", count, elements);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(folded_tensors_are_right),
+      cmocka_unit_test(folding_by_hand),
+      cmocka_unit_test(folded_convolution_agrees_at_random),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
