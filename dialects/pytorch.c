@@ -9,7 +9,8 @@ bool cbn_pytorch_number(const cbn_value *params, const char *name, double fallba
 }
 
 #define CONVOLUTION                                                                                                    \
-  "(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, padding_mode='zeros')"
+  "(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, "                    \
+  "padding_mode='zeros')"
 #define TRANSPOSED                                                                                                     \
   "(in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, bias=True, dilation=1, "  \
   "padding_mode='zeros')"
@@ -19,11 +20,15 @@ bool cbn_pytorch_number(const cbn_value *params, const char *name, double fallba
 static const char *const batchnorm_changeable[] = {"eps", "momentum", NULL};
 
 #define CONVOLUTION_ROW(NAME, RANK, TRANSPOSED_ROW, SIGNATURE)                                                         \
-  {.name = NAME, .kind = CBN_OPERATOR_CONV, .spatial_rank = RANK, .transposed = TRANSPOSED_ROW,                        \
-   .signature = SIGNATURE, .plan = cbn_pytorch_convolution}
+  {                                                                                                                    \
+    .name = NAME, .kind = CBN_OPERATOR_CONV, .spatial_rank = RANK, .transposed = TRANSPOSED_ROW,                       \
+    .signature = SIGNATURE, .plan = cbn_pytorch_convolution                                                            \
+  }
 #define BATCHNORM_ROW(NAME, RANK)                                                                                      \
-  {.name = NAME, .kind = CBN_OPERATOR_BATCHNORM, .spatial_rank = RANK, .signature = BATCHNORM,                         \
-   .plan = cbn_pytorch_batchnorm, .changeable = batchnorm_changeable, .resets = true}
+  {                                                                                                                    \
+    .name = NAME, .kind = CBN_OPERATOR_BATCHNORM, .spatial_rank = RANK, .signature = BATCHNORM,                        \
+    .plan = cbn_pytorch_batchnorm, .changeable = batchnorm_changeable, .resets = true                                  \
+  }
 
 static const cbn_dialect_operator operators[] = {
     CONVOLUTION_ROW("nn.Conv1d", 1, false, CONVOLUTION),

@@ -4,7 +4,7 @@
 
 #include "dialects/pytorch.h"
 
-static const char *const names[] = {"num_features", "eps",  "momentum", "affine", "track_running_stats",
+static const char *const names[] = {"num_features", "eps",    "momentum", "affine", "track_running_stats",
                                     "bias",         "device", "dtype",    NULL};
 
 /* The elements of the parameters that are made: (3,) counts as 3, and any tuple is a shape. */
@@ -71,7 +71,7 @@ static bool check_types(const cbn_request *request, cbn_rejection *r) {
                     cbn_type_name(input), cbn_type_name(own));
 }
 
-static bool check_rank(const cbn_dialect_operator *operator, const cbn_shape *input, cbn_rejection *r) {
+static bool check_rank(const cbn_dialect_operator *operator, const cbn_shape * input, cbn_rejection *r) {
   const int32_t most = operator->spatial_rank + 2;
   if (input->rank == most || (most == 3 && input->rank == 2)) return true;
   return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_VALUE_ERROR, "expected %s input, got %dD",
@@ -81,7 +81,7 @@ static bool check_rank(const cbn_dialect_operator *operator, const cbn_shape *in
                     (int)input->rank);
 }
 
-bool cbn_pytorch_batchnorm(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+bool cbn_pytorch_batchnorm(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                            cbn_rejection *r) {
   const cbn_value *params = request->params;
   const cbn_shape *input = &request->input;

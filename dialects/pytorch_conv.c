@@ -6,11 +6,12 @@
 #include "core/violation.h"
 #include "dialects/pytorch.h"
 
-static const char *const forward_names[] = {"in_channels", "out_channels", "kernel_size",  "stride", "padding", "dilation",
-                                            "groups",      "bias",         "padding_mode", "device", "dtype",   NULL};
-static const char *const transposed_names[] = {"in_channels",    "out_channels", "kernel_size", "stride",       "padding",
-                                               "output_padding", "groups",       "bias",        "dilation",     "padding_mode",
-                                               "device",         "dtype",        NULL};
+static const char *const forward_names[] = {"in_channels",  "out_channels", "kernel_size", "stride",
+                                            "padding",      "dilation",     "groups",      "bias",
+                                            "padding_mode", "device",       "dtype",       NULL};
+static const char *const transposed_names[] = {
+    "in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias",
+    "dilation",    "padding_mode", "device",      "dtype",  NULL};
 
 static const char *const mode_names[] = {[CBN_PAD_ZEROS] = "zeros",
                                          [CBN_PAD_REFLECT] = "reflect",
@@ -253,8 +254,8 @@ static bool pad_input(const layer *l, const cbn_shape *input, cbn_conv *c, cbn_r
   for (int a = 0; a < l->axes; a++) { /* negative padding crops; the circular mode goes on with an empty axis */
     const int64_t left = cbn_saturating_add(cbn_saturating_add(c->input[a], c->pad_begin[a]), c->pad_end[a]);
     if (left < (l->mode != CBN_PAD_CIRCULAR))
-      return cbn_reject(r, CBN_RULE_KERNEL_EXCEEDS_INPUT, CBN_RUNTIME_ERROR,
-                        "nothing is left of the input on axis %c", axis_name(l, a));
+      return cbn_reject(r, CBN_RULE_KERNEL_EXCEEDS_INPUT, CBN_RUNTIME_ERROR, "nothing is left of the input on axis %c",
+                        axis_name(l, a));
   }
   return true;
 }
@@ -369,8 +370,7 @@ static bool check_channels(const layer *l, const cbn_conv *c, cbn_rejection *r) 
 /* A weight without elements; for an empty batch the framework asks for its first one. */
 static bool check_weight(const layer *l, const cbn_conv *c, cbn_rejection *r) {
   const char *exception = c->batch == 0 && c->in_channels != 0 ? CBN_INDEX_ERROR : CBN_RUNTIME_ERROR;
-  if (l->out_channels == 0)
-    return cbn_reject(r, CBN_RULE_OUT_CHANNELS_POSITIVE, exception, "out_channels is 0");
+  if (l->out_channels == 0) return cbn_reject(r, CBN_RULE_OUT_CHANNELS_POSITIVE, exception, "out_channels is 0");
   for (int a = 0; a < l->axes; a++)
     if (c->kernel[a] == 0)
       return cbn_reject(r, CBN_RULE_KERNEL_POSITIVE, exception, "kernel_size is 0 on axis %c", axis_name(l, a));
@@ -435,9 +435,9 @@ static bool call(const layer *l, const cbn_request *request, cbn_plan *plan, cbn
   return cbn_forward_violation(plan, CBN_RUNTIME_ERROR, r);
 }
 
-bool cbn_pytorch_convolution(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+bool cbn_pytorch_convolution(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                              cbn_rejection *rejection) {
-  layer l = {.params = request->params, .axes = operator->spatial_rank, .transposed = operator->transposed};
+  layer l = {.params = request->params, .axes = operator->spatial_rank, .transposed = operator->transposed };
   *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV, .conv = cbn_conv_make(operator->spatial_rank)};
   return construct(&l, rejection) && call(&l, request, plan, rejection);
 }

@@ -6,9 +6,8 @@
  *   grad_bias = S1 = sum g,    grad_weight = S2 = sum g z,
  *   grad_input = w r (g - S1/L - z S2/L)   with the batch's statistics,   w r g   with the running ones.
  *
- * An engine has mu up to dmu and v + eps up to a share q (reference/statistics.c); R = r/sqrt(1-q) >= r', |r' - r| <=
- * r q/(2(1-q)) =: dr, so its exact z' would be off by D = R dmu + |x-mu| dr, and its parts are at most Z = R (|x| + |mu| +
- * dmu). Let A1 = sum |g|, A2 = sum |g| Z, A3 = sum Z.
+ * An engine has mu and r up to dmu and dr, r' <= R (reference/statistics.c), so its exact z' would be off by D = R dmu +
+ * |x-mu| dr, and its parts are at most Z = R (|x| + |mu| + dmu). Let A1 = sum |g|, A2 = sum |g| Z, A3 = sum Z.
  *
  * SUMS. S1 takes L - 1 additions: e1 = gamma(L) A1. S2, as sum g*((x-mu)*r), (sum g*(x-mu))*r or (sum g*x - mu*S1)*r: the
  * engine's mu' and r' are the same for all of a channel, so that with them it is off by |(r'-r) sum g (x-mu) + r' (mu-mu')
@@ -35,69 +34,49 @@
 
 /* What one channel's sums came to. */
 typedef struct sums {
-  wide S1, S2, A1, A2, A3;
+  wide L, S1, S2, A1, A2, A3;
   bool not_a_number; /* a NaN is among g */
 } sums;
 
-/* The statistics as an engine, or the reference, has them. */
-typedef struct view {
-  const arithmetic *a;
-  wide mu, dmu, v_eps, r, R, dr, L;
-} view;
-
-static view view_of(const arithmetic *a, const statistics *s, wide epsilon, bool own, wide L) {
-  const wide v = s->var.value, q = relative_error_of_variance(a, v, own ? s->var.own : s->var.bound, epsilon);
-  view w = {.a = a, .mu = s->mean.value, .dmu = own ? s->mean.own : s->mean.bound, .v_eps = v + epsilon, .L = L};
-  w.r = 1 / sqrtl(w.v_eps);
-  w.R = q < 1 ? w.r / sqrtl(1 - q) : INFINITY;
-  w.dr = q < 1 ? w.r * q / (2 * (1 - q)) : INFINITY;
-  return w;
-}
-
-/* D and Z of one element. */
-static wide disturbance(const view *w, wide x) { return w->R * w->dmu + fabsl(x - w->mu) * w->dr; }
-static wide magnitude(const view *w, wide x) { return w->R * (fabsl(x) + fabsl(w->mu) + w->dmu); }
-
-static sums sum_channel(const view *w, const channel *ch, const cbn_tensor *input, const cbn_tensor *grad) {
-  sums s = {0};
-  for (int64_t n = 0; n < ch->batch; n++)
-    for (int64_t i = 0; i < ch->positions; i++) {
-      const wide x = channel_value(ch, input, n, i), g = channel_value(ch, grad, n, i);
-      s.S1 += g;
-      s.S2 += g * ((x - w->mu) * w->r);
-      s.A1 += fabsl(g);
-      s.A2 += fabsl(g) * magnitude(w, x);
-      s.A3 += magnitude(w, x);
-      s.not_a_number = s.not_a_number || isnan(g);
-    }
+static sums sum_channel(const normaliser *w, const channel *ch, const cbn_tensor *input, const cbn_tensor *grad) {
+  sums s = {.L = (wide)(ch->batch * ch->positions)};
+  for (int64_t i = 0; i < ch->batch * ch->positions; i++) {
+    const wide x = channel_value(ch, input, i), g = channel_value(ch, grad, i);
+    s.S1 += g;
+    s.S2 += g * ((x - w->mu) * w->r);
+    s.A1 += fabsl(g);
+    s.A2 += fabsl(g) * magnitude(w, x);
+    s.A3 += magnitude(w, x);
+    s.not_a_number = s.not_a_number || isnan(g);
+  }
   return s;
 }
 
-static wide lost_in_sums(const view *w, const sums *s) {
-  return w->a->eta * (1 + w->R) * (s->A1 + s->A3 + 4 * w->L + 4);
+static wide lost_in_sums(const normaliser *w, const sums *s) {
+  return w->a->eta * (1 + w->R) * (s->A1 + s->A3 + 4 * s->L + 4);
 }
 
 /* e1 and e2 above. */
-static wide bias_error(const view *w, const sums *s) {
-  return gamma_of(w->L, w->a->u) * s->A1 + (w->a->flushes ? 2 * w->L * w->a->eta : 0);
+static wide bias_error(const normaliser *w, const sums *s) {
+  return gamma_of(s->L, w->a->u) * s->A1 + (w->a->flushes ? 2 * s->L * w->a->eta : 0);
 }
 
-static wide weight_error(const view *w, const sums *s) {
+static wide weight_error(const normaliser *w, const sums *s) {
   const wide disturbed = w->dr * fabsl(s->S2) / w->r + w->R * w->dmu * fabsl(s->S1);
-  return disturbed + gamma_of(w->L + 8, w->a->u) * s->A2 + lost_in_sums(w, s);
+  return disturbed + gamma_of(s->L + 8, w->a->u) * s->A2 + lost_in_sums(w, s);
 }
 
 /* The error of grad_input at one element, with the batch's statistics and with the running ones. */
-static wide batch_error(const view *w, const sums *s, wide weight, wide x, wide g) {
+static wide batch_error(const normaliser *w, const sums *s, wide weight, wide x, wide g) {
   const wide e1 = bias_error(w, s), e2 = weight_error(w, s), T1 = fabsl(s->S1) + e1, T2 = fabsl(s->S2) + e2;
   const wide z = (x - w->mu) * w->r, D = disturbance(w, x), Z = magnitude(w, x), k = fabsl(weight);
   const wide lost = 8 * w->a->eta * (1 + k) * (1 + w->R) * (1 + w->R) *
-                    (fabsl(g) + (T1 + T2) / w->L + fabsl(x) + fabsl(w->mu) + w->dmu + 1);
-  return k * (w->dr * fabsl(g - s->S1 / w->L - z * s->S2 / w->L) + w->R * (e1 + D * T2 + fabsl(z) * e2) / w->L) +
-         gamma_of(20, w->a->u) * k * w->R * (fabsl(g) + T1 / w->L + Z * T2 / w->L) + lost;
+                    (fabsl(g) + (T1 + T2) / s->L + fabsl(x) + fabsl(w->mu) + w->dmu + 1);
+  return k * (w->dr * fabsl(g - s->S1 / s->L - z * s->S2 / s->L) + w->R * (e1 + D * T2 + fabsl(z) * e2) / s->L) +
+         gamma_of(20, w->a->u) * k * w->R * (fabsl(g) + T1 / s->L + Z * T2 / s->L) + lost;
 }
 
-static wide running_error(const view *w, wide weight, wide g) {
+static wide running_error(const normaliser *w, wide weight, wide g) {
   const wide k = fabsl(weight);
   return k * fabsl(g) * w->dr + gamma_of(8, w->a->u) * k * w->R * fabsl(g) +
          8 * w->a->eta * (1 + k) * (1 + w->R) * (fabsl(g) + 1);
@@ -107,13 +86,13 @@ static wide running_error(const view *w, wide weight, wide g) {
 typedef struct backward {
   bool batch; /* the batch's statistics normalised */
   wide weight;
-  view own, engine;
+  normaliser own, engine;
   sums own_sums, sums; /* they differ in what is said of magnitudes and disturbances */
 } backward;
 
 /* May anything on the way overflow? */
 static bool may_overflow(const backward *b) {
-  const view *w = &b->engine;
+  const normaliser *w = &b->engine;
   const sums *s = &b->sums;
   const wide T = s->A1 + s->A2 + weight_error(w, s), most = (1 + w->R) * (1 + w->R) * (1 + fabsl(b->weight));
   return (isfinite(w->v_eps) && reaches_overflow(w->a, w->v_eps)) || reaches_overflow(w->a, w->R * w->R) || reaches_overflow(w->a, T * (1 + w->R)) ||
@@ -139,10 +118,10 @@ static cbn_interval weight_gradient(const backward *b, int32_t type) {
 }
 
 static cbn_interval batch_gradient(const backward *b, int32_t type, wide x, wide g) {
-  const view *w = &b->own;
+  const normaliser *w = &b->own;
   const sums *s = &b->own_sums;
   const wide z = (x - w->mu) * w->r;
-  return stored(b->engine.a, type, b->weight * w->r * (g - s->S1 / w->L - z * s->S2 / w->L),
+  return stored(b->engine.a, type, b->weight * w->r * (g - s->S1 / s->L - z * s->S2 / s->L),
                 batch_error(&b->engine, &b->sums, b->weight, x, g), batch_error(w, s, b->weight, x, g));
 }
 
@@ -162,30 +141,28 @@ static void channel_gradients(const cbn_batchnorm *bn, const cbn_tensor *const t
                               const cbn_expected *grad_input, const cbn_expected *grad_weight,
                               const cbn_expected *grad_bias) {
   const cbn_tensor *x = tensor[CBN_ROLE_INPUT], *g = tensor[CBN_ROLE_GRAD_OUTPUT];
-  const wide L = (wide)(ch->batch * ch->positions);
   backward b = {.batch = bn->statistics == CBN_STATISTICS_BATCH,
                 .weight = parameter_at(tensor[CBN_ROLE_WEIGHT], ch->c, 1),
-                .own = view_of(&reference_arithmetic, used, bn->epsilon, true, L),
-                .engine = view_of(engine, used, bn->epsilon, false, L)};
+                .own = own_normaliser(used, bn->epsilon),
+                .engine = engine_normaliser(engine, used, bn->epsilon)};
   b.own_sums = sum_channel(&b.own, ch, x, g);
   b.sums = sum_channel(&b.engine, ch, x, g);
   const enum root root = root_of(engine, used, bn->epsilon);
   const bool no_root = root == ROOT_NOT_A_NUMBER;
   const bool open = root == ROOT_OPEN || (used->mean.flags | used->var.flags) & CBN_INCONCLUSIVE ||
-                    (L + 20) * engine->u >= 0.5L;
+                    (b.sums.L + 20) * engine->u >= 0.5L;
   const bool decided = !open && !no_root && isfinite(b.sums.A1) && isfinite(b.sums.A2) && !may_overflow(&b);
   if (grad_bias != NULL) cbn_expected_put(grad_bias, ch->c, bias_gradient(&b, grad_bias->type));
   if (grad_weight != NULL)
     cbn_expected_put(grad_weight, ch->c,
                      decided ? weight_gradient(&b, grad_weight->type) : not_finite(no_root || b.sums.not_a_number));
-  for (int64_t n = 0; n < ch->batch; n++)
-    for (int64_t i = 0; i < ch->positions; i++) {
-      const wide gi = channel_value(ch, g, n, i), xi = channel_value(ch, x, n, i);
-      cbn_interval r = not_finite(no_root || (b.batch && isnan(b.sums.S1)));
-      if (!b.batch && !open && !no_root) r = running_gradient(&b, grad_input->type, gi);
-      else if (b.batch && decided) r = batch_gradient(&b, grad_input->type, xi, gi);
-      cbn_expected_put(grad_input, (n * bn->channels + ch->c) * ch->positions + i, r);
-    }
+  for (int64_t i = 0; i < ch->batch * ch->positions; i++) {
+    const wide gi = channel_value(ch, g, i), xi = channel_value(ch, x, i);
+    cbn_interval r = not_finite(no_root || (b.batch && isnan(b.sums.S1)));
+    if (!b.batch && !open && !no_root) r = running_gradient(&b, grad_input->type, gi);
+    else if (b.batch && decided) r = batch_gradient(&b, grad_input->type, xi, gi);
+    cbn_expected_put(grad_input, (i / ch->positions * bn->channels + ch->c) * ch->positions + i % ch->positions, r);
+  }
 }
 
 void cbn_reference_batchnorm_backward(const cbn_batchnorm *bn, const cbn_tensor *const tensor[CBN_ROLE_COUNT],

@@ -5,9 +5,7 @@
  * for each channel, L = values a channel; in evaluation mu and v are the running statistics. Errors of mu, dmu, and of
  * v, dv: reference/statistics.c.
  *
- * NORMALISATION. Let q = dv/(v+eps) < 1, r = 1/sqrt(v+eps), R = r/sqrt(1-q) >= r'. With mu', r' in place of mu, r,
- * (x-mu')r' - (x-mu)r = (mu-mu')r' + (x-mu)(r'-r) is at most R dmu + |x-mu| r q/(2(1-q)), as 1/sqrt(1-q) - 1 <=
- * q/(2(1-q)). Roundings: (x-mu')*r'*g + b: epsilon and v + eps halved by the root 1, root 1, division 1, difference
+ * NORMALISATION. An engine has mu and r = 1/sqrt(v+eps) up to dmu and dr, r' <= R (reference/statistics.c). Roundings: (x-mu')*r'*g + b: epsilon and v + eps halved by the root 1, root 1, division 1, difference
  * 1, two products 2, sum 1: 7. Folded, x*s + (b - mu'*s), s = g*r': 3, s 1, product 1, difference 1, sum 1: 7. Each
  * is a factor on terms that are at most |g| R (|x| + |mu'|) + |b|; gamma(8) contains them. Products below the smallest
  * normal lose eta/2 each, s enlarged by |x| + |mu'|, the unfolded first product by |g|: eta (|x|+|mu|+dmu+|g|+3) in all.
@@ -24,34 +22,34 @@
  */
 #include "reference/statistics.h"
 
-/* The operands of a normalisation, with the errors of the statistics in some arithmetic. */
-typedef struct operands {
-  wide x, g, b, mu, dmu, v, dv, epsilon;
-} operands;
-
-/* |g| R dmu + |g||x-mu| r q/(2(1-q)) + gamma(8)(|g| R (|x|+|mu|+dmu) + |b|) + underflow, infinity where q >= 1. */
-static wide normalised_error(const arithmetic *a, const operands *o) {
-  const wide q = relative_error_of_variance(a, o->v, o->dv, o->epsilon), r = 1 / sqrtl(o->v + o->epsilon);
-  if (!(q < 1)) return INFINITY;
-  const wide R = r / sqrtl(1 - q), g = fabsl(o->g), reach = fabsl(o->x) + fabsl(o->mu) + o->dmu;
-  const wide flushed = a->flushes ? a->eta * R * (reach + 8 * g) + 3 * a->eta : 0;
-  return g * R * o->dmu + g * fabsl(o->x - o->mu) * r * q / (2 * (1 - q)) +
-         gamma_of(8, a->u) * (g * R * reach + fabsl(o->b)) + a->eta * (reach + g + 3) + flushed;
+/* |g| (R dmu + |x-mu| dr) + gamma(8)(|g| R (|x|+|mu|+dmu) + |b|) + underflow. */
+static wide normalised_error(const normaliser *n, wide x, wide g, wide b) {
+  const wide k = fabsl(g), reach = fabsl(x) + fabsl(n->mu) + n->dmu;
+  const wide flushed = n->a->flushes ? n->a->eta * n->R * (reach + 8 * k) + 3 * n->a->eta : 0;
+  return k * disturbance(n, x) + gamma_of(8, n->a->u) * (k * magnitude(n, x) + fabsl(b)) +
+         n->a->eta * (reach + k + 3) + flushed;
 }
 
 /* May a difference or product on the way to y overflow, in any of the forms? */
-static bool may_overflow(const arithmetic *a, const operands *o) {
-  const wide v_eps = o->v + o->epsilon, q = relative_error_of_variance(a, o->v, o->dv, o->epsilon);
-  const wide R = 1 / sqrtl(v_eps * (1 - q)), g = fabsl(o->g), reach = fabsl(o->x) + fabsl(o->mu) + o->dmu;
-  return reaches_overflow(a, reach) || reaches_overflow(a, reach * R) || reaches_overflow(a, g * R) ||
-         reaches_overflow(a, g * R * reach + fabsl(o->b)) || (isfinite(v_eps) && reaches_overflow(a, v_eps));
+static bool may_overflow(const normaliser *n, wide x, wide g, wide b) {
+  const wide k = fabsl(g), largest = fmaxl(fabsl(x) + fabsl(n->mu) + n->dmu, magnitude(n, x));
+  return reaches_overflow(n->a, largest) || reaches_overflow(n->a, k * n->R) ||
+         reaches_overflow(n->a, k * magnitude(n, x) + fabsl(b)) ||
+         (isfinite(n->v_eps) && reaches_overflow(n->a, n->v_eps));
 }
 
-static cbn_interval normalise(const arithmetic *engine, int32_t type, wide x, wide g, wide b, wide epsilon,
-                              const statistics *s) {
-  const wide mu = s->mean.value, v = s->var.value, v_eps = v + epsilon, value = (x - mu) * (1 / sqrtl(v_eps)) * g + b;
-  cbn_interval y = {.value = (double)value, .flags = (s->mean.flags | s->var.flags) & (CBN_INCONCLUSIVE | CBN_OR_NAN)};
-  switch (root_of(engine, s, epsilon)) {
+/* What normalises a channel. */
+typedef struct channel_normaliser {
+  normaliser engine, own;
+  enum root root;
+  uint8_t flags; /* of the statistics */
+  wide g, b;
+} channel_normaliser;
+
+static cbn_interval normalise(const channel_normaliser *ch, int32_t type, wide x) {
+  const wide value = (x - ch->own.mu) * ch->own.r * ch->g + ch->b;
+  cbn_interval y = {.value = (double)value, .flags = ch->flags & (CBN_INCONCLUSIVE | CBN_OR_NAN)};
+  switch (ch->root) {
   case ROOT_OPEN: y.flags |= CBN_INCONCLUSIVE; return y;
   case ROOT_NOT_A_NUMBER: return y;
   case ROOT_REAL: break;
@@ -61,13 +59,11 @@ static cbn_interval normalise(const arithmetic *engine, int32_t type, wide x, wi
     y.flags |= CBN_OR_NAN; /* folded, an infinity may meet its opposite */
     return y;
   }
-  const operands own = {x, g, b, mu, s->mean.own, v, s->var.own, epsilon};
-  const operands engines = {x, g, b, mu, s->mean.bound, v, s->var.bound, epsilon};
-  const wide bound = normalised_error(engine, &engines);
+  const wide bound = normalised_error(&ch->engine, x, ch->g, ch->b);
   const uint8_t flags = y.flags;
-  y = stored(engine, type, value, bound, normalised_error(&reference_arithmetic, &own));
+  y = stored(ch->engine.a, type, value, bound, normalised_error(&ch->own, x, ch->g, ch->b));
   y.flags |= flags;
-  if (!isfinite(y.bound) || may_overflow(engine, &engines)) y.flags |= CBN_INCONCLUSIVE;
+  if (!isfinite(y.bound) || may_overflow(&ch->engine, x, ch->g, ch->b)) y.flags |= CBN_INCONCLUSIVE;
   return y;
 }
 
@@ -120,11 +116,15 @@ void cbn_reference_batchnorm(const cbn_batchnorm *bn, const cbn_tensor *const te
   for (int64_t c = 0; c < bn->channels; c++) {
     const channel ch = {.c = c, .batch = bn->batch, .positions = positions};
     const statistics used = used_statistics(bn, &ch, input, running_mean, running_var, &engine);
-    const double g = parameter_at(tensor[CBN_ROLE_WEIGHT], c, 1), b = parameter_at(tensor[CBN_ROLE_BIAS], c, 0);
-    for (int64_t n = 0; n < bn->batch; n++)
-      for (int64_t i = 0; i < positions; i++)
-        cbn_expected_put(output, (n * bn->channels + c) * positions + i,
-                         normalise(&engine, output->type, channel_value(&ch, input, n, i), g, b, bn->epsilon, &used));
+    const channel_normaliser n = {.engine = engine_normaliser(&engine, &used, bn->epsilon),
+                                  .own = own_normaliser(&used, bn->epsilon),
+                                  .root = root_of(&engine, &used, bn->epsilon),
+                                  .flags = used.mean.flags | used.var.flags,
+                                  .g = parameter_at(tensor[CBN_ROLE_WEIGHT], c, 1),
+                                  .b = parameter_at(tensor[CBN_ROLE_BIAS], c, 0)};
+    for (int64_t i = 0; i < bn->batch * positions; i++)
+      cbn_expected_put(output, (i / positions * bn->channels + c) * positions + i % positions,
+                       normalise(&n, output->type, channel_value(&ch, input, i)));
     if (!bn->update_running) continue;
     cbn_batchnorm of_batch = *bn;
     of_batch.statistics = CBN_STATISTICS_BATCH;

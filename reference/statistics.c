@@ -33,15 +33,19 @@
  *
  * VARIANCE PLUS EPSILON. An engine has v + eps up to a share q of it: the error of v; where eps or v is below 0 the
  * rounding of epsilon, u |eps|, which v + eps does not contain (elsewhere it counts as a rounding of the sum); and the
- * eta/2 by which an epsilon below the smallest normal is rounded, or 8 eta where operands are flushed.
+ * eta/2 by which an epsilon below the smallest normal is rounded, or 8 eta where operands are flushed. With r =
+ * 1/sqrt(v+eps) and q < 1 an engine's exact root r' is at most R = r/sqrt(1-q), and |r' - r| <= dr = r q/(2(1-q)), as
+ * 1/sqrt(1-q) - 1 <= q/(2(1-q)). With mu', r' in place of mu, r, (x-mu')r' - (x-mu)r = (mu-mu')r' + (x-mu)(r'-r) is at most R
+ * dmu + |x-mu| dr.
  */
 #include "reference/statistics.h"
 
-double channel_value(const channel *ch, const cbn_tensor *tensor, int64_t n, int64_t position) {
-  int64_t index[CBN_MAX_RANK], offset = n * tensor->stride[0] + ch->c * tensor->stride[1];
-  const int32_t spatial = tensor->rank - 2;
-  cbn_unravel(spatial, tensor->extent + 2, position, index);
-  for (int32_t a = 0; a < spatial; a++) offset += index[a] * tensor->stride[2 + a];
+double channel_value(const channel *ch, const cbn_tensor *tensor, int64_t i) {
+  int64_t index = i % ch->positions, offset = i / ch->positions * tensor->stride[0] + ch->c * tensor->stride[1];
+  for (int32_t a = tensor->rank - 1; a >= 2; a--) {
+    offset += index % tensor->extent[a] * tensor->stride[a];
+    index /= tensor->extent[a];
+  }
   return cbn_tensor_load(tensor, offset);
 }
 
@@ -61,22 +65,21 @@ static wide var_error(const arithmetic *a, wide L, wide M, wide v) {
 }
 
 statistics batch_statistics(const channel *ch, const cbn_tensor *input, const arithmetic *engine) {
-  const wide L = (wide)(ch->batch * ch->positions);
+  const int64_t values = ch->batch * ch->positions;
+  const wide L = (wide)values;
   wide sum = 0, magnitude = 0, least = INFINITY, most = -INFINITY, squares = 0;
-  for (int64_t n = 0; n < ch->batch; n++)
-    for (int64_t i = 0; i < ch->positions; i++) {
-      const wide x = channel_value(ch, input, n, i);
-      sum += x;
-      magnitude += fabsl(x);
-      least = fminl(least, x);
-      most = fmaxl(most, x);
-    }
+  for (int64_t i = 0; i < values; i++) {
+    const wide x = channel_value(ch, input, i);
+    sum += x;
+    magnitude += fabsl(x);
+    least = fminl(least, x);
+    most = fmaxl(most, x);
+  }
   const wide mu = sum / L;
-  for (int64_t n = 0; n < ch->batch; n++)
-    for (int64_t i = 0; i < ch->positions; i++) {
-      const wide d = channel_value(ch, input, n, i) - mu;
-      squares += d * d;
-    }
+  for (int64_t i = 0; i < values; i++) {
+    const wide d = channel_value(ch, input, i) - mu;
+    squares += d * d;
+  }
   const wide v = squares / L, X = fmaxl(fabsl(least), fabsl(most));
   statistics s = {.mean = {.value = mu}, .var = {.value = v}};
   if (!isfinite(v)) { /* an infinity or NaN is in the channel: a sum keeps an infinity, Welford's mean becomes NaN */
@@ -114,9 +117,29 @@ statistics used_statistics(const cbn_batchnorm *bn, const channel *ch, const cbn
   return (statistics){.mean.flags = CBN_INCONCLUSIVE, .var.flags = CBN_INCONCLUSIVE};
 }
 
-wide relative_error_of_variance(const arithmetic *a, wide v, wide dv, wide epsilon) {
+/* q above: dv is the error of v in that arithmetic. */
+static wide relative_error(const arithmetic *a, wide v, wide dv, wide epsilon) {
   const wide rounded = epsilon < 0 || v < 0 ? fabsl(epsilon) : 0;
   return (dv + a->u * rounded + (a->flushes ? 8 : 1) * a->eta) / (v + epsilon);
+}
+
+static normaliser normaliser_of(const arithmetic *a, wide mu, wide dmu, wide v, wide dv, wide epsilon) {
+  const wide q = relative_error(a, v, dv, epsilon), r = 1 / sqrtl(v + epsilon);
+  return (normaliser){.a = a,
+                      .mu = mu,
+                      .dmu = dmu,
+                      .v_eps = v + epsilon,
+                      .r = r,
+                      .R = q < 1 ? r / sqrtl(1 - q) : INFINITY,
+                      .dr = q < 1 ? r * q / (2 * (1 - q)) : INFINITY};
+}
+
+normaliser engine_normaliser(const arithmetic *engine, const statistics *s, wide epsilon) {
+  return normaliser_of(engine, s->mean.value, s->mean.bound, s->var.value, s->var.bound, epsilon);
+}
+
+normaliser own_normaliser(const statistics *s, wide epsilon) {
+  return normaliser_of(&reference_arithmetic, s->mean.value, s->mean.own, s->var.value, s->var.own, epsilon);
 }
 
 enum root root_of(const arithmetic *a, const statistics *s, wide epsilon) {

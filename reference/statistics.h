@@ -19,8 +19,8 @@ typedef struct channel {
   int64_t c, batch, positions;
 } channel;
 
-/* Its value in batch entry n at spatial position `position`, row-major. */
-double channel_value(const channel *ch, const cbn_tensor *tensor, int64_t n, int64_t position);
+/* Its i-th value, by batch entry and row-major spatial position. */
+double channel_value(const channel *ch, const cbn_tensor *tensor, int64_t i);
 
 /* Mean and biased variance of the channel's values as an engine computes them. At least one value. */
 statistics batch_statistics(const channel *ch, const cbn_tensor *input, const arithmetic *engine);
@@ -36,8 +36,20 @@ quantity held_statistic(const cbn_expected *statistic, int64_t c);
 /* With a margin for the roundings on the way. */
 static inline bool reaches_overflow(const arithmetic *a, wide magnitude) { return !(2 * magnitude < a->overflow); }
 
-/* What may be wrong with v + epsilon, as a share of it: q of the bounds. `dv` is the error of v in that arithmetic. */
-wide relative_error_of_variance(const arithmetic *a, wide v, wide dv, wide epsilon);
+/* The numbers that normalise a channel as an engine, or the reference, has them: r = 1/sqrt(v + eps); R >= r' and dr >=
+ * |r' - r| for every r' that it may have (infinite where v + eps may be 0 in it). */
+typedef struct normaliser {
+  const arithmetic *a;
+  wide mu, dmu, v_eps, r, R, dr;
+} normaliser;
+
+normaliser engine_normaliser(const arithmetic *engine, const statistics *s, wide epsilon);
+normaliser own_normaliser(const statistics *s, wide epsilon);
+
+/* With the engine's mu' and r', (x - mu') r' is off by at most this, */
+static inline wide disturbance(const normaliser *n, wide x) { return n->R * n->dmu + fabsl(x - n->mu) * n->dr; }
+/* and its parts add up to at most this. */
+static inline wide magnitude(const normaliser *n, wide x) { return n->R * (fabsl(x) + fabsl(n->mu) + n->dmu); }
 
 /* What an engine's 1/sqrt(v + epsilon) is: a number; NaN, since v + epsilon is certainly negative, or NaN itself; or not
  * to be foretold. */

@@ -410,7 +410,6 @@ static void pytorch_conv_checks_in_this_order(void **state) {
       {"input", "1x3x2x9", "!input-channels-mismatch RuntimeError"},
       {"input", "1x4x2x9", "!kernel-exceeds-input RuntimeError"},
       {"kernel_size", "[3, 0]", "!kernel-positive RuntimeError"},
-      {"dilation", "0", "!dilation-positive RuntimeError"},
   };
   climb("pytorch", "nn.Conv2d", reflect_base, reflect, COUNT(reflect), false);
 }

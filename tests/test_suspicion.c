@@ -54,8 +54,10 @@ static bool chance(source *s, int64_t one_in) { return between(s, 1, one_in) == 
 #define DATA(X)                                                                                                        \
   X(STANDARD)                                                                                                          \
   X(NORMAL)                                                                                                            \
-  X(POSITIVE) X(UNIFORM) X(OFFSET) X(RELU) X(SPREAD) X(INTEGERS) X(FEW) X(RAMP) X(SLOPE) X(CONSTANT)                   \
-      X(CONSTANT_CHANNELS) X(SOME_CONSTANT) X(POWERS) X(WAVE) X(TINY) X(SPECIAL)
+  X(POSITIVE)                                                                                                          \
+  X(UNIFORM)                                                                                                           \
+  X(OFFSET) X(RELU) X(SPREAD) X(INTEGERS) X(FEW) X(RAMP) X(SLOPE) X(CONSTANT) X(CONSTANT_CHANNELS) X(SOME_CONSTANT)    \
+      X(POWERS) X(WAVE) X(TINY) X(SPECIAL)
 
 enum data {
 #define DATA_ENUM(NAME) NAME,
@@ -948,10 +950,15 @@ static kernel draw_kernel(source *s, int32_t type) {
   return k;
 }
 
+/* Products of a convolution: to 10^3, 10^5, seldom 10^6. */
+static double draw_work(source *s) {
+  if (chance(s, 6)) return (double)draw_size(s, 1e3);
+  return 1e3 * (double)draw_size(s, chance(s, 20) ? 1e3 : 1e2);
+}
+
 static void clean_conv(uint64_t seed, tally *t) {
   source s = {seed};
-  conv_problem p = {.conv =
-                        draw_conv(&s, chance(&s, 6) ? (double)draw_size(&s, 1e3) : 1e3 * (double)draw_size(&s, 1e3))};
+  conv_problem p = {.conv = draw_conv(&s, draw_work(&s))};
   const enum data data = draw_kind(&s), weights = chance(&s, 3) ? draw_kind(&s) : NORMAL;
   const kernel k = draw_kernel(&s, draw_type(&s));
   conv_data(&s, &p, k.type, data, weights);

@@ -8,20 +8,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import environment
+from . import environment, plain_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-DIALECTS = ("pytorch", "mindspore")
+DIALECTS = ("pytorch", "mindspore", "canonical")
 DESCRIPTION = """\
 Runs the golden cases in the real frameworks and writes their answers into the case files: the output, the running
 statistics, the gradients where a case gives one of the output, or the exception. Only cases whose `source` names the installed framework ("PyTorch 2.15.0, CPU",
 "MindSpore 2.10.0, CPU") are recorded; all else in the files stays. The frameworks are installed into a virtual
-environment of their own (about 4 GB)."""
+environment of their own (about 4 GB). The dialect canonical has no framework: the source "by hand: exact rational
+arithmetic" is computed here, with NumPy and the YAML library alone (build/goldens-plain-venv)."""
 EPILOG = """\
 Recording again leaves an empty diff: an old value that agrees with the new answer is kept, and the date changes only
 with a value. Cases in exact mode (every partial sum representable) agree in every bit. Elsewhere, because another CPU
-sums in another order, two values agree within 32 roundings (2^-24; f64 2^-53, f16 2^-11, bf16 2^-8) of the largest sum
-of |products|.
+sums in another order, two values agree within 32 roundings (2^-24; f64 2^-53) of the largest sum of |products|, in f16
+and bf16 within 4 (2^-11, 2^-8).
 
 --check also compares cases that were written by hand or from a document with the engine of their dialect, and the
 `upstream` answers of that engine.
@@ -35,7 +36,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="tools/record-goldens", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="DIALECT|PATH",
-                        help="pytorch, mindspore, a case file or a folder of them (default: all of cases/)")
+                        help="pytorch, mindspore, canonical, a case file or a folder of them (default: all of cases/)")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     parser.add_argument("--large", action="store_true", help="with --check: the cases of many gigabytes too")
     parser.add_argument("--venv", type=Path, default=ROOT / "build" / "goldens-venv", metavar="DIR",
@@ -86,6 +87,16 @@ def run_module(python, module, arguments):
     return status
 
 
+def interpreter(options, dialect):
+    """The Python in which a dialect's answers are made."""
+    def say(text):
+        print(text, flush=True)
+
+    if dialect == "canonical":
+        return plain_environment.ensure(options.venv.resolve().parent / "goldens-plain-venv", say)
+    return environment.ensure(options.venv.resolve(), say)
+
+
 def main(arguments=None):
     """The command; returns its exit status."""
     options = parse(arguments)
@@ -98,16 +109,18 @@ def main(arguments=None):
         print("record-goldens: no case file of these dialects is there", file=sys.stderr)
         return 2
     try:
-        python = environment.ensure(options.venv.resolve(), lambda text: print(text, flush=True))
+        pythons = {dialect: interpreter(options, dialect) for dialect in selected}
+        if options.fill_vectors:
+            pythons["pytorch"] = interpreter(options, "pytorch")
     except environment.EnvironmentFailure as error:
         print(f"record-goldens: {error}", file=sys.stderr)
         return 3
     if options.fill_vectors:
-        return run_module(python, "fill_vectors", [str(ROOT / "tests" / "fill_vectors.txt")])
+        return run_module(pythons["pytorch"], "fill_vectors", [str(ROOT / "tests" / "fill_vectors.txt")])
     status = 0
     for dialect in [name for name in DIALECTS if name in selected]:
         flags = ["--check"] * options.check + ["--large"] * options.large
-        found = run_module(python, "worker", [dialect, *flags, *map(str, selected[dialect])])
+        found = run_module(pythons[dialect], "worker", [dialect, *flags, *map(str, selected[dialect])])
         status = max(status, found if found in (0, 1, 2) else 3)
         if found not in (0, 1, 2):
             print(f"record-goldens: the run of {dialect} ended with status {found}", file=sys.stderr)

@@ -67,7 +67,7 @@ def check_file(path, cases, engine, large, say):
 def main():
     """Exit 0 as expected, 1 differences, 2 bad cases."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("engine", choices=["pytorch", "mindspore"])
+    parser.add_argument("engine", choices=["pytorch", "mindspore", "canonical"])
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--large", action="store_true")
     parser.add_argument("paths", nargs="+", type=Path)
