@@ -95,7 +95,8 @@ static bool may_overflow(const backward *b) {
   const normaliser *w = &b->engine;
   const sums *s = &b->sums;
   const wide T = s->A1 + s->A2 + weight_error(w, s), most = (1 + w->R) * (1 + w->R) * (1 + fabsl(b->weight));
-  return (isfinite(w->v_eps) && reaches_overflow(w->a, w->v_eps)) || reaches_overflow(w->a, w->R * w->R) || reaches_overflow(w->a, T * (1 + w->R)) ||
+  return (isfinite(w->v_eps) && reaches_overflow(w->a, w->v_eps)) || reaches_overflow(w->a, w->R * w->R) ||
+         reaches_overflow(w->a, s->A2 / w->R) || reaches_overflow(w->a, T * (1 + w->R)) ||
          reaches_overflow(w->a, s->A3) || reaches_overflow(w->a, most) || reaches_overflow(w->a, most * T);
 }
 

@@ -5,8 +5,9 @@
  * for each channel, L = values a channel; in evaluation mu and v are the running statistics. Errors of mu, dmu, and of
  * v, dv: reference/statistics.c.
  *
- * NORMALISATION. An engine has mu and r = 1/sqrt(v+eps) up to dmu and dr, r' <= R (reference/statistics.c). Roundings: (x-mu')*r'*g + b: epsilon and v + eps halved by the root 1, root 1, division 1, difference
- * 1, two products 2, sum 1: 7. Folded, x*s + (b - mu'*s), s = g*r': 3, s 1, product 1, difference 1, sum 1: 7. Each
+ * NORMALISATION. An engine has mu and r = 1/sqrt(v+eps) up to dmu and dr, r' <= R (reference/statistics.c). Roundings:
+ * (x-mu')*r'*g + b: epsilon and v + eps halved by the root 1, root 1, division 1, difference 1, two products 2, sum 1: 7.
+ * Folded, x*s + (b - mu'*s), s = g*r': 3, s 1, product 1, difference 1, sum 1: 7. Each
  * is a factor on terms that are at most |g| R (|x| + |mu'|) + |b|; gamma(8) contains them. Products below the smallest
  * normal lose eta/2 each, s enlarged by |x| + |mu'|, the unfolded first product by |g|: eta (|x|+|mu|+dmu+|g|+3) in all.
  * Flushed operands lose as much again, enlarged by R, and 8 eta of v + eps, which enter q. The rounding to a

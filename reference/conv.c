@@ -31,7 +31,8 @@
  *
  * REDUCED PRODUCTS. Where an engine declares that it rounds or cuts factors to k bits first, each factor of a product
  * is a factor 1 + d, |d| <= f = 2^(1-k), and a subnormal one may vanish (it enters Z): the exact sum of the products
- * that are added is off by at most (2f + f^2) (B - |b|), by which B is larger, too.
+ * that are added is off by at most (2f + f^2) (B - |b|), by which B is larger, too. Where
+ * a factor may be rounded to infinity nothing can be said.
  *
  * EXACTNESS. If every x is a multiple of a power of two g_x, every w of g_w, every b of g_b, then each partial sum
  * is a multiple of g = min(g_x g_w, g_b) and at most B in magnitude. If B <= 2^p g, with p the bits of a partial sum,
@@ -89,6 +90,7 @@ typedef struct problem {
   wide grid;                      /* g above; 0 where there is none */
   wide factor_error;              /* f above */
   bool factors_fit;               /* reduced to factor_bits, they stay what they are */
+  bool factors_overflow;          /* reduced, one of them may become infinite */
   pairs axis[CBN_MAX_SPATIAL];    /* D, H, W; those that the problem does not have hold one pair of offsets 0 */
 } problem;
 
@@ -267,6 +269,7 @@ static void describe_factors(problem *p) {
   if (!(p->grid > 0)) p->grid = 0; /* a NaN from 0 * infinity too */
   const int bits = p->wanted == TOTAL ? 0 : p->engine.factor_bits;
   p->factor_error = bits > 0 ? ldexpl(1, 1 - bits) : 0;
+  p->factors_overflow = bits > 0 && fmaxl(p->a.most, p->b.most) * (1 + p->factor_error) >= p->engine.overflow;
   p->factors_fit = bits == 0 || (p->a.most <= ldexpl(p->a.grid, bits) && p->b.most <= ldexpl(p->b.grid, bits));
 }
 
@@ -423,6 +426,7 @@ static bool is_exact(const problem *p, const sums *s) {
 /* A finite sum's interval. */
 static cbn_interval finite_interval(const problem *p, const sums *s) {
   const arithmetic *e = &p->engine;
+  if (p->factors_overflow) return (cbn_interval){.value = (double)s->y, .flags = CBN_INCONCLUSIVE};
   if (is_exact(p, s)) {
     const double y = (double)s->y, value = cbn_type_round(p->type, y);
     return (cbn_interval){.value = value, .own = isfinite(value) ? fabs(value - y) : 0, .flags = CBN_EXACT};

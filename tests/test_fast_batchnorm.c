@@ -115,7 +115,8 @@ typedef struct holder {
 
 enum { UNTOUCHED = 0x6b };
 
-/* Strides by layout; SLICE is some channels of a larger LAST, GAPS permutes the axes and leaves holes. Exactly as long as its elements need, so that a sanitizer
+/* Strides by layout; SLICE is some channels of a larger LAST, GAPS permutes the axes and leaves holes. Exactly as long
+ * as its elements need, so that a sanitizer
  * sees the first byte too many. */
 static void make(holder *h, int32_t type, int32_t rank, const int64_t *extent, enum layout layout, chance *r) {
   int order[CBN_MAX_RANK]; /* from the fastest axis on */
