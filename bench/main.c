@@ -22,7 +22,9 @@ static const char usage[] =
     "Measures the fast engine and, where the build has it, oneDNN (AVX2, plain NCHW, primitive created beforehand).\n"
     "\n"
     "  --shape TEXT     only shapes whose name contains TEXT\n"
-    "  --pass TEXT      only passes whose name contains TEXT: forward, grad_input, grad_weight, grad_bias; train, eval\n"
+    "  --pass TEXT      only passes whose name contains TEXT: forward, grad_input, grad_weight, grad_bias; train, "
+    "eval;\n"
+    "                   without it, shapes that take seconds are measured forward only\n"
     "  --engine OPTIONS options of the fast engine (isa=avx2, isa=portable)\n"
     "  --threads N      threads of either (1)\n"
     "  --seconds S      time for each line (1)\n"
@@ -31,13 +33,16 @@ static const char usage[] =
     "  --list           the shapes' names\n"
     "  --help           this\n"
     "\n"
-    "Names read [batch x] channels x extents, kernel, stride, padding, dilation, output padding, filters, groups, and T for\n"
-    "a transposed convolution.\n"
+    "Names read [batch x] channels x extents, kernel, stride, padding, dilation, output padding, filters, groups, and "
+    "T\n"
+    "for a transposed convolution.\n"
     "`peak` is the share of what a loop of AVX2 FMAs on registers reached beside each sample: the median of paired\n"
-    "ratios, for N threads still a share of one core's, and of the multiply-adds that the definition has (a gradient of the\n"
-    "bias has none: GB/s count its one read). One thread is timed by its own clock, several by that on the\n"
-    "wall. GB/s of batch normalization counts one read and one write of the tensor, whatever was really moved; `copy`\n"
-    "is memcpy of the same tensor in the same run.\n";
+    "ratios, for N threads still a share of one core's, and of the multiply-adds that the definition has. One thread "
+    "is\n"
+    "timed by its own clock, several by that on the wall. GB/s count one read and one write of the tensor of a batch\n"
+    "normalization, one read for a gradient of the bias, whatever was really moved; `copy` is memcpy of the same "
+    "tensor\n"
+    "in the same run.\n";
 
 typedef struct settings {
   const char *shape, *pass, *engine;
@@ -139,8 +144,8 @@ typedef struct line {
 
 static void print_table(bench *b, const line *l) {
   if (b->lines == 0)
-    printf("%-34s %-11s %-5s %12s %7s %7s   %-14s %12s %7s\n", "shape", "pass", "", "us", "peak", "GB/s", "beside", "us",
-           "peak");
+    printf("%-34s %-11s %-5s %12s %7s %7s   %-14s %12s %7s\n", "shape", "pass", "", "us", "peak", "GB/s", "beside",
+           "us", "peak");
   printf("%-34s %-11s %-5s %12.1f", l->name, l->pass, l->layout, 1e6 * l->result[0].seconds);
   if (l->work > 0 && l->result[0].share > 0) printf(" %6.1f%% %7s", 100 * l->result[0].share, "");
   else if (l->bytes > 0) printf(" %7s %7.1f", "", 1e-9 * l->bytes / l->result[0].seconds);
@@ -230,7 +235,8 @@ static void name_conv(const conv_shape *s, char name[NAME]) {
   if (s->batch > 1) n = append(name, n, "%" PRId64 "x", s->batch);
   n = append(name, n, "%" PRId64, s->channels);
   for (int a = 0; a < s->rank; a++) n = append(name, n, "x%" PRId64, s->extent[a]);
-  for (int a = 0; a < s->rank; a++) n = append(name, n, a ? "x%" PRId64 : s->rank == 1 ? " k%" PRId64 : " %" PRId64, s->kernel[a]);
+  n = append(name, n, s->rank == 1 ? " k%" PRId64 : " %" PRId64, s->kernel[0]);
+  for (int a = 1; a < s->rank; a++) n = append(name, n, "x%" PRId64, s->kernel[a]);
   if (s->stride > 1) n = append(name, n, " s%" PRId64, s->stride);
   if (s->pad > 0) n = append(name, n, " p%" PRId64, s->pad);
   if (s->dilation > 1) n = append(name, n, " d%" PRId64, s->dilation);
@@ -268,7 +274,10 @@ static void bench_conv(bench *b, const conv_shape *s, bool first) {
   char name[NAME];
   name_conv(s, name);
   if (!wanted(b, name)) return;
-  for (int32_t direction = CBN_FORWARD; direction <= CBN_GRAD_BIAS; direction++) {
+  const cbn_conv conv = conv_of(s);
+  /* Seconds a call: gradients of such only if asked for. */
+  const bool takes_long = cbn_conv_work(&conv) > (int64_t)1 << 36 && !b->s.pass;
+  for (int32_t direction = CBN_FORWARD; direction <= (takes_long ? CBN_FORWARD : CBN_GRAD_BIAS); direction++) {
     for (int layout = 0; layout < 2; layout++)
       bench_pass(b, s, name, direction, layout, first && direction == CBN_FORWARD && layout == 0);
   }

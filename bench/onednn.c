@@ -107,8 +107,8 @@ static bool describe_primitive(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, 
                                                           m->stride, m->dilation, m->begin, m->end)                    \
        : dnnl_dilated_##KIND##_forward_desc_init(&d, dnnl_forward_training, ALGORITHM, &m->input, &m->weight,          \
                                                  &m->bias, &m->output, m->stride, m->dilation, m->begin, m->end))
-  status = transposed ? DESCRIBE(deconvolution, dnnl_deconvolution_direct)
-                      : DESCRIBE(convolution, dnnl_convolution_direct);
+  status =
+      transposed ? DESCRIBE(deconvolution, dnnl_deconvolution_direct) : DESCRIBE(convolution, dnnl_convolution_direct);
 #undef DESCRIBE
   return status == dnnl_success && dnnl_primitive_desc_create(pd, &d, NULL, engine, hint) == dnnl_success;
 }

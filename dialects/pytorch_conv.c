@@ -108,8 +108,8 @@ static bool check_same_dilations(const layer *l, cbn_rejection *r) {
   return true;
 }
 
-/* The weight is made, (out, in / groups, kernel...) or (in, out / groups, kernel...), then the bias, (out): extents must be
- * ints and not negative, and the first of a tensor no bool. */
+/* The weight is made, (out, in / groups, kernel...) or (in, out / groups, kernel...), then the bias, (out): extents must
+ * be ints and not negative, and the first of a tensor no bool. */
 static bool make_tensors(layer *l, cbn_rejection *r) {
   const cbn_value *groups = cbn_parameter(l->params, "groups");
   const bool has_bias = cbn_as_truth(cbn_parameter(l->params, "bias"), true);
@@ -199,8 +199,8 @@ static int padded_axes(const layer *l) {
   return entries->sequence ? entries->count : l->axes;
 }
 
-/* The amounts that `F.pad` is given: the last entry pads the last axis, missing ones nothing, and one more than there are
- * axes pads the channels, which nothing here can say unless it is 0. */
+/* The amounts that `F.pad` is given: the last entry pads the last axis, missing ones nothing, and one more than there
+ * are axes pads the channels, which nothing here can say unless it is 0. */
 static bool read_pad_amounts(const layer *l, int count, cbn_conv *c, cbn_rejection *r) {
   for (int i = 0; i < count && !l->same; i++) {
     const int axis = l->axes - count + i;
@@ -311,7 +311,7 @@ static bool check_input_extents(const layer *l, const cbn_conv *c, cbn_rejection
   return true;
 }
 
-/* The extents of a transposed convolution's output: an empty batch may have none, and makes no use of output padding. */
+/* The extents of a transposed convolution's output; of an empty batch they may be 0, and any output padding does. */
 static bool check_transposed(const layer *l, const cbn_conv *c, cbn_rejection *r) {
   const int64_t least = c->batch == 0 ? 0 : 1;
   for (int a = 0; a < l->axes; a++)
@@ -348,8 +348,8 @@ static void keep_extents_of_nothing(const layer *l, cbn_conv *c) {
   }
 }
 
-/* One type for all. Without a bias, PyTorch does not look at the types where the input is empty; what it gives then has a
- * type of neither, and is refused here. */
+/* One type for all. Without a bias, PyTorch does not look at the types where the input is empty; what it gives then has
+ * the type that both are promoted to, and is refused here. */
 static bool check_types(const cbn_request *request, cbn_rejection *r) {
   if (request->input_type == request->layer_type) return true;
   return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_RUNTIME_ERROR, "an input of %s does not go with a layer of %s",

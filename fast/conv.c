@@ -233,8 +233,8 @@ static void add_needs(void *context, const cbn_fast_geometry *piece) {
   cbn_fast_plan plan;
   cbn_fast_plan_make(&plan, piece);
   n->weights = max64(n->weights, plan.packed_weights * (int64_t)sizeof(float) + 64);
-  n->thread = max64(
-      n->thread, cbn_fast_stage_layout(&plan, &(cbn_fast_stage){0}, NULL) + (int64_t)sizeof(cbn_fast_stage) + 64);
+  n->thread =
+      max64(n->thread, cbn_fast_stage_layout(&plan, &(cbn_fast_stage){0}, NULL) + (int64_t)sizeof(cbn_fast_stage) + 64);
   const int threads = cbn_fast_threads(n->call, plan.items, cbn_fast_work(piece));
   if (threads > n->threads) n->threads = threads;
 }
@@ -277,8 +277,13 @@ static cbn_fast_geometry bias_piece(const cbn_fast_geometry *g) {
   piece.input_channel_step = piece.output_filter_step;
   for (int a = 0; a < CBN_MAX_SPATIAL; a++) {
     cbn_fast_axis *axis = &piece.axis[a];
-    *axis = (cbn_fast_axis){.input = axis->output, .output = axis->output, .kernel = 1, .stride = 1, .dilation = 1,
-                            .input_step = axis->output_step, .output_step = axis->output_step};
+    *axis = (cbn_fast_axis){.input = axis->output,
+                            .output = axis->output,
+                            .kernel = 1,
+                            .stride = 1,
+                            .dilation = 1,
+                            .input_step = axis->output_step,
+                            .output_step = axis->output_step};
   }
   cbn_fast_merge_axes(piece.axis);
   return piece;

@@ -18,9 +18,9 @@
 enum {
   WANTED_ITEMS = 16,
   PART_FILTERS = 128,
-  PANEL_PIXELS = CBN_KC,        /* pixels of a panel: as many steps as a panel of the forward product has */
-  MOST_SUMS = 1 << 16,          /* floats of an item's sums, more only for a single group */
-  WORK_PER_ITEM = 1 << 20       /* multiply-adds */
+  PANEL_PIXELS = CBN_KC,  /* pixels of a panel: as many steps as a panel of the forward product has */
+  MOST_SUMS = 1 << 16,    /* floats of an item's sums, more only for a single group */
+  WORK_PER_ITEM = 1 << 20 /* multiply-adds */
 };
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -219,14 +219,11 @@ static void cut_work(learning *v) {
 static int64_t floats(int64_t count) { return cut(count * (int64_t)sizeof(float), 64) * 64; }
 
 static int64_t lane_bytes(const learning *v) {
-  return cbn_fast_stage_layout(&v->plan, &(cbn_fast_stage){0}, NULL) +
-         floats(v->part_filters * v->gradient_pitch) + floats(PANEL_PIXELS * CBN_NR) +
-         (v->ranges > 1 ? 0 : floats(v->sums)) + cut(sizeof(lane), 64) * 64;
+  return cbn_fast_stage_layout(&v->plan, &(cbn_fast_stage){0}, NULL) + floats(v->part_filters * v->gradient_pitch) +
+         floats(PANEL_PIXELS * CBN_NR) + (v->ranges > 1 ? 0 : floats(v->sums)) + cut(sizeof(lane), 64) * 64;
 }
 
-static int64_t partial_bytes(const learning *v) {
-  return v->ranges > 1 ? floats(v->ranges * v->items * v->sums) : 0;
-}
+static int64_t partial_bytes(const learning *v) { return v->ranges > 1 ? floats(v->ranges * v->items * v->sums) : 0; }
 
 typedef struct progress {
   const cbn_conv_kernels *kernels;

@@ -29,8 +29,7 @@ int64_t cbn_fast_stage_layout(const cbn_fast_plan *p, cbn_fast_stage *s, char *m
   take(memory, &at, &s->staged, box.channels * lines * pitch + SLACK, sizeof *s->staged);
   take(memory, &at, &s->panel, box.count * CBN_NR + SLACK, sizeof *s->panel);
   take(memory, &at, &s->weights, p->pack_weights || p->direct_weights ? 0 : box.count * CBN_MR, sizeof *s->weights);
-  take(memory, &at, &s->row, p->g.filters == 1 && p->g.axis[2].output_step != 1 ? p->block_columns : 0,
-       sizeof *s->row);
+  take(memory, &at, &s->row, p->g.filters == 1 && p->g.axis[2].output_step != 1 ? p->block_columns : 0, sizeof *s->row);
   take(memory, &at, &s->line, lines, sizeof *s->line);
   take(memory, &at, &s->slot, lines, sizeof *s->slot);
   take(memory, &at, &s->offset, p->block_rows * box.count, sizeof *s->offset);

@@ -1,43 +1,44 @@
-/* The statistical test. What follows is the derivation in short; docs/statistical-test.md has it at length, with figures.
+/* The statistical test. What follows is the derivation in short; docs/statistical-test.md has it at length, with
+ * figures.
  *
- * MODEL. Every rounding is a factor 1 + d, |d| <= u, and the d of a tensor, in the order in which they are made, have mean
- * zero given those before (Connolly, Higham and Mary, SIAM J. Sci. Comput. 43, 2021). An element's error is then a sum of
- * martingale differences. One that lies within +-c given its past is sub-Gaussian of deviation c (Hoeffding's lemma), and
- * deviations of successive ones add in squares (Azuma). Nothing else is assumed of the distribution of a rounding: its
- * usual deviation is 0.4 of that, which is room for a model that holds less than exactly.
+ * MODEL. Every rounding is a factor 1 + d, |d| <= u, and the d of a tensor, in the order in which they are made, have
+ * mean zero given those before (Connolly, Higham and Mary, SIAM J. Sci. Comput. 43, 2021). An element's error is then a
+ * sum of martingale differences. One that lies within +-c given its past is sub-Gaussian of deviation c (Hoeffding's
+ * lemma), and deviations of successive ones add in squares (Azuma). Nothing else is assumed of the distribution of a
+ * rounding: its usual deviation is 0.4 of that, which is room for a model that holds less than exactly.
  *
  * CONVOLUTION. Addition passes errors on unchanged, so the error is the sum of d s over all roundings, s what was
- * rounded. Of n products with sum of magnitudes B, whatever the order, a partial sum lies between the sum of the negative
- * and that of the positive terms, so |s| <= (B + |y|)/2; n additions and products of which the squares add to at most B^2
- * make
+ * rounded. Of n products with sum of magnitudes B, whatever the order, a partial sum lies between the sum of the
+ * negative and that of the positive terms, so |s| <= (B + |y|)/2; n additions and products of which the squares add to
+ * at most B^2 make
  *
  *   deviation^2 <= n (u (B + |y|)/2)^2 + (u B)^2,     u B <= (bound - storage) / (n+1).
  *
- * All elements of an output channel add the same bias. Where it has finer bits than what it is added to, these are lost in
- * the same way everywhere: the rounding of that addition, at most u (B + |y|)/2, is one draw of the channel's.
+ * All elements of an output channel add the same bias. Where it has finer bits than what it is added to, these are lost
+ * in the same way everywhere: the rounding of that addition, at most u (B + |y|)/2, is one draw of the channel's.
  *
  * BATCH NORMALIZATION. All elements of a channel share the errors of its statistics and of what is computed from them.
- * Two consequences. (1) Given those, a result is affine in x (backward: in x and g) with the same coefficients all over the
- * channel; removing the best fit of 1, x (and g) leaves the elements' own roundings, at most 8, each of at most
- * M = |g| r (|x| + |mean|) + |b| (backward: the sum of the terms' magnitudes): deviation sqrt(8) u M. (2) A lean must be
- * looked for among channels, each of which counts as one draw. Roundings that together contribute at most D, each at most
- * D/k, have squares that add to at most D^2/k: for the statistics of L values D is the bound and k = L+1, what is computed
- * from them is at most 8 roundings of M again. Where only the whole bound is known, k = 8, or L+1 for L < 7.
+ * Two consequences. (1) Given those, a result is affine in x (backward: in x and g) with the same coefficients all over
+ * the channel; removing the best fit of 1, x (and g) leaves the elements' own roundings, at most 8, each of at most
+ * M = |g| r (|x| + |mean|) + |b| (backward: the sum of the terms' magnitudes): deviation sqrt(8) u M. (2) A lean must
+ * be looked for among channels, each of which counts as one draw. Roundings that together contribute at most D, each at
+ * most D/k, have squares that add to at most D^2/k: for the statistics of L values D is the bound and k = L+1, what is
+ * computed from them is at most 8 roundings of M again. Where only the whole bound is known, k = 8, or L+1 for L < 7.
  *
  * Rounding to a narrower type is a draw of each element's own, of deviation u_out |y|.
  *
  * TESTS. With z an element's error over its deviation, N elements and a = CBN_SUSPICION_FALSE_ALARM:
  *   sum of z, and sum of sign(y) z:  beyond sqrt(2 ln(6/a) N) with probability below a/3 each (Azuma);
- *   sum of z^2:                      beyond N + 2 sqrt(N t) + 2 t, t = ln(3/a), with probability below a/3 (Hsu, Kakade and
- *                                    Zhang, Electron. Commun. Probab. 17, 2012).
+ *   sum of z^2:                      beyond N + 2 sqrt(N t) + 2 t, t = ln(3/a), with probability below a/3 (Hsu,
+ *                                    Kakade and Zhang, Electron. Commun. Probab. 17, 2012).
  * The reference's own error is added to the thresholds.
  *
  * DRAWS THAT ARE NOT MANY. Equal data round equally: a thousand elements may be one draw. Therefore a finding must also
  * stand when everything that could be one draw counts as one: elements are put together in several ways (see `ways`), S
  * is the sum over such a cluster, and |sum S| must reach sqrt(2 ln(6/a)) sqrt(sum S^2), which for draws with symmetric
- * distributions has probability below a/3 by itself, and which takes at least 2 ln(6/a) > 45 clusters (Cauchy and Schwarz).
- * And no test is made on data of few distinct values, on results that lie on straight lines, and on sums of which an addend is
- * commonly lost whole (n u > 1/32): there roundings repeat within an element, or go the same way. */
+ * distributions has probability below a/3 by itself, and which takes at least 2 ln(6/a) > 45 clusters (Cauchy and
+ * Schwarz). And no test is made on data of few distinct values, on results that lie on straight lines, and on sums of
+ * which an addend is commonly lost whole (n u > 1/32): there roundings repeat within an element, or go the same way. */
 #include "harness/suspicion.h"
 
 #include <math.h>
@@ -59,7 +60,7 @@ static int32_t working_type(int32_t type, uint32_t arithmetic) {
   return half && !(arithmetic & CBN_NARROW_SUMS) ? CBN_F32 : type;
 }
 
-/* ------------------------------------------------------------------------------------------- what is to be looked at */
+/* ------------------------------------------------------------------------------------------ what is to be looked at */
 
 /* A tensor's errors and their scales. */
 typedef struct errors {
@@ -105,8 +106,8 @@ static double bound_of_sums(const errors *e, int64_t i) {
   return e->expected->bound[i] - storage(e, e->expected->value[i]);
 }
 
-/* Is there an error to look at? Not where nothing rounds, nothing can be said, underflow matters, or the judge has a verdict
- * anyway. */
+/* Is there an error to look at? Not where nothing rounds, nothing can be said, underflow matters, or the judge has a
+ * verdict anyway. */
 static bool worth_a_look(const errors *e, int64_t i) {
   const cbn_interval interval = cbn_expected_at(e->expected, i);
   const double actual = cbn_tensor_get(e->actual, i);
@@ -157,8 +158,8 @@ static uint64_t equal_hash(double value) {
   return mixed((uint64_t)llrint(ldexp(frexp(fabs(value), &power), 40)));
 }
 
-/* Of the value in units of the last place of a type with that unit roundoff, without its integral part. A double that holds
- * an f64 result does not say where between two of these the result is. */
+/* Of the value in units of the last place of a type with that unit roundoff, without its integral part. A double that
+ * holds an f64 result does not say where between two of these the result is. */
 static uint64_t between_hash(double value, double unit) {
   int power;
   if (unit < 0x1p-40) return equal_hash(value);
@@ -256,9 +257,9 @@ static void sum_squares(const errors *e, clusters *c, totals *t) {
     if (e->single[i] > 0) add_square(e, c, t, i, error_of(e, i) / e->single[i], 1);
 }
 
-/* A smoothly distributed value is rounded with a mean error of the second order: of density f, at most |f'/f| h^2/3 for an
- * interval of half-width h <= u |y|. A density that changes by its own size over a sixteenth of the value (a normal one
- * does four deviations from its mean) gives every z a mean of up to 16 u. */
+/* A smoothly distributed value is rounded with a mean error of the second order: of density f, at most |f'/f| h^2/3 for
+ * an interval of half-width h <= u |y|. A density that changes by its own size over a sixteenth of the value (a normal
+ * one does four deviations from its mean) gives every z a mean of up to 16 u. */
 static double mean_of_smooth(const errors *e) { return 16 * fmax(e->unit, e->work_unit); }
 
 /* The finding in words: by how much on the average, of how much. */
@@ -297,7 +298,7 @@ static void decide(const errors *e, const clusters *c, const totals *t, cbn_susp
   }
 }
 
-/* ------------------------------------------------------------------------------------------------ where to be silent */
+/* ----------------------------------------------------------------------------------------------- where to be silent */
 
 static bool silent(cbn_suspicion *result, const char *why) {
   snprintf(result->sentence, sizeof result->sentence, "no statistical test: %s", why);
@@ -379,9 +380,9 @@ static bool conclude(const errors *e, clusters *c, totals *t, cbn_suspicion *res
 
 /* -------------------------------------------------------------------------------------------------- convolutions */
 
-/* How many products enter an element is a product over the axes. Along one of them a source index i, a tap t and a result
- * index p belong together where position p*stride + t*dilation - pad of the extended source holds element i; `fixed`
- * says which of the three an element of the wanted tensor holds. */
+/* How many products enter an element is a product over the axes. Along one of them a source index i, a tap t and a
+ * result index p belong together where position p*stride + t*dilation - pad of the extended source holds element i;
+ * `fixed` says which of the three an element of the wanted tensor holds. */
 enum fixed { SOURCE, TAP, RESULT };
 
 typedef struct axis {
@@ -432,8 +433,8 @@ static int64_t outer_products(const cbn_conv *conv) {
   }
 }
 
-/* The products of every element, as counts along the spatial axes of the result; `count[k]` has the result's extent k + 2
- * entries. False without memory. */
+/* The products of every element, as counts along the spatial axes of the result; `count[k]` has the result's extent k +
+ * 2 entries. False without memory. */
 static bool count_products(const cbn_conv *conv, const cbn_expected *expected, int64_t *count[CBN_MAX_SPATIAL]) {
   if (conv->direction == CBN_GRAD_BIAS) return true;
   for (int k = 0; k < conv->spatial_rank; k++) {
@@ -552,8 +553,8 @@ static double magnitude(const normalization *p, const channel_scale *s, double x
   return fabs(s->weight) * s->r * (fabs(g) + fabs(s->g) + z * fabs(s->gz));
 }
 
-/* The deviation of what a channel has in common, as a part of an element's bound: roundings of which none contributes more
- * than an eighth of the bound, or, among those of the batch's statistics, an (L+1)-th. */
+/* The deviation of what a channel has in common, as a part of an element's bound: roundings of which none contributes
+ * more than an eighth of the bound, or, among those of the batch's statistics, an (L+1)-th. */
 static double part_of_bound(double values) { return 1 / sqrt(values < 7 ? values + 1 : 8); }
 
 static double shared_deviation(const normalization *p, double bound, double single) {

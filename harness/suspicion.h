@@ -1,5 +1,5 @@
-/* A second look at results that are within their bounds: errors of a correct kernel scatter, those of one that truncates
- * or computes in fewer bits lean or are too large. What it finds is a note in a report and never a verdict.
+/* A second look at results that are within their bounds: errors of a correct kernel scatter, those of one that
+ * truncates or computes in fewer bits lean or are too large. What it finds is a note in a report and never a verdict.
  * docs/statistical-test.md has the model, the thresholds' derivation, and what is seen at which sizes. */
 #ifndef CBN_HARNESS_SUSPICION_H
 #define CBN_HARNESS_SUSPICION_H

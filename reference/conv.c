@@ -171,15 +171,18 @@ static int64_t most_pairs(const problem *p, const window *w) {
 /* --------------------------------------------------------------------------------------------------- opening */
 
 /* The largest power of two of which every element is a multiple (infinity for all zeros, 0 where one is not finite), and
- * the largest magnitude. */
+ * the largest magnitude of the finite ones. */
 static wide grid_of(const double *value, int64_t count, wide *most) {
   wide grid = INFINITY;
   *most = 0;
   for (int64_t i = 0; i < count; i++) {
     const double x = value[i];
-    if (!isfinite(x)) return 0;
+    if (!isfinite(x)) {
+      grid = 0;
+      continue;
+    }
     *most = fmaxl(*most, fabsl((wide)x));
-    if (x == 0 || fmodl(x, grid) == 0) continue;
+    if (x == 0 || grid == 0 || fmodl(x, grid) == 0) continue;
     int exponent;
     const int64_t integer = (int64_t)ldexp(fabs(frexp(x, &exponent)), 53);
     grid = fminl(grid, ldexpl((wide)(integer & -integer), exponent - 53));

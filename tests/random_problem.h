@@ -128,10 +128,11 @@ static inline temperament temperament_make(random_state *r, int temper, int32_t 
 static inline double special_value(random_state *r, value_range range) {
   const double tiny = ldexp(1, range.smallest), normal = ldexp(1, range.lowest), next = ldexp(1, 1 - range.bits);
   const double huge = ldexp(1, range.beyond - 1);
-  const double values[] = {0,        -0.0, 1,     -1, tiny, -tiny, normal - tiny, normal,    -normal, 1 + next,
-                           1 / next, huge, -huge, 2,  3,    -0.5,  INFINITY,      -INFINITY, NAN};
+  const double values[] = {0,      -0.0,    1,        -1,       tiny,      -tiny, normal - tiny,
+                           normal, -normal, 1 + next, 1 / next, huge,      -huge, huge * (2 - next),
+                           2,      3,       -0.5,     INFINITY, -INFINITY, NAN};
   const int64_t count = (int64_t)(sizeof values / sizeof values[0]);
-  return values[random_between(r, 0, random_chance(r, 4) ? count - 1 : 15)];
+  return values[random_between(r, 0, random_chance(r, 4) ? count - 1 : 16)];
 }
 
 static inline double random_value(random_state *r, temperament *t) {

@@ -159,7 +159,8 @@ static bool padded_slices(slices *s, const slices *from, int64_t begin, int64_t 
 /* ------------------------------------------------------------------------------------------------------- meetings */
 
 /* Along one axis, an element of the large tensor (the input, or what a transposed convolution puts out), a tap and an
- * element of the small one meet. `large` is -1 for padding and gaps; `small` is -1 where no window puts that tap there. */
+ * element of the small one meet. `large` is -1 for padding and gaps; `small` is -1 where no window puts that tap
+ * there. */
 typedef struct meeting {
   int64_t large, tap, small;
 } meeting;
@@ -258,7 +259,7 @@ static void meet(const scattering *s, int64_t large, int64_t weight, int64_t sma
     else if (small >= 0) meets_zero(s, small, s->weight[weight]);
     break;
   case TARGET_LARGE:
-    /* a transposed convolution may be computed as a convolution of the small tensor with zeros put between and around */
+    /* may be computed as a convolution of the small tensor, with zeros put between and around its elements */
     if (small >= 0 && large >= 0) deposit(s, large, s->small[small], s->weight[weight]);
     else if (large >= 0) meets_zero(s, large, s->weight[weight]);
     break;
@@ -815,7 +816,7 @@ typedef struct gradient_sizes {
   double all_far;      /* sum |g| (|x| + |mu| + dmu) */
 } gradient_sizes;
 
-/* The mean that was computed is off by at most dmu, the same for all of a channel, and the reciprocal root by the factor
+/* The mean that was computed is off by at most dmu, the same for all of a channel, the reciprocal root by the factor
  * (1-q)^(-1/2) - 1 <= q/(2(1-q)), its square by 1/(1-q) - 1 = q/(1-q). Each product of a sum of L is rounded at most
  * L + 8 times from there, so
  *
@@ -873,6 +874,7 @@ bool second_gradients_of(second_gradients *out, const double *x, const double *g
   out->most_bias = gamma_number(n + 1, m->u) * all + eta * (2 * n + 1);
   if (conclusive) {
     gradient_sizes z = {.r = mpfr_get_d(r, MPFR_RNDN), .q = mpfr_get_d(q, MPFR_RNDN), .all = all};
+    out->q = z.q;
     z.wide = z.r / sqrt(1 - z.q);
     z.mu = mpfr_get_d(s->mean, MPFR_RNDN);
     z.dmu = mpfr_get_d(s->mean_error, MPFR_RNDN);

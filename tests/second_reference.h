@@ -152,6 +152,7 @@ typedef struct second_gradients {
   int64_t count;
   mpfr_t weight, bias;
   mpfr_t *input;
+  double q; /* of the variance: near 1 the bounds say little */
   double least_weight, most_weight, least_bias, most_bias;
   double *least_input, *most_input;
 } second_gradients;

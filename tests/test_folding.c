@@ -1,5 +1,5 @@
 /* Folding a batch normalization in evaluation into the convolution before it: the folded weight and bias against their
- * definition in MPFR, what does not fit together, and the reference of the two against the second reference. That engines
+ * definition in MPFR, what does not fit together, and the reference of the two against the second one. That engines
  * which fold stay within its bound is the matter of tests/test_bounds.c. */
 #include <convbn/reference.h>
 #include <setjmp.h>
@@ -209,13 +209,19 @@ static void folding_by_hand(void **state) {
 
 /* -------------------------------------------------------------------------------------------- the reference of both */
 
-/* gamma(n+8) ((B + |b| + |mu|) |s| + |beta|), up to gamma(n+12), and what cut factors change: at least (2c - c^2) B |s|. */
+/* gamma(n+8) ((B + |b| + |mu|) |s| + |beta|), and what cut factors change, at least (2c - c^2) B |s|. At most, gamma(n+12)
+ * (of cut factors n+21), and for a type narrower than what an engine works in, the folded weight and bias stored in it. */
+static double sizes_of(const second_sum *s, double scale, double mean, double beta) {
+  const double all = mpfr_get_d(s->positive, MPFR_RNDN) + mpfr_get_d(s->negative, MPFR_RNDN);
+  return (all + fabs(mean)) * scale + fabs(beta);
+}
+
 static double formula(const second_sum *s, double scale, double mean, double beta, double u, double cut, bool most) {
   const double all = mpfr_get_d(s->positive, MPFR_RNDN) + mpfr_get_d(s->negative, MPFR_RNDN);
-  const double products = all - mpfr_get_d(s->bias, MPFR_RNDN), n = (double)s->products + (most ? 12 : 8);
-  const double gamma = n * u / (1 - n * u),
-               changed = (most ? 2 * cut + cut * cut : 2 * cut - cut * cut) * products * scale;
-  return gamma * ((all + fabs(mean)) * scale + fabs(beta) + (most ? changed : 0)) + changed;
+  const double products = (all - mpfr_get_d(s->bias, MPFR_RNDN)) * scale;
+  const double n = (double)s->products + (!most ? 8 : cut > 0 ? 21 : 12), gamma = n * u / (1 - n * u);
+  const double changed = (most ? 2 * cut + cut * cut : 2 * cut - cut * cut) * products;
+  return gamma * (sizes_of(s, scale, mean, beta) + (most ? changed : 0)) + changed;
 }
 
 /* One element against the exact (sum + b - mu) s + beta. */
@@ -236,7 +242,10 @@ static bool check_element(const pair *p, int64_t channel, second_sum *s, const c
   /* every quantity may underflow, and grow by what it is multiplied with; wild exponents are below 2^40 */
   const double eta = second_smallest(working);
   if (eta > 0x1p-200) most += eta * 0x1p50 * (1 + size) * ((double)s->products + 8) * (1 + fabs(mean)) / 0x1p10;
-  if (stored != working) most += second_roundoff(stored) * (fabs(value) + most) + second_smallest(stored);
+  if (stored != working) {
+    most += 2 * second_roundoff(stored) * sizes_of(s, size, mean, beta) + second_smallest(stored) * 0x1p50;
+    most += second_roundoff(stored) * (fabs(value) + most) + second_smallest(stored);
+  }
   bool good = true;
   if ((i->flags & CBN_INCONCLUSIVE) != 0) {
     good = working == CBN_F16 || fabs(value) + most > 0x1p100; /* and sums of f16 may overflow on the way */

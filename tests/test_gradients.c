@@ -1,6 +1,6 @@
-/* Identities that need no second opinion: a gradient is the adjoint of the map that it is the gradient of, maps are linear,
- * and a convolution can be taken apart in several ways. With integers every sum is exact, so the identities hold to the
- * bit. Batch normalization is not linear: its gradients are compared with difference quotients in MPFR. */
+/* Identities that need no second opinion: a gradient is the adjoint of the map that it is the gradient of, maps are
+ * linear, and a convolution can be taken apart in several ways. With integers every sum is exact, so the identities
+ * hold to the bit. Batch normalization is not linear: its gradients are compared with difference quotients in MPFR. */
 #include <convbn/reference.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
-/* What the statistical test says of clean kernels, which is nothing, and of kernels that truncate or compute in fewer bits
- * than they should while every element stays within its bound.
+/* What the statistical test says of clean kernels, which is nothing, and of kernels that truncate or compute in fewer
+ * bits than they should while every element stays within its bound.
  *
- * Problems, data, kernels and intervals are made here from the definitions: sums in long double, bounds by the formulas of
- * convbn/reference.h. CBN_SUSPICION_TENSORS sets how many clean tensors are tried, CBN_TEST_SEED where to begin;
+ * Problems, data, kernels and intervals are made here from the definitions: sums in long double, bounds by the formulas
+ * of convbn/reference.h. CBN_SUSPICION_TENSORS sets how many clean tensors are tried, CBN_TEST_SEED where to begin;
  * CBN_SUSPICION_POWER=1 prints the table of docs/statistical-test.md. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,12 +52,23 @@ static bool chance(source *s, int64_t one_in) { return between(s, 1, one_in) == 
 /* ------------------------------------------------------------------------------------------------------------ data */
 
 #define DATA(X)                                                                                                        \
-  X(STANDARD)                                                                                                          \
   X(NORMAL)                                                                                                            \
   X(POSITIVE)                                                                                                          \
   X(UNIFORM)                                                                                                           \
-  X(OFFSET) X(RELU) X(SPREAD) X(INTEGERS) X(FEW) X(RAMP) X(SLOPE) X(CONSTANT) X(CONSTANT_CHANNELS) X(SOME_CONSTANT)    \
-      X(POWERS) X(WAVE) X(TINY) X(SPECIAL)
+  X(OFFSET)                                                                                                            \
+  X(RELU)                                                                                                              \
+  X(SPREAD)                                                                                                            \
+  X(INTEGERS)                                                                                                          \
+  X(FEW)                                                                                                               \
+  X(RAMP)                                                                                                              \
+  X(SLOPE)                                                                                                             \
+  X(CONSTANT)                                                                                                          \
+  X(CONSTANT_CHANNELS)                                                                                                 \
+  X(SOME_CONSTANT)                                                                                                     \
+  X(POWERS)                                                                                                            \
+  X(WAVE)                                                                                                              \
+  X(TINY)                                                                                                              \
+  X(SPECIAL)
 
 enum data {
 #define DATA_ENUM(NAME) NAME,
@@ -131,7 +142,7 @@ static cbn_tensor draw_tensor(source *s, enum data kind, int32_t type, int32_t r
   return t;
 }
 
-/* ----------------------------------------------------------------------------------------------------- kernels: sums */
+/* ---------------------------------------------------------------------------------------------------- kernels: sums */
 
 /* In which order, and in what, a kernel adds. */
 #define ORDERS(X)                                                                                                      \
@@ -1018,7 +1029,7 @@ static void clean_tensors_raise_no_alarm(void **state) {
   assert_true(count < 100 || (3 * conv.tested > conv.tensors && 3 * norm.tested > norm.tensors));
 }
 
-/* ------------------------------------------------------------------------------------------------- defective kernels */
+/* ------------------------------------------------------------------------------------------------ defective kernels */
 
 /* A 3x3 convolution of `in` channels, 9*in products an element, with 16 output channels of side x side elements. */
 static conv_problem square_conv(uint64_t seed, int64_t in, int64_t side, int32_t type, enum data data,
@@ -1123,8 +1134,8 @@ static void defects_of_normalizations_are_seen(void **state) {
 
 /* ---------------------------------------------------------------------------------------------- where it is silent */
 
-/* Data on which roundings are no independent draws, kernels that declare that they cut, sums in which addends vanish: no
- * test, and the reason given. All kernels here truncate, so that a test would find something. */
+/* Data on which roundings are no independent draws, kernels that declare that they cut, sums in which addends vanish:
+ * no test, and the reason given. All kernels here truncate, so that a test would find something. */
 static void it_says_why_it_is_silent(void **state) {
   (void)state;
   const struct {

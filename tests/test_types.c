@@ -183,7 +183,7 @@ static bool is_exactly(cbn_interval i, double value) {
 
 static bool is_not_exact(cbn_interval i) { return (i.flags & CBN_EXACT) == 0 && i.bound > 0; }
 
-/* Sums of integers up to 2^p, p the precision of what they are added in, are exact; one odd step further they are not. */
+/* Sums of integers up to 2^p, p the precision of what they are added in, are exact; a step further they are not. */
 static void sums_are_exact_up_to_the_precision(void **state) {
   (void)state;
   /* 4095 4097 + 1 = 2^24, (2^26 - 1) 2^27 + 2^27 = 2^53, 32 32 + 31 32 + 32 = 2^11, 8 16 + 15 8 + 8 = 2^8 */

@@ -110,7 +110,8 @@ void cbn_reference_batchnorm_backward(const cbn_batchnorm *batchnorm, const cbn_
                                       const cbn_expected *grad_weight, const cbn_expected *grad_bias);
 
 /* A convolution followed by a batch normalization in evaluation: the exact result of the two, and a bound for an engine
- * that evaluates one convolution with the folded weight and bias of cbn_fold_batchnorm, computed in the working type.
+ * that evaluates one convolution with the folded weight and bias of cbn_fold_batchnorm, computed in the working type
+ * and stored in that of the tensors (for f16 and bf16 two more roundings of the sum below).
  * `norm` has WEIGHT, BIAS (NULL where there is none), RUNNING_MEAN and RUNNING_VAR. With s = g / sqrt(v+eps), n = the
  * products of a whole filter and B = sum |x w|,
  *

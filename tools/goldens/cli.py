@@ -14,10 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 DIALECTS = ("pytorch", "mindspore", "canonical")
 DESCRIPTION = """\
 Runs the golden cases in the real frameworks and writes their answers into the case files: the output, the running
-statistics, the gradients where a case gives one of the output, or the exception. Only cases whose `source` names the installed framework ("PyTorch 2.15.0, CPU",
-"MindSpore 2.10.0, CPU") are recorded; all else in the files stays. The frameworks are installed into a virtual
-environment of their own (about 4 GB). The dialect canonical has no framework: the source "by hand: exact rational
-arithmetic" is computed here, with NumPy and the YAML library alone (build/goldens-plain-venv)."""
+statistics, the gradients where a case gives one of the output, or the exception. Only cases whose `source` names the
+installed framework ("PyTorch 2.15.0, CPU", "MindSpore 2.10.0, CPU") are recorded; all else in the files stays. The
+frameworks are installed into a virtual environment of their own (about 4 GB). The dialect canonical has no framework:
+the source "by hand: exact rational arithmetic" is computed here, with NumPy and the YAML library alone
+(build/goldens-plain-venv)."""
 EPILOG = """\
 Recording again leaves an empty diff: an old value that agrees with the new answer is kept, and the date changes only
 with a value. Cases in exact mode (every partial sum representable) agree in every bit. Elsewhere, because another CPU

@@ -74,8 +74,8 @@ def sum_over_first(weight, groups):
 
 
 def convolution_tolerances(shape, inputs, weight, bias, grad_output, kind):
-    """{name: how far another CPU's value may lie}. `shape` has `transposed`, `groups`, `spatial`, and `repeats`: whether
-    the padding reads an element of the input more than once."""
+    """{name: how far another CPU's value may lie}. `shape` has `transposed`, `groups`, `spatial`, and `repeats`:
+    whether the padding reads an element of the input more than once."""
     forward, backward = sum_over_second(weight), sum_over_first(weight, shape["groups"])
     if shape["transposed"]:
         forward, backward = backward, forward
@@ -109,7 +109,8 @@ def batchnorm_tolerances(inputs, tensors, eps, batch_statistics, grad_output, ki
         size = np.abs(x).max(axis=axes)
         centred = r * (size + np.abs(mean))
         scales = {"output": (weight * centred + bias).reshape(shape), "running_mean": np.abs(old_mean) + size,
-                  "running_var": np.abs(old_variance) + np.abs(variance) * 2 + size * size * 2.0 ** -TYPES[kinds["running_var"]].precision}
+                  "running_var": np.abs(old_variance) + np.abs(variance) * 2 +
+                                 size * size * 2.0 ** -TYPES[kinds["running_var"]].precision}
         if grad_output is not None:
             g = np.abs(grad_output.astype(np.float64))
             through = g.mean(axis=axes) * (1 + centred * centred) if batch_statistics else 0 * ones

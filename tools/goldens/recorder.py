@@ -32,7 +32,7 @@ class Answer:
         self.results, self.tolerances, self.keeps_statistics = results, tolerances, keeps_statistics
 
     def names_to_record(self, expect):
-        """The results that a case keeps: all but statistics that the call could not change and the case does not name."""
+        """What a case keeps: all results but statistics that the call could not change and the case does not name."""
         return [name for name in RESULTS if name in self.results and
                 (name not in STATISTICS or self.keeps_statistics or name in expect)]
 
