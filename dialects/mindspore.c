@@ -65,7 +65,8 @@ bool cbn_mindspore_initializer(const cbn_value *params, const char *name, bool a
   for (size_t i = 0; i < sizeof initializers / sizeof initializers[0]; i++) {
     const enum initializer kind = initializers[i].kind;
     if (strcasecmp(value->as.string.text, initializers[i].name) != 0 || (kind == NEEDS_AXES && !axes)) continue;
-    if (kind == NEEDS_ARGUMENT) return cbn_mindspore_reject_type(params, name, "an initializer that needs no argument", r);
+    if (kind == NEEDS_ARGUMENT)
+      return cbn_mindspore_reject_type(params, name, "an initializer that needs no argument", r);
     plan->has_initial[role] = kind == CONSTANT;
     plan->initial[role] = initializers[i].value;
     return true;
@@ -84,11 +85,15 @@ bool cbn_mindspore_initializer(const cbn_value *params, const char *name, bool a
 static const char *const batchnorm_changeable[] = {"use_batch_statistics", NULL};
 
 #define CONVOLUTION_ROW(NAME, RANK, TRANSPOSED, SIGNATURE)                                                             \
-  {.name = NAME, .kind = CBN_OPERATOR_CONV, .spatial_rank = RANK, .transposed = TRANSPOSED, .signature = SIGNATURE,    \
-   .plan = cbn_mindspore_convolution}
+  {                                                                                                                    \
+    .name = NAME, .kind = CBN_OPERATOR_CONV, .spatial_rank = RANK, .transposed = TRANSPOSED, .signature = SIGNATURE,   \
+    .plan = cbn_mindspore_convolution                                                                                  \
+  }
 #define BATCHNORM_ROW(NAME, RANK, END, CHANGEABLE)                                                                     \
-  {.name = NAME, .kind = CBN_OPERATOR_BATCHNORM, .spatial_rank = RANK, .signature = BATCHNORM END,                     \
-   .plan = cbn_mindspore_batchnorm, .changeable = CHANGEABLE}
+  {                                                                                                                    \
+    .name = NAME, .kind = CBN_OPERATOR_BATCHNORM, .spatial_rank = RANK, .signature = BATCHNORM END,                    \
+    .plan = cbn_mindspore_batchnorm, .changeable = CHANGEABLE                                                          \
+  }
 
 static const cbn_dialect_operator operators[] = {
     CONVOLUTION_ROW("nn.Conv1d", 1, false, FIRST "dilation=1, group=1, " LAST ")"),

@@ -13,11 +13,11 @@
 #define CBN_ZERO_DIVISION_ERROR "ZeroDivisionError"
 
 /* nn.Conv1d, 2d, 3d and nn.Conv1dTranspose, 2d, 3d. */
-bool cbn_mindspore_convolution(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+bool cbn_mindspore_convolution(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                                cbn_rejection *rejection);
 
 /* nn.BatchNorm1d, 2d, 3d. */
-bool cbn_mindspore_batchnorm(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+bool cbn_mindspore_batchnorm(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                              cbn_rejection *rejection);
 
 /* An int in the framework's strict sense, no bool; `fallback` where it is left out. */
@@ -27,8 +27,7 @@ bool cbn_mindspore_int(const cbn_value *params, const char *name, int64_t fallba
 bool cbn_mindspore_bool(const cbn_value *params, const char *name, bool fallback, bool *result);
 
 /* Refuses a parameter of the wrong type with a TypeError. */
-bool cbn_mindspore_reject_type(const cbn_value *params, const char *name, const char *wanted,
-                               cbn_rejection *rejection);
+bool cbn_mindspore_reject_type(const cbn_value *params, const char *name, const char *wanted, cbn_rejection *rejection);
 
 /* NCHW or, where `volumes`, NCDHW; NHWC is for GPUs. */
 bool cbn_mindspore_data_format(const cbn_value *params, bool volumes, cbn_rejection *rejection);

@@ -5,12 +5,29 @@
 
 #include "dialects/mindspore.h"
 
-static const char *const names[] = {"num_features",     "eps",             "momentum",             "affine",
-                                    "gamma_init",       "beta_init",       "moving_mean_init",     "moving_var_init",
-                                    "dtype",            "use_batch_statistics", "data_format",     NULL};
-static const char *const names_3d[] = {"num_features",     "eps",             "momentum", "affine",
-                                       "gamma_init",       "beta_init",       "moving_mean_init", "moving_var_init",
-                                       "dtype",            "use_batch_statistics", NULL};
+static const char *const names[] = {"num_features",
+                                    "eps",
+                                    "momentum",
+                                    "affine",
+                                    "gamma_init",
+                                    "beta_init",
+                                    "moving_mean_init",
+                                    "moving_var_init",
+                                    "dtype",
+                                    "use_batch_statistics",
+                                    "data_format",
+                                    NULL};
+static const char *const names_3d[] = {"num_features",
+                                       "eps",
+                                       "momentum",
+                                       "affine",
+                                       "gamma_init",
+                                       "beta_init",
+                                       "moving_mean_init",
+                                       "moving_var_init",
+                                       "dtype",
+                                       "use_batch_statistics",
+                                       NULL};
 
 /* Whose statistics normalise: the mode's own (None), always the batch's, never. */
 enum batch_statistics { BY_MODE, ALWAYS, NEVER };
@@ -53,7 +70,7 @@ static bool read_initializers(const cbn_value *params, cbn_plan *plan, cbn_rejec
   return true;
 }
 
-static bool construct(const cbn_dialect_operator *operator, const cbn_value *params, layer *l, cbn_plan *plan,
+static bool construct(const cbn_dialect_operator *operator, const cbn_value * params, layer *l, cbn_plan *plan,
                       cbn_rejection *r) {
   if (!cbn_check_names(params, operator->spatial_rank == 3 ? names_3d : names, 1, r)) return false;
   if (!cbn_mindspore_int(params, "num_features", 0, &l->features))
@@ -83,8 +100,9 @@ static bool read_epsilon(const cbn_value *params, double *epsilon, cbn_rejection
 
 static bool check_rank(const cbn_dialect_operator *operator, int32_t rank, cbn_rejection *r) {
   if (operator->spatial_rank == 1 ? rank == 2 || rank == 3 : rank == operator->spatial_rank + 2) return true;
-  return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_VALUE_ERROR, "the input must have %s%d axes, got %d",
-                    operator->spatial_rank == 1 ? "2 or " : "", (int)operator->spatial_rank + 2, (int)rank);
+  return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_VALUE_ERROR,
+                    "the input must have %s%d axes, got %d", operator->spatial_rank == 1 ? "2 or " : "",
+                    (int)operator->spatial_rank + 2, (int)rank);
 }
 
 static bool check_type(const char *what, int32_t type, cbn_rejection *r) {
@@ -93,7 +111,7 @@ static bool check_type(const char *what, int32_t type, cbn_rejection *r) {
                     cbn_type_name(type));
 }
 
-bool cbn_mindspore_batchnorm(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+bool cbn_mindspore_batchnorm(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                              cbn_rejection *r) {
   const cbn_shape *input = &request->input;
   layer l = {.momentum = 0.9};
@@ -103,12 +121,12 @@ bool cbn_mindspore_batchnorm(const cbn_dialect_operator *operator, const cbn_req
   cbn_batchnorm *b = &plan->batchnorm;
   if (!read_epsilon(request->params, &b->epsilon, r)) return false;
   const bool batch = l.which == ALWAYS || (l.which == BY_MODE && request->training);
-  if (batch && isnan(l.momentum))
-    return cbn_reject(r, CBN_RULE_MOMENTUM_RANGE, CBN_VALUE_ERROR, "momentum is NaN");
+  if (batch && isnan(l.momentum)) return cbn_reject(r, CBN_RULE_MOMENTUM_RANGE, CBN_VALUE_ERROR, "momentum is NaN");
   if (input->extent[1] != l.features)
     return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, CBN_VALUE_ERROR,
                       "the input has %" PRId64 " channels, num_features is %" PRId64, input->extent[1], l.features);
-  if (!check_type("the input", request->input_type, r) || !check_type("the layer", request->layer_type, r)) return false;
+  if (!check_type("the input", request->input_type, r) || !check_type("the layer", request->layer_type, r))
+    return false;
   b->batch = input->extent[0];
   b->channels = plan->features = l.features;
   memcpy(b->extent, input->extent + 2, (size_t)b->spatial_rank * sizeof b->extent[0]);

@@ -127,8 +127,7 @@ static bool check_divisibility(const layer *l, double group, cbn_rejection *r) {
 static bool check_divisibility_first(const layer *l, cbn_rejection *r) {
   const cbn_value *value = cbn_parameter(l->params, "group");
   double group = 1;
-  if (value != NULL && !cbn_as_number(value, &group))
-    return cbn_mindspore_reject_type(l->params, "group", "an int", r);
+  if (value != NULL && !cbn_as_number(value, &group)) return cbn_mindspore_reject_type(l->params, "group", "an int", r);
   return check_divisibility(l, group, r);
 }
 
@@ -146,8 +145,8 @@ static bool check_padding_form(const layer *l, cbn_rejection *r) {
   if (value != NULL && value->kind != CBN_INTEGER && value->kind != CBN_LIST)
     return cbn_mindspore_reject_type(l->params, "padding", "an int or a tuple of ints", r);
   if (l->padding.sequence && l->padding.count != 2 * l->spatial_rank)
-    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, CBN_VALUE_ERROR, "padding must be an int or have %d entries, got %d",
-                      2 * (int)l->spatial_rank, l->padding.count);
+    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, CBN_VALUE_ERROR,
+                      "padding must be an int or have %d entries, got %d", 2 * (int)l->spatial_rank, l->padding.count);
   return true;
 }
 
@@ -223,12 +222,10 @@ static bool construct_two(const layer *l, cbn_conv *c, cbn_rejection *r) {
 }
 
 static bool construct_three(const layer *l, cbn_conv *c, cbn_rejection *r) {
-  return check_divisibility_first(l, r) &&
-         read_triple(l, "kernel_size", 1, CBN_RULE_KERNEL_POSITIVE, c->kernel, r) &&
+  return check_divisibility_first(l, r) && read_triple(l, "kernel_size", 1, CBN_RULE_KERNEL_POSITIVE, c->kernel, r) &&
          read_triple(l, "stride", 1, CBN_RULE_STRIDE_POSITIVE, c->stride, r) &&
          read_triple(l, "dilation", 1, CBN_RULE_DILATION_POSITIVE, c->dilation, r) && check_padding_form(l, r) &&
-         (!l->transposed ||
-          read_triple(l, "output_padding", 0, CBN_RULE_OUTPUT_PADDING_RANGE, c->output_padding, r));
+         (!l->transposed || read_triple(l, "output_padding", 0, CBN_RULE_OUTPUT_PADDING_RANGE, c->output_padding, r));
 }
 
 /* The common constructor; what an own one has checked passes again. */
@@ -282,9 +279,9 @@ static bool check_transposed_volume(const layer *l, const cbn_conv *c, cbn_rejec
 }
 
 static bool construct(layer *l, cbn_plan *plan, cbn_rejection *r) {
-  const char *const *names = l->transposed ? l->spatial_rank == 1   ? plain_names
-                                             : l->spatial_rank == 2 ? output_padding_names
-                                                                    : all_names
+  const char *const *names = l->transposed          ? l->spatial_rank == 1   ? plain_names
+                                                      : l->spatial_rank == 2 ? output_padding_names
+                                                                             : all_names
                              : l->spatial_rank == 1 ? plain_names
                                                     : format_names;
   cbn_conv *c = &plan->conv;
@@ -315,9 +312,9 @@ static bool reject_channels(int64_t channels, const layer *l, const char *except
 }
 
 static bool check_rank(const layer *l, int32_t rank, cbn_rejection *r) {
-  return rank == l->spatial_rank + 2 || cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_VALUE_ERROR,
-                                                   "the input must have %d axes, got %d", (int)l->spatial_rank + 2,
-                                                   (int)rank);
+  return rank == l->spatial_rank + 2 ||
+         cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_VALUE_ERROR, "the input must have %d axes, got %d",
+                    (int)l->spatial_rank + 2, (int)rank);
 }
 
 /* The kernels compare types before they look at shapes; some layers need an axis, or split one, before that. */
@@ -372,13 +369,12 @@ static bool check_undilated(const cbn_conv *c, const int64_t *padded, cbn_reject
   return true;
 }
 
-/* The extents that the framework computes for the output, before it makes a tensor of them. It takes -1 and -2 for
- * marks of a shape that is not known yet: -1 fails later, with another exception, and so does -2 in three dimensions,
- * where the axes behind it are not looked at. */
+/* The extents that the framework computes for the output, before it makes a tensor of them. It takes -1, and in three
+ * dimensions -2, for the mark of a shape that is not known yet: that fails later, with another exception; behind a -2
+ * no axis is looked at. */
 static bool check_computed_extents(const int64_t *extent, int32_t spatial_rank, enum cbn_rule rule, cbn_rejection *r) {
-  const int64_t least = spatial_rank == 3 ? -2 : -1;
   for (int a = 0; a < spatial_rank && (spatial_rank < 3 || extent[a] != -2); a++)
-    if (extent[a] < least)
+    if (extent[a] < -1)
       return cbn_reject(r, rule, CBN_VALUE_ERROR, "the output's extent would be %" PRId64 " on axis %c", extent[a],
                         cbn_axis_name(spatial_rank, a));
   for (int a = 0; a < spatial_rank; a++)
@@ -412,7 +408,8 @@ static bool check_kernel_fits(const layer *l, const cbn_conv *c, cbn_rejection *
 }
 
 static bool call_forward(const layer *l, cbn_conv *c, cbn_rejection *r) {
-  if (l->spatial_rank == 3 && c->in_channels != l->in_channels) return reject_channels(c->in_channels, l, CBN_VALUE_ERROR, r);
+  if (l->spatial_rank == 3 && c->in_channels != l->in_channels)
+    return reject_channels(c->in_channels, l, CBN_VALUE_ERROR, r);
   if (c->in_channels / c->groups != l->in_channels / c->groups) /* all that the first check looks at */
     return reject_channels(c->in_channels, l, CBN_RUNTIME_ERROR, r);
   if (l->pad_mode == SAME) pad_same(c);
@@ -464,7 +461,8 @@ static void fit_transposed(const layer *l, cbn_conv *c) {
 }
 
 static bool call_transposed(const layer *l, cbn_conv *c, cbn_rejection *r) {
-  if (l->spatial_rank == 3 && c->in_channels != l->in_channels) return reject_channels(c->in_channels, l, CBN_VALUE_ERROR, r);
+  if (l->spatial_rank == 3 && c->in_channels != l->in_channels)
+    return reject_channels(c->in_channels, l, CBN_VALUE_ERROR, r);
   fit_transposed(l, c);
   int64_t extent[CBN_MAX_SPATIAL];
   for (int a = 0; a < c->spatial_rank; a++) extent[a] = transposed_extent(c, a);
@@ -473,15 +471,15 @@ static bool call_transposed(const layer *l, cbn_conv *c, cbn_rejection *r) {
   for (int a = 0; a < c->spatial_rank && l->spatial_rank == 3; a++)
     if (c->output_padding[a] >= c->stride[a])
       return cbn_reject(r, CBN_RULE_OUTPUT_PADDING_RANGE, CBN_RUNTIME_ERROR,
-                        "output_padding must be less than the stride, got %" PRId64 " on axis %c",
-                        c->output_padding[a], cbn_axis_name(3, a));
+                        "output_padding must be less than the stride, got %" PRId64 " on axis %c", c->output_padding[a],
+                        cbn_axis_name(3, a));
   if (l->pad_mode != PAD && !check_empty_axes(c, r)) return false;
   return l->spatial_rank != 2 || read_output_padding(l, c, r);
 }
 
-bool cbn_mindspore_convolution(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+bool cbn_mindspore_convolution(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                                cbn_rejection *r) {
-  layer l = {.params = request->params, .spatial_rank = operator->spatial_rank, .transposed = operator->transposed};
+  layer l = {.params = request->params, .spatial_rank = operator->spatial_rank, .transposed = operator->transposed };
   *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV, .conv = cbn_conv_make(operator->spatial_rank)};
   cbn_conv *c = &plan->conv;
   if (!construct(&l, plan, r) || !check_input(&l, request, c->groups, r)) return false;

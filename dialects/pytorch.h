@@ -16,11 +16,11 @@
 bool cbn_pytorch_number(const cbn_value *params, const char *name, double fallback, double *result);
 
 /* nn.Conv1d, 2d, 3d and nn.ConvTranspose1d, 2d, 3d. */
-bool cbn_pytorch_convolution(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
+bool cbn_pytorch_convolution(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                              cbn_rejection *rejection);
 
 /* nn.BatchNorm1d, 2d, 3d. */
-bool cbn_pytorch_batchnorm(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
+bool cbn_pytorch_batchnorm(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                            cbn_rejection *rejection);
 
 #endif

@@ -81,7 +81,7 @@ static bool check_rank(const cbn_dialect_operator *operator, const cbn_shape * i
                     (int)input->rank);
 }
 
-bool cbn_pytorch_batchnorm(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
+bool cbn_pytorch_batchnorm(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                            cbn_rejection *r) {
   const cbn_value *params = request->params;
   const cbn_shape *input = &request->input;

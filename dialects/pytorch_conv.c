@@ -435,9 +435,9 @@ static bool call(const layer *l, const cbn_request *request, cbn_plan *plan, cbn
   return cbn_forward_violation(plan, CBN_RUNTIME_ERROR, r);
 }
 
-bool cbn_pytorch_convolution(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
+bool cbn_pytorch_convolution(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                              cbn_rejection *rejection) {
-  layer l = {.params = request->params, .axes = operator->spatial_rank, .transposed = operator->transposed };
+  layer l = {.params = request->params, .axes = operator->spatial_rank, .transposed = operator->transposed};
   *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV, .conv = cbn_conv_make(operator->spatial_rank)};
   return construct(&l, rejection) && call(&l, request, plan, rejection);
 }

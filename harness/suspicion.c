@@ -37,8 +37,8 @@
  * stand when everything that could be one draw counts as one: elements are put together in several ways (see `ways`), S
  * is the sum over such a cluster, and |sum S| must reach sqrt(2 ln(6/a)) sqrt(sum S^2), which for draws with symmetric
  * distributions has probability below a/3 by itself, and which takes at least 2 ln(6/a) > 45 clusters (Cauchy and
- * Schwarz). And no test is made on data of few distinct values, on results that lie on straight lines, and on sums of
- * which an addend is commonly lost whole (n u > 1/32): there roundings repeat within an element, or go the same way. */
+ * Schwarz). And no test is made on data that are smooth or have few distinct values, and on sums of which an addend is
+ * commonly lost whole (n u > 1/32): there roundings repeat within an element, or go the same way. */
 #include "harness/suspicion.h"
 
 #include <math.h>
@@ -328,6 +328,28 @@ static bool few_values(const cbn_tensor *tensor, bool zeros_count) {
   return 2 * distinct < count;
 }
 
+/* Is an element the middle of its neighbours, compared with their distance, or to some units in the last place? So of more
+ * than half of up to 1024, spread over the tensor: neighbouring elements, rows and channels of ramps, slow waves and
+ * nearly constant data are summed with the same roundings. */
+static bool smooth(const cbn_tensor *tensor) {
+  enum { SAMPLE = 1024 };
+  const int64_t triples = cbn_tensor_count(tensor) - 2;
+  const int64_t count = triples < SAMPLE ? triples : SAMPLE;
+  int64_t between = 0;
+  for (int64_t k = 0; k < count; k++) {
+    const int64_t i = triples <= SAMPLE ? k : (int64_t)(mixed((uint64_t)k) % (uint64_t)triples);
+    const double a = cbn_tensor_get(tensor, i), b = cbn_tensor_get(tensor, i + 1), c = cbn_tensor_get(tensor, i + 2);
+    between += fabs(a - 2 * b + c) <= fmax(fabs(c - a) / 8, 8 * types[tensor->type].unit * fabs(b));
+  }
+  return count > 8 && 2 * between > count;
+}
+
+/* Why a sum over that tensor's elements is no case for a test, NULL if it is one. */
+static const char *unfit(const cbn_tensor *tensor, bool zeros_count) {
+  if (few_values(tensor, zeros_count)) return "the data have few distinct values";
+  return smooth(tensor) ? "the data are smooth" : NULL;
+}
+
 static bool has_subnormal(const cbn_tensor *tensor) {
   const int64_t elements = cbn_tensor_count(tensor);
   for (int64_t i = 0; i < elements; i++) {
@@ -335,20 +357,6 @@ static bool has_subnormal(const cbn_tensor *tensor) {
     if (x > 0 && x < types[tensor->type].normal) return true;
   }
   return false;
-}
-
-/* Are most results the middle of their neighbours along the last axis, to an eighth of a rounding? Fractions of equally
- * spaced numbers are no independent draws. */
-static bool on_lines(const errors *e) {
-  const int64_t width = e->expected->rank > 2 ? e->expected->extent[e->expected->rank - 1] : 1;
-  const double *y = e->expected->value;
-  int64_t triples = 0, straight = 0;
-  for (int64_t i = 0; i + 2 < e->expected->count && width > 2; i++) {
-    if (i % width > width - 3 || e->single[i] == 0) continue;
-    triples++;
-    straight += fabs(y[i] - 2 * y[i + 1] + y[i + 2]) <= fmax(e->unit, e->work_unit) / 8 * fabs(y[i + 1]);
-  }
-  return triples > 0 && 2 * straight > triples;
 }
 
 /* Is there a reason, in the data or in what the engine declares, to make no test? */
@@ -368,7 +376,6 @@ static bool no_test(const cbn_tensor *const tensor[CBN_ROLE_COUNT], uint32_t ari
 
 /* What is common to both operators once deviations are known. */
 static bool conclude(const errors *e, clusters *c, totals *t, cbn_suspicion *result) {
-  if (on_lines(e)) return silent(result, "the results lie on straight lines");
   if (!sum_leans(e, c, t)) return false;
   if ((double)t->elements < deviations() * deviations()) {
     result->elements = t->elements;
@@ -475,9 +482,10 @@ bool cbn_suspect_conv(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_R
                                    [CBN_GRAD_WEIGHT] = {CBN_ROLE_INPUT, CBN_ROLE_GRAD_OUTPUT},
                                    [CBN_GRAD_BIAS] = {CBN_ROLE_GRAD_OUTPUT, CBN_ROLE_GRAD_OUTPUT}};
   if (no_test(tensor, arithmetic, result)) return true;
-  for (int k = 0; k < 2; k++)
-    if (few_values(tensor[factors[conv->direction][k]], false))
-      return silent(result, "the data have few distinct values");
+  for (int k = 0; k < 2; k++) {
+    const char *why = unfit(tensor[factors[conv->direction][k]], false);
+    if (why != NULL) return silent(result, why);
+  }
   const int32_t work = working_type(expected->type, arithmetic);
   const double lost = arithmetic & CBN_FLUSHES_SUBNORMALS ? types[work].normal : types[work].subnormal;
   int64_t *count[CBN_MAX_SPATIAL] = {NULL};
@@ -658,8 +666,9 @@ bool cbn_suspect_batchnorm(const cbn_batchnorm *batchnorm, const cbn_tensor *con
                            .values = cbn_tensor_count(x) / (batchnorm->channels > 0 ? batchnorm->channels : 1),
                            .batch_statistics = batchnorm->statistics == CBN_STATISTICS_BATCH};
   if (no_test(tensor, arithmetic, result)) return true;
-  if (few_values(x, true) || (backward && few_values(p.g, true)))
-    return silent(result, "the data have few distinct values");
+  const char *why = unfit(x, true);
+  if (why == NULL && backward) why = unfit(p.g, true);
+  if (why != NULL) return silent(result, why);
   const int32_t work = working_type(x->type, arithmetic);
   if ((double)p.values * types[work].unit > 0x1p-5) return silent(result, "sums of so many values lose addends whole");
   clusters *c = calloc(1, sizeof *c);

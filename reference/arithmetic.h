@@ -80,6 +80,7 @@ static inline cbn_interval stored(const arithmetic *engine, int32_t type, wide v
   r.own = rounded_up(own);
   r.bound = rounded_up(bound);
   if (fabsl(value) + bound >= storage->overflow) r.flags = CBN_OR_INFINITY;
+  if (bound - fabsl(value) >= storage->overflow) r.flags = CBN_INCONCLUSIVE; /* both infinities are */
   return r;
 }
 

@@ -107,6 +107,7 @@ static cbn_interval not_finite(bool not_a_number) {
 
 static cbn_interval bias_gradient(const backward *b, int32_t type) {
   const sums *s = &b->sums;
+  if (s->L * b->engine.a->u >= 0.5L) return (cbn_interval){.value = (double)s->S1, .flags = CBN_INCONCLUSIVE};
   if (!isfinite(s->A1)) return (cbn_interval){.value = (double)s->S1, .flags = isnan(s->S1) ? 0 : CBN_OR_NAN};
   cbn_interval r = stored(b->engine.a, type, s->S1, bias_error(&b->engine, s), bias_error(&b->own, &b->own_sums));
   if (reaches_overflow(b->engine.a, s->A1)) r.flags = CBN_INCONCLUSIVE;

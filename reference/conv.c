@@ -455,7 +455,7 @@ static cbn_interval element(const problem *p, int64_t first, int64_t second) {
     r = finite_interval(p, &s);
   } else {
     /* An infinity or NaN entered; finite terms that overflow on their own could still turn an infinity into NaN. */
-    const bool overflows = isinf(s.y) && s.B_finite >= p->engine.overflow / 2;
+    const bool overflows = isinf(s.y) && (s.B_finite >= p->engine.overflow / 2 || p->factors_overflow);
     r = (cbn_interval){.value = (double)s.y, .flags = overflows ? CBN_INCONCLUSIVE : 0};
   }
   if (s.or_nan) r.flags |= CBN_OR_NAN;

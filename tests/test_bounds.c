@@ -718,9 +718,9 @@ static const char *manner_name(const manner *a) {
   return names[a->method][a->normalise];
 }
 
-/* A per-channel parameter as the engine holds it. */
+/* A per-channel parameter as the engine holds it: in its own type, sums in a narrow one notwithstanding. */
 static double held(const manner *a, const batchnorm_problem *p, int role, int64_t channel, double otherwise) {
-  return read_element(&a->m, channel_value(p, role, channel, otherwise));
+  return keep(&a->m, channel_value(p, role, channel, otherwise));
 }
 
 /* One channel through all steps in one manner. */
@@ -737,7 +737,7 @@ static bool attack_channel(const batchnorm_problem *p, const history *h, int64_t
     const moments of_batch = statistics_by(a, p->values, l);
     const double biased = divided(a, of_batch.squares, p->values);
     const bool batch = h->statistics[s] == CBN_STATISTICS_BATCH;
-    const double m = batch ? of_batch.mean : fit(&a->m, mean), v = batch ? biased : fit(&a->m, variance);
+    const double m = batch ? of_batch.mean : keep(&a->m, mean), v = batch ? biased : keep(&a->m, variance);
     for (int64_t i = 0; i < p->values && good; i += p->values / 50 + 1) {
       const int64_t at = channel_position(p, channel, i);
       const cbn_interval interval = cbn_expected_at(&h->output[s], at);
@@ -926,8 +926,8 @@ static bool attack_gradients_of_channel(const batchnorm_problem *p, const gradie
     mean = of_batch.mean;
     variance = divided(a, of_batch.squares, p->values);
   } else {
-    mean = fit(&a->m, statistic_within(r, &e->mean, channel));
-    variance = fit(&a->m, statistic_within(r, &e->variance, channel));
+    mean = keep(&a->m, statistic_within(r, &e->mean, channel));
+    variance = keep(&a->m, statistic_within(r, &e->variance, channel));
   }
   const channel_sums s = sums_of_channel(a, l, p->values, mean, variance, parameter(a, b->epsilon),
                                          held(a, p, CBN_ROLE_WEIGHT, channel, 1), batch);

@@ -7,134 +7,17 @@
 
 #include <cmocka.h>
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dialects/dialect.h"
-#include "harness/yaml.h"
+#include "tests/dialect_rows.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-enum { TEXT = 1024 };
-
-/* One call: the parameters, the input's shape and, where they are not f32, its type and the layer's ("f16:f32"), a 't' where
- * the layer trains; words that must stand in the answer's text. */
-typedef struct row {
-  const char *params, *input, *expected, *types;
-  char mode;
-} row;
-
-typedef struct text {
-  size_t length;
-  char at[TEXT];
-} text;
-
-static void put(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(text *t, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  const int written = vsnprintf(t->at + t->length, TEXT - t->length, format, arguments);
-  va_end(arguments);
-  assert_true(written >= 0 && t->length + (size_t)written < TEXT);
-  t->length += (size_t)written;
-}
-
-static void put_list(text *t, const char *name, int count, const int64_t *values, char separator) {
-  put(t, "%s", name);
-  for (int i = 0; i < count; i++) {
-    if (i > 0) put(t, "%c", separator);
-    put(t, "%" PRId64, values[i]);
-  }
-  put(t, " ");
-}
-
-/* ` out2x3x5 k3 s1 d1 p0 q0 o0 g1 bias `: p and q are padding before and behind, o output padding. */
-static void put_convolution(text *t, const cbn_plan *plan) {
-  static const char *const modes[] = {"zeros", "reflect", "replicate", "circular"};
-  const cbn_conv *c = &plan->conv;
-  const struct {
-    const char *name;
-    const int64_t *values;
-  } lists[] = {{"k", c->kernel},    {"s", c->stride},  {"d", c->dilation},
-               {"p", c->pad_begin}, {"q", c->pad_end}, {"o", c->output_padding}};
-  int64_t extent[CBN_MAX_RANK];
-  put_list(t, "out", cbn_conv_extents(c, CBN_ROLE_OUTPUT, extent), extent, 'x');
-  put_list(t, "weight", cbn_conv_extents(c, CBN_ROLE_WEIGHT, extent), extent, 'x');
-  for (size_t i = 0; i < COUNT(lists); i++) put_list(t, lists[i].name, c->spatial_rank, lists[i].values, ',');
-  put(t, "g%" PRId64 " %s %s %s%s", c->groups, modes[c->padding_mode], c->has_bias ? "bias" : "plain",
-      c->transposed ? "transposed " : "", plan->unbatched ? "unbatched " : "");
-}
-
-static void put_batchnorm(text *t, const cbn_plan *plan) {
-  const cbn_batchnorm *b = &plan->batchnorm;
-  int64_t extent[CBN_MAX_RANK];
-  put_list(t, "out", cbn_batchnorm_extents(b, CBN_ROLE_OUTPUT, extent), extent, 'x');
-  put(t, "%s %s %s %s ", b->statistics == CBN_STATISTICS_BATCH ? "batch" : "running",
-      b->update_running ? "update" : "keep", b->has_weight ? "gamma" : "no-gamma", b->has_bias ? "beta" : "no-beta");
-}
-
-static void read_shape(const char *shape, cbn_shape *result) {
-  for (char *end; *shape != '\0'; shape = end + (*end == 'x')) result->extent[result->rank++] = strtoll(shape, &end, 10);
-}
-
-static void read_types(const char *types, cbn_request *request) {
-  const char *colon = types == NULL ? NULL : strchr(types, ':');
-  char input[8] = "f32";
-  if (colon != NULL) snprintf(input, sizeof input, "%.*s", (int)(colon - types), types);
-  request->input_type = cbn_type_by_name(input);
-  request->layer_type = cbn_type_by_name(colon == NULL ? "f32" : colon + 1);
-  assert_true(request->input_type >= 0 && request->layer_type >= 0);
-}
-
-static void plan_as_text(const cbn_dialect_operator *operator, const row *r, text *t) {
-  cbn_arena *arena = cbn_arena_create(1 << 20);
-  cbn_error error;
-  cbn_request request = {.training = r->mode == 't'};
-  cbn_plan plan;
-  cbn_rejection rejection = {.rule = CBN_RULE_COUNT};
-  assert_non_null(arena);
-  if (!cbn_yaml_parse("params", r->params, strlen(r->params), &cbn_yaml_default_limits, arena, &request.params, &error))
-    fail_msg("%s: %s", r->params, error.text);
-  read_shape(r->input, &request.input);
-  read_types(r->types, &request);
-  put(t, " ");
-  if (!operator->plan(operator, &request, &plan, &rejection)) {
-    put(t, "!%s %s ", cbn_rule_name((int)rejection.rule), rejection.exception);
-    assert_true(strlen(rejection.message) > 5);
-  } else if (plan.kind == CBN_OPERATOR_CONV) {
-    put_convolution(t, &plan);
-  } else {
-    put_batchnorm(t, &plan);
-  }
-  cbn_arena_destroy(arena);
-}
-
-static bool has_words(const char *t, const char *words) {
-  while (*words != '\0') {
-    char padded[64];
-    const size_t length = strcspn(words, " ");
-    snprintf(padded, sizeof padded, " %.*s ", (int)length, words);
-    if (strstr(t, padded) == NULL) return false;
-    words += length + (words[length] == ' ');
-  }
-  return true;
-}
+typedef cbn_dialect_row row;
 
 static void check_rows(const char *operator_name, const row *rows, size_t count) {
-  const cbn_dialect_operator *operator = cbn_dialect_find(cbn_dialect_by_name("pytorch"), operator_name);
-  size_t wrong = 0;
-  assert_non_null(operator);
-  for (size_t i = 0; i < count; i++) {
-    text t = {0};
-    plan_as_text(operator, &rows[i], &t);
-    if (has_words(t.at, rows[i].expected)) continue;
-    print_error("%s %s of %s: expected '%s', got '%s'\n", operator_name, rows[i].params, rows[i].input,
-                rows[i].expected, t.at);
-    wrong++;
-  }
-  assert_int_equal(wrong, 0);
+  cbn_check_dialect_rows("pytorch", operator_name, rows, count);
 }
 
 /* in_channels 4, out_channels 6 and the rest. */

@@ -129,10 +129,11 @@ static bool check_number(const char *what, int64_t at, const cbn_interval *i, co
 typedef struct conv_context {
   number_types types;
   uint32_t arithmetic;
-  int grid;        /* every product and the bias is a multiple of 2^grid */
-  bool subnormal;  /* some element is */
-  bool finite;     /* all elements are */
-  mpfr_t overflow; /* of the working type */
+  int grid;                   /* every product and the bias is a multiple of 2^grid */
+  bool subnormal;             /* some element is */
+  bool finite;                /* all elements are */
+  bool may_round_to_infinity; /* some element, where factors are rounded to fewer bits */
+  mpfr_t overflow;            /* of the working type */
 } conv_context;
 
 static bool all_finite(const cbn_tensor *t) {
@@ -140,6 +141,16 @@ static bool all_finite(const cbn_tensor *t) {
   for (int64_t i = 0; i < count; i++)
     if (!isfinite(cbn_tensor_get(t, i))) return false;
   return true;
+}
+
+/* Is some finite element so large that rounding it to the bits that `cut` leaves makes it infinite? */
+static bool rounds_to_infinity(const cbn_tensor *t, double cut) {
+  const int64_t count = cbn_tensor_count(t);
+  for (int64_t i = 0; i < count && cut > 0; i++) {
+    const double a = fabs(cbn_tensor_get(t, i));
+    if (isfinite(a) && a >= (2 - cut / 2) * 0x1p127) return true;
+  }
+  return false;
 }
 
 static void context_init(conv_context *k, const conv_problem *p, uint32_t arithmetic) {
@@ -154,6 +165,7 @@ static void context_init(conv_context *k, const conv_problem *p, uint32_t arithm
     else products = grid == SECOND_NO_GRID || products == SECOND_NO_GRID ? SECOND_NO_GRID : products + grid;
     k->subnormal |= second_tensor_has_subnormal(p->tensor[role], k->types.working);
     k->finite &= all_finite(p->tensor[role]);
+    k->may_round_to_infinity |= rounds_to_infinity(p->tensor[role], second_factor_cut(p->type, arithmetic));
   }
   k->grid = products < bias ? products : bias;
   mpfr_init2(k->overflow, SECOND_EXACT_BITS);
@@ -226,7 +238,7 @@ static bool check_special(int64_t at, const second_sum *s, const mpfr_t e, const
   if (i->flags & CBN_INCONCLUSIVE) {
     /* only the finite terms of the other sign can clash; deciding on any term within a factor of two is allowed */
     const bool overflow = reaches(s->negative, s->positive, k->overflow, 0.499999);
-    return overflow || (flushes && s->flush_makes_nan) ||
+    return overflow || k->may_round_to_infinity || (flushes && s->flush_makes_nan) ||
            report("inconclusive without a reason", at, i,
                   nan       ? NAN
                   : s->plus ? INFINITY
@@ -256,7 +268,8 @@ static bool check_overflow(int64_t at, const second_sum *s, const mpfr_t e, cons
   const bool of_value = reaches(v, e, stored, 1), near_value = reaches(v, e, stored, 1 - SLACK - 2 * u);
   mpfr_clears(b, v, stored, (mpfr_ptr)0);
   *done = true;
-  if (i->flags & CBN_INCONCLUSIVE) return possible || report("inconclusive without overflow", at, i, 0);
+  if (i->flags & CBN_INCONCLUSIVE)
+    return possible || k->may_round_to_infinity || report("inconclusive without overflow", at, i, 0);
   const double infinity = mpfr_sgn(s->value) > 0 ? INFINITY : -INFINITY;
   if ((up || down) && !(same_sign_value && cbn_interval_admits(i, infinity)))
     return report("a partial sum may overflow: not inconclusive", at, i, INFINITY);

@@ -52,6 +52,7 @@ static bool chance(source *s, int64_t one_in) { return between(s, 1, one_in) == 
 /* ------------------------------------------------------------------------------------------------------------ data */
 
 #define DATA(X)                                                                                                        \
+  X(STANDARD)                                                                                                          \
   X(NORMAL)                                                                                                            \
   X(POSITIVE)                                                                                                          \
   X(UNIFORM)                                                                                                           \
@@ -1149,7 +1150,9 @@ static void it_says_why_it_is_silent(void **state) {
       {INTEGERS, NORMAL, CBN_F32, 0, 16, 8, "the data have few distinct values"},
       {NORMAL, CONSTANT, CBN_F32, 0, 16, 8, "the data have few distinct values"},
       {CONSTANT_CHANNELS, NORMAL, CBN_F32, 0, 16, 8, "the data have few distinct values"},
-      {RAMP, NORMAL, CBN_F32, 0, 16, 8, "the results lie on straight lines"},
+      {RAMP, NORMAL, CBN_F32, 0, 16, 8, "the data are smooth"},
+      {WAVE, NORMAL, CBN_F32, 0, 16, 8, "the data are smooth"},
+      {SLOPE, NORMAL, CBN_F32, 0, 16, 8, "the data are smooth"},
       {NORMAL, NORMAL, CBN_F32, CBN_TF32_PRODUCTS, 16, 8, "the engine declares that it cuts factors, which may lean"},
       {NORMAL, NORMAL, CBN_F32, 0, 16, 1, "fewer than 46 elements round"},
       {NORMAL, NORMAL, CBN_BF16, CBN_NARROW_SUMS, 16, 8, "fewer than 46 elements round"},

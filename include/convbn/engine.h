@@ -180,7 +180,7 @@ enum cbn_status { CBN_OK = 0, CBN_UNSUPPORTED = 1, CBN_REJECTED = 2, CBN_ERROR =
   X(FLUSHES_SUBNORMALS, 0, "flushes-subnormals")                                                                       \
   /* narrower: batch statistics are sums divided by L, not Welford's updates */                                        \
   X(TWO_PASS_STATISTICS, 1, "two-pass-statistics")                                                                     \
-  /* wider: f16 and bf16 are accumulated in their own type, not in f32 */                                              \
+  /* wider: f16 and bf16 are accumulated in their own type, not in f32; parameters in f32 stay in f32 */                \
   X(NARROW_SUMS, 2, "narrow-sums")                                                                                     \
   /* wider: a convolution's f32 factors are rounded or cut to 11 significant bits before they are multiplied */        \
   X(TF32_PRODUCTS, 3, "tf32-products")                                                                                 \

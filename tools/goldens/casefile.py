@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from .fills import fill
-from .numbers import TYPES, Tensor, flatten, round_to, to_text
+from .numbers import TYPES, Tensor, flatten, round_to, to_float, to_text
 
+FLOAT = "tag:yaml.org,2002:float"
 LAYER_TENSORS = ("weight", "bias", "running_mean", "running_var")
 LAYOUTS = {"channels_last": "channels_last", "NHWC": "channels_last", "strided": "strided"}
 
@@ -30,17 +32,32 @@ def represent_number(representer, number):
     return representer.represent_scalar("tag:yaml.org,2002:int" if integral else "tag:yaml.org,2002:float", str(number))
 
 
+class Real(float):
+    """A float of a file that is written again as it stood there: ruamel.yaml writes the last digit of some anew, and wrong."""
+
+    def __new__(cls, text):
+        result = super().__new__(cls, to_float(text))
+        result.text = text
+        return result
+
+
 class Representer(RoundTripRepresenter):
-    """Round-trip, with Numbers."""
+    """Round-trip, with Numbers and Reals."""
+
+
+class Constructor(RoundTripConstructor):
+    """Round-trip, with Reals."""
 
 
 Representer.add_representer(Number, represent_number)
+Representer.add_representer(Real, lambda representer, real: representer.represent_scalar(FLOAT, real.text))
+Constructor.add_constructor(FLOAT, lambda constructor, node: Real(node.value))
 
 
 def yaml():
     """The reader and writer of case files."""
     result = YAML()
-    result.Representer = Representer
+    result.Representer, result.Constructor = Representer, Constructor
     result.width = 118
     result.indent(mapping=2, sequence=4, offset=2)
     result.preserve_quotes = True

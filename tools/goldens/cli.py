@@ -74,11 +74,16 @@ def select(what):
     return selected
 
 
+# To glibc: memory that malloc gives out is zero, so that a layer that leaves part of its result unwritten answers the
+# same each time.
+ZEROED_MEMORY = {"MALLOC_PERTURB_": "255", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+
+
 def run_module(python, module, arguments):
     """Runs a module of this package in the environment. The hash order is fixed, for messages that print sets;
     what the frameworks say on standard error is shown only where the run breaks off."""
-    variables = {**os.environ, "PYTHONPATH": str(ROOT / "tools"), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1",
-                 "PYTHONWARNINGS": "ignore"}
+    variables = {**os.environ, **ZEROED_MEMORY, "PYTHONPATH": str(ROOT / "tools"), "PYTHONHASHSEED": "0",
+                 "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     with tempfile.TemporaryFile("w+") as noise:
         status = subprocess.run([str(python), "-m", f"goldens.{module}", *arguments], env=variables,
                                 stderr=noise).returncode
@@ -110,9 +115,8 @@ def main(arguments=None):
         print("record-goldens: no case file of these dialects is there", file=sys.stderr)
         return 2
     try:
-        pythons = {dialect: interpreter(options, dialect) for dialect in selected}
-        if options.fill_vectors:
-            pythons["pytorch"] = interpreter(options, "pytorch")
+        pythons = {dialect: interpreter(options, dialect)
+                   for dialect in (["pytorch"] if options.fill_vectors else selected)}
     except environment.EnvironmentFailure as error:
         print(f"record-goldens: {error}", file=sys.stderr)
         return 3

@@ -2,7 +2,8 @@
 
 No value is rounded before the last step, and then once, to nearest, ties to even. A convolution is one list of
 products input * weight -> output, each added up where it belongs; a root is enclosed by integer square roots ever more
-closely until both ends round to the same value. NumPy holds the arrays, it computes nothing. What a module like this
+closely until both ends round to the same value. Running statistics go exact from call to call, and are rounded where
+they are shown: what a program of calls must come to does not depend on where an engine rounds. NumPy holds the arrays, it computes nothing. What a module like this
 offers to recorder.py is in engine_pytorch.py; besides, EXACT says that no tolerance is wanted.
 """
 
@@ -21,7 +22,6 @@ OVERFLOW = {"f64": 1024, "f32": 128, "f16": 16, "bf16": 128}  # 2 to that is the
 MAX_BYTES = 2**63 - 1
 MAX_SPATIAL = 3
 ROOT_BITS = 256
-OWN_TENSORS = ("weight", "bias", "running_mean", "running_var")
 STATISTICS = ("running_mean", "running_var")
 CONV = {"out_channels": None, "kernel": None, "groups": 1, "stride": 1, "dilation": 1, "pad_begin": 0, "pad_end": 0,
         "input_dilation": 1, "transposed": False, "output_padding": 0, "padding_mode": "zeros", "bias": False}
@@ -50,7 +50,7 @@ def nearest(kind, exact):
     quantum = max(exponent - TYPES[kind].precision + 1, TYPES[kind].smallest)
     steps = round(magnitude / Fraction(2) ** quantum)  # of a Fraction: half to even
     rounded = math.inf if steps * Fraction(2) ** quantum >= 2 ** OVERFLOW[kind] else math.ldexp(steps, quantum)
-    return math.copysign(rounded, exact.numerator)
+    return -rounded if exact < 0 else rounded
 
 
 def inverse_root(square, bits):
@@ -110,8 +110,6 @@ def printed(value):
     """A parameter's value in a message."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str):
-        return f"'{value}'"
     return f"[{', '.join(map(printed, value))}]" if isinstance(value, tuple) else str(value)
 
 
@@ -340,11 +338,14 @@ def check_batchnorm(params):
 
 def fill_in(layer, channels):
     """Initial values of the layer's tensors that nobody gave."""
-    for name in OWN_TENSORS:
-        if layer.params.get(name, True) and name not in layer.own:
-            initial = 1.0 if name in ("weight", "running_var") else 0.0
-            layer.own[name] = tensor_of(layer.kind, (channels,), [initial] * channels)
+    for name in ("weight", "bias"):
+        if layer.params[name] and name not in layer.own:
+            layer.own[name] = tensor_of(layer.kind, (channels,), [float(name == "weight")] * channels)
         if name in layer.own and layer.own[name].values.shape != (channels,):
+            raise CaseError(f"{name} must have the shape {[channels]}")
+    for name in STATISTICS:
+        held = layer.statistics.setdefault(name, [Fraction(name == "running_var")] * channels)
+        if len(held) != channels:
             raise CaseError(f"{name} must have the shape {[channels]}")
 
 
@@ -360,7 +361,9 @@ class Channel:
             self.variance = sum((value - self.mean) ** 2 for value in self.x.values()) / self.count
         mean, variance = (self.mean, self.variance) if batch and self.count else (0, 1)
         if not batch:
-            mean, variance = (Fraction(held[name].values.tolist()[c]) for name in STATISTICS)
+            mean, variance = (held[name][c] for name in STATISTICS)
+            if None in (mean, variance):
+                raise CaseError(f"the statistics of channel {c} are NaN: no exact result")
         self.middle, self.square = mean, variance + Fraction(params["epsilon"])
         if self.count and self.square <= 0:
             raise CaseError(f"variance + epsilon is {float(self.square)} in channel {c}: no exact result")
@@ -379,7 +382,7 @@ def normalise(layer, mode, given, grad_output):
     x = exact_values(given, "the input")
     w = exact_values(layer.own["weight"], "the weight") if params["weight"] else {(c,): 1 for c in range(shape[1])}
     b = exact_values(layer.own["bias"], "the bias") if params["bias"] else {(c,): 0 for c in range(shape[1])}
-    channels = [Channel(c, x, layer.own, params, batch) for c in range(shape[1])]
+    channels = [Channel(c, x, layer.statistics, params, batch) for c in range(shape[1])]
     values = {index: nearest_with_root(given.type, w[index[1:2]] * (x[index] - channels[index[1]].middle),
                                        channels[index[1]].square, b[index[1:2]]) for index in indices(shape)}
     results = {"output": tensor_of(given.type, shape, values.values())}
@@ -413,33 +416,32 @@ def gradients(layer, shape, channels, batch, w, g, kind):
 
 
 def update(layer, channels):
-    """(1 - new_weight) * running + new_weight * batch, stored in the layer's type."""
+    """(1 - new_weight) * running + new_weight * batch; None where one value has no unbiased variance."""
     share, unbiased = Fraction(layer.params["new_weight"]), layer.params["running_variance"] == "unbiased"
     if channels and channels[0].count == 0:
         raise CaseError("an empty batch has no statistics: what the running ones become is not defined")
-    for name in STATISTICS:
-        new = []
-        for channel, old in zip(channels, layer.own[name].values.tolist()):
-            spread = name == "running_var"
-            if not math.isfinite(old) or (spread and unbiased and channel.count == 1):
-                new.append(math.nan)
-                continue
-            batch = channel.variance if spread else channel.mean
-            if spread and unbiased:
-                batch = batch * channel.count / (channel.count - 1)
-            new.append(nearest(layer.kind, (1 - share) * Fraction(old) + share * batch))
-        layer.own[name] = tensor_of(layer.kind, (len(channels),), new)
+
+    def moved(old, batch):
+        return None if None in (old, batch) else (1 - share) * old + share * batch
+
+    for channel in channels:
+        c, spread = channel.c, channel.variance
+        if unbiased:
+            spread = spread * channel.count / (channel.count - 1) if channel.count > 1 else None
+        for name, batch in zip(STATISTICS, (channel.mean, spread)):
+            layer.statistics[name][c] = moved(layer.statistics[name][c], batch)
 
 
 # ------------------------------------------------------------------------------------------- what recorder.py calls
 
 
 class Layer:
-    """An object with parameters, and the tensors that it was given or made."""
+    """An object with parameters, the tensors that it was given or made, and its running statistics: lists of Fractions,
+    None for NaN."""
 
     def __init__(self, operator, params, kind):
         self.operator, self.params, self.kind = operator, params, kind
-        self.own, self.updates = {}, False
+        self.own, self.statistics, self.updates = {}, {}, False
 
 
 def make(operator, params, kind):
@@ -449,8 +451,10 @@ def make(operator, params, kind):
 
 
 def tensors(layer):
-    """What the layer holds."""
-    return dict(layer.own)
+    """What the layer holds; statistics rounded to its type."""
+    held = {name: [math.nan if value is None else nearest(layer.kind, value) for value in values]
+            for name, values in layer.statistics.items()}
+    return {**layer.own, **{name: tensor_of(layer.kind, (len(values),), values) for name, values in held.items()}}
 
 
 def load(layer, name, tensor):
@@ -459,7 +463,10 @@ def load(layer, name, tensor):
         raise ValueError(f"a convolution has no {name}")
     if layer.params.get(name, True) is False:
         raise ValueError(f"this layer has no {name}")
-    layer.own[name] = tensor
+    if name in STATISTICS:
+        layer.statistics[name] = list(exact_values(tensor, name).values())
+    else:
+        layer.own[name] = tensor
 
 
 def assign(layer, name, value):
@@ -474,8 +481,7 @@ def reset(layer):
     """Statistics as in a new layer: fill_in makes them anew."""
     if layer.operator == "conv":
         raise ValueError("reset: this layer has no running statistics")
-    for name in STATISTICS:
-        layer.own.pop(name, None)
+    layer.statistics.clear()
 
 
 def call(layer, mode, given, grad_output, layout):
