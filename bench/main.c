@@ -22,9 +22,8 @@ static const char usage[] =
     "Measures the fast engine and, where the build has it, oneDNN (AVX2, plain NCHW, primitive created beforehand).\n"
     "\n"
     "  --shape TEXT     only shapes whose name contains TEXT\n"
-    "  --pass TEXT      only passes whose name contains TEXT: forward, grad_input, grad_weight, grad_bias; train, "
-    "eval;\n"
-    "                   without it, shapes that take seconds are measured forward only\n"
+    "  --pass TEXT      only passes whose name contains TEXT: forward, grad_input, grad_weight, grad_bias, train,\n"
+    "                   eval; without it, shapes that take seconds are measured forward only\n"
     "  --engine OPTIONS options of the fast engine (isa=avx2, isa=portable)\n"
     "  --threads N      threads of either (1)\n"
     "  --seconds S      time for each line (1)\n"
@@ -33,16 +32,13 @@ static const char usage[] =
     "  --list           the shapes' names\n"
     "  --help           this\n"
     "\n"
-    "Names read [batch x] channels x extents, kernel, stride, padding, dilation, output padding, filters, groups, and "
-    "T\n"
-    "for a transposed convolution.\n"
+    "Names read [batch x] channels x extents, kernel, stride, padding, dilation, output padding, filters, groups,\n"
+    "and T for a transposed convolution.\n"
     "`peak` is the share of what a loop of AVX2 FMAs on registers reached beside each sample: the median of paired\n"
-    "ratios, for N threads still a share of one core's, and of the multiply-adds that the definition has. One thread "
-    "is\n"
-    "timed by its own clock, several by that on the wall. GB/s count one read and one write of the tensor of a batch\n"
-    "normalization, one read for a gradient of the bias, whatever was really moved; `copy` is memcpy of the same "
-    "tensor\n"
-    "in the same run.\n";
+    "ratios, for N threads still a share of one core's, and of the multiply-adds that the definition has. One thread\n"
+    "is timed by its own clock, several by that on the wall. GB/s count one read and one write of the tensor of a batch\n"
+    "normalization, one read for a gradient of the bias, whatever was really moved; `copy` is memcpy of the\n"
+    "same tensor in the same run.\n";
 
 typedef struct settings {
   const char *shape, *pass, *engine;

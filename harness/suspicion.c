@@ -328,9 +328,9 @@ static bool few_values(const cbn_tensor *tensor, bool zeros_count) {
   return 2 * distinct < count;
 }
 
-/* Is an element the middle of its neighbours, compared with their distance, or to some units in the last place? So of more
- * than half of up to 1024, spread over the tensor: neighbouring elements, rows and channels of ramps, slow waves and
- * nearly constant data are summed with the same roundings. */
+/* Is an element the middle of its neighbours, compared with their distance, or to some units in the last place? True
+ * where more than half of up to 1024 are, spread over the tensor: neighbouring elements, rows and channels of ramps,
+ * slow waves and nearly constant data are summed with the same roundings. */
 static bool smooth(const cbn_tensor *tensor) {
   enum { SAMPLE = 1024 };
   const int64_t triples = cbn_tensor_count(tensor) - 2;

@@ -330,11 +330,57 @@ static void folded_convolution_agrees_at_random(void **state) {
   print_message("%" PRId64 " folded convolutions, %" PRId64 " elements\n", count, elements);
 }
 
+/* One product, behind it a batch normalization with mean 0, no shift and s = g, in f32. */
+static cbn_interval fold_one(double x, double w, float g, uint32_t arithmetic) {
+  float values[] = {(float)x, (float)w, g, 0, 1};
+  cbn_tensor t[5];
+  for (int i = 0; i < 5; i++)
+    t[i] = (cbn_tensor){
+        .type = CBN_F32, .rank = i < 2 ? 3 : 1, .extent = {1, 1, 1}, .stride = {1, 1, 1}, .data = &values[i]};
+  cbn_conv c = cbn_conv_make(1);
+  c.batch = c.in_channels = c.out_channels = c.input[0] = c.kernel[0] = 1;
+  cbn_batchnorm n = cbn_batchnorm_make(1);
+  n.batch = n.channels = n.extent[0] = 1;
+  n.epsilon = 0;
+  n.has_bias = 0;
+  const cbn_tensor *tensor[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &t[0], [CBN_ROLE_WEIGHT] = &t[1]};
+  const cbn_tensor *norm[CBN_ROLE_COUNT] = {
+      [CBN_ROLE_WEIGHT] = &t[2], [CBN_ROLE_RUNNING_MEAN] = &t[3], [CBN_ROLE_RUNNING_VAR] = &t[4]};
+  cbn_expected e;
+  assert_true(cbn_expected_allocate(&e, CBN_F32, 3, (int64_t[]){1, 1, 1}));
+  assert_true(cbn_reference_folded(&c, tensor, &n, norm, arithmetic, &e));
+  const cbn_interval i = cbn_expected_at(&e, 0);
+  cbn_expected_release(&e);
+  return i;
+}
+
+/* What happens to the folded weight before it meets an input. */
+static void the_folded_weight_may_overflow_or_vanish(void **state) {
+  (void)state;
+  cbn_interval i = fold_one(0x1p-100, 0x1p127, 4, 0);
+  assert_true(cbn_interval_admits(&i, INFINITY) && cbn_interval_admits(&i, 0x1p29));
+  i = fold_one(0, 0x1p127, 4, 0);
+  assert_true(cbn_interval_admits(&i, (double)NAN));
+  /* a product of 2^-149 and a half rounds to 0, and so does what is subnormal where it is flushed */
+  i = fold_one(0x1p100, 0x1p-149, 0.5F, 0);
+  assert_true(cbn_interval_admits(&i, 0));
+  i = fold_one(0x1p100, 0x1p-130, 2, CBN_FLUSHES_SUBNORMALS);
+  assert_true(cbn_interval_admits(&i, 0) && cbn_interval_admits(&i, 0x1p-29));
+  /* 1 + 2^-11 has 12 bits: cut to 11 or rounded to even it is 1; x = 2^-140 keeps no bit of a pattern that is cut */
+  i = fold_one(1 + 0x1p-11, 1, 1, CBN_TF32_PRODUCTS);
+  assert_true(cbn_interval_admits(&i, 1));
+  i = fold_one(1, 1 + 0x1p-8, 1, CBN_BF16_PRODUCTS);
+  assert_true(cbn_interval_admits(&i, 1));
+  i = fold_one(0x1p-140, 0x1p127, 1, CBN_TF32_PRODUCTS);
+  assert_true(cbn_interval_admits(&i, 0) && cbn_interval_admits(&i, 0x1p-13));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(folded_tensors_are_right),
       cmocka_unit_test(folding_by_hand),
       cmocka_unit_test(folded_convolution_agrees_at_random),
+      cmocka_unit_test(the_folded_weight_may_overflow_or_vanish),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

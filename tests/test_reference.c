@@ -1189,6 +1189,165 @@ static void batchnorm_overflow_on_the_way_by_hand(void **state) {
   assert_true(cbn_interval_admits(&a.output, NAN));
 }
 
+/* ----------------------------------------------------------------------- what once was wrong in the first reference */
+
+/* What is not finite in one channel says nothing of another one. */
+static void nan_stays_in_its_channel(void **state) {
+  (void)state;
+  cbn_conv c = line(2, 1);
+  c.in_channels = 2;
+  c.direction = CBN_GRAD_WEIGHT;
+  const float x[] = {1, 2, NAN, 1}, g[] = {1, 1};
+  float copies[2][4];
+  memcpy(copies[0], x, sizeof x);
+  memcpy(copies[1], g, sizeof g);
+  const cbn_tensor input = {.type = CBN_F32, .rank = 3, .extent = {1, 2, 2}, .stride = {4, 2, 1}, .data = copies[0]};
+  const cbn_tensor gradient = {.type = CBN_F32, .rank = 3, .extent = {1, 1, 2}, .stride = {2, 2, 1}, .data = copies[1]};
+  const cbn_tensor *tensor[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &input, [CBN_ROLE_GRAD_OUTPUT] = &gradient};
+  cbn_expected e;
+  assert_true(cbn_expected_allocate(&e, CBN_F32, 3, (int64_t[]){1, 2, 1}));
+  assert_true(cbn_reference_conv(&c, tensor, 0, &e));
+  const cbn_interval first = cbn_expected_at(&e, 0), second = cbn_expected_at(&e, 1);
+  assert_true(cbn_interval_admits(&first, 3) && !cbn_interval_admits(&first, (double)NAN));
+  assert_true(isnan(second.value));
+  cbn_expected_release(&e);
+}
+
+/* Rounded to 11 or 8 bits, the largest f32 is infinite. */
+static void cut_factors_may_become_infinite(void **state) {
+  (void)state;
+  const double most = 0x1.fffffep127;
+  static const uint32_t classes[] = {CBN_TF32_PRODUCTS, CBN_BF16_PRODUCTS};
+  for (int k = 0; k < 2; k++) {
+    cbn_interval i = conv_by_hand(line(1, 1), (double[]){most}, (double[]){0x1p-20}, NULL, classes[k]);
+    assert_true(cbn_interval_admits(&i, INFINITY));
+    i = conv_by_hand(line(1, 1), (double[]){most}, (double[]){0}, NULL, classes[k]);
+    assert_true(cbn_interval_admits(&i, (double)NAN));
+    i = conv_by_hand(line(2, 2), (double[]){INFINITY, -most}, (double[]){1, 0x1p-20}, NULL, classes[k]);
+    assert_true(cbn_interval_admits(&i, (double)NAN));
+    /* what is a number of so few bits stays finite */
+    i = conv_by_hand(line(1, 1), (double[]){0x1p127}, (double[]){0x1p-20}, NULL, classes[k]);
+    assert_true(!cbn_interval_admits(&i, INFINITY) && cbn_interval_admits(&i, 0x1p107));
+  }
+}
+
+/* A gradient of the bias in a type that holds so few bits that its sum says nothing. */
+static void too_many_narrow_terms_are_inconclusive(void **state) {
+  (void)state;
+  static const int32_t types[] = {CBN_F16, CBN_BF16};
+  for (int k = 0; k < 2; k++) {
+    const int64_t count = types[k] == CBN_F16 ? 4096 : 512; /* L u = 2 */
+    cbn_batchnorm b = cbn_batchnorm_make(0);
+    b.batch = count;
+    b.channels = 1;
+    b.direction = CBN_GRAD_INPUT;
+    b.statistics = CBN_STATISTICS_BATCH;
+    random_state r = {1};
+    test_tensor x;
+    const int64_t extent[] = {count, 1}, one = 1;
+    assert_true(test_tensor_make(&x, &r, types[k], 2, extent, LAYOUT_CONTIGUOUS));
+    test_tensor_fill(&x, &r, TEMPER_NORMAL);
+    float weight = 1;
+    const cbn_tensor scale = {.type = CBN_F32, .rank = 1, .extent = {1}, .stride = {1}, .data = &weight};
+    const cbn_tensor *tensor[CBN_ROLE_COUNT] = {
+        [CBN_ROLE_INPUT] = &x.tensor, [CBN_ROLE_WEIGHT] = &scale, [CBN_ROLE_GRAD_OUTPUT] = &x.tensor};
+    cbn_expected dx, dw, db;
+    assert_true(cbn_expected_allocate(&dx, types[k], 2, extent) && cbn_expected_allocate(&dw, CBN_F32, 1, &one) &&
+                cbn_expected_allocate(&db, CBN_F32, 1, &one));
+    cbn_reference_batchnorm_backward(&b, tensor, NULL, NULL, CBN_NARROW_SUMS, &dx, &dw, &db);
+    assert_true(flags_are_inconclusive(db.flags[0]) && flags_are_inconclusive(dw.flags[0]) &&
+                flags_are_inconclusive(dx.flags[0]));
+    cbn_expected_release(&dx);
+    cbn_expected_release(&dw);
+    cbn_expected_release(&db);
+    test_tensor_release(&x);
+  }
+}
+
+/* sum g (x - mu) overflows, though times r it would not. */
+static void gradients_that_overflow_on_the_way(void **state) {
+  (void)state;
+  cbn_batchnorm b = cbn_batchnorm_make(0);
+  b.batch = 2;
+  b.channels = 1;
+  b.direction = CBN_GRAD_INPUT;
+  b.has_bias = 0;
+  float x[] = {0x1p100F, -0x1p100F}, g[] = {0x1p30F, -0x1p30F}, weight = 1;
+  const cbn_tensor input = {.type = CBN_F32, .rank = 2, .extent = {2, 1}, .stride = {1, 1}, .data = x};
+  const cbn_tensor gradient = {.type = CBN_F32, .rank = 2, .extent = {2, 1}, .stride = {1, 1}, .data = g};
+  const cbn_tensor scale = {.type = CBN_F32, .rank = 1, .extent = {1}, .stride = {1}, .data = &weight};
+  const cbn_tensor *tensor[CBN_ROLE_COUNT] = {
+      [CBN_ROLE_INPUT] = &input, [CBN_ROLE_WEIGHT] = &scale, [CBN_ROLE_GRAD_OUTPUT] = &gradient};
+  const int64_t one = 1;
+  cbn_expected mean, variance, dx, dw;
+  assert_true(cbn_expected_allocate(&mean, CBN_F32, 1, &one) && cbn_expected_allocate(&variance, CBN_F32, 1, &one) &&
+              cbn_expected_allocate(&dw, CBN_F32, 1, &one) && cbn_expected_allocate(&dx, CBN_F32, 2, input.extent));
+  variance.value[0] = 0x1p60;
+  cbn_reference_batchnorm_backward(&b, tensor, &mean, &variance, 0, &dx, &dw, NULL);
+  const cbn_interval i = cbn_expected_at(&dw, 0);
+  assert_true(cbn_interval_admits(&i, INFINITY) && cbn_interval_admits(&i, 0x1p101));
+  cbn_expected_release(&mean);
+  cbn_expected_release(&variance);
+  cbn_expected_release(&dx);
+  cbn_expected_release(&dw);
+}
+
+/* A statistic that is stored as infinity, and then updated as s + m (stat - s), is NaN. */
+static void an_infinite_statistic_may_become_nan(void **state) {
+  (void)state;
+  cbn_batchnorm b = training(2);
+  b.channels = 1;
+  b.new_weight = 0.5;
+  random_state r = {1};
+  test_tensor x;
+  const int64_t one = 1;
+  assert_true(test_tensor_make(&x, &r, CBN_F16, 2, (int64_t[]){2, 1}, LAYOUT_CONTIGUOUS));
+  cbn_tensor_set(&x.tensor, 0, 1024);
+  cbn_tensor_set(&x.tensor, 1, -1024); /* the variance is 2^20, half of it too large for f16 */
+  b.has_weight = b.has_bias = 0;
+  const cbn_tensor *tensor[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &x.tensor};
+  cbn_expected y, mean, variance;
+  assert_true(cbn_expected_allocate(&y, CBN_F16, 2, (int64_t[]){2, 1}) &&
+              cbn_expected_allocate(&mean, CBN_F16, 1, &one) && cbn_expected_allocate(&variance, CBN_F16, 1, &one));
+  cbn_reference_batchnorm(&b, tensor, &mean, &variance, 0, &y);
+  cbn_interval i = cbn_expected_at(&variance, 0);
+  assert_true(cbn_interval_admits(&i, INFINITY));
+  cbn_reference_batchnorm(&b, tensor, &mean, &variance, 0, &y);
+  i = cbn_expected_at(&variance, 0);
+  assert_true(cbn_interval_admits(&i, (double)NAN) && cbn_interval_admits(&i, INFINITY));
+  cbn_expected_release(&y);
+  cbn_expected_release(&mean);
+  cbn_expected_release(&variance);
+  test_tensor_release(&x);
+}
+
+/* An error bound that reaches beyond overflow on both sides leaves both infinities. */
+static void a_wide_bound_admits_both_infinities(void **state) {
+  (void)state;
+  cbn_batchnorm b = cbn_batchnorm_make(0);
+  b.batch = b.channels = 1;
+  b.epsilon = 0;
+  b.has_weight = b.has_bias = 0;
+  random_state r = {1};
+  test_tensor x;
+  const int64_t one = 1;
+  assert_true(test_tensor_make(&x, &r, CBN_F16, 2, (int64_t[]){1, 1}, LAYOUT_CONTIGUOUS));
+  cbn_tensor_set(&x.tensor, 0, 1);
+  const cbn_tensor *tensor[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &x.tensor};
+  cbn_expected y, mean, variance;
+  assert_true(cbn_expected_allocate(&y, CBN_F16, 2, (int64_t[]){1, 1}) &&
+              cbn_expected_allocate(&mean, CBN_F32, 1, &one) && cbn_expected_allocate(&variance, CBN_F32, 1, &one));
+  mean.bound[0] = 1e6; /* the mean may be anything from -10^6 to 10^6 */
+  variance.value[0] = 1;
+  cbn_reference_batchnorm(&b, tensor, &mean, &variance, 0, &y);
+  const cbn_interval i = cbn_expected_at(&y, 0);
+  assert_true(cbn_interval_admits(&i, INFINITY) && cbn_interval_admits(&i, -INFINITY) && cbn_interval_admits(&i, 1));
+  cbn_expected_release(&y);
+  cbn_expected_release(&mean);
+  cbn_expected_release(&variance);
+  test_tensor_release(&x);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(conv_agrees_at_random),
@@ -1205,6 +1364,12 @@ int main(void) {
       cmocka_unit_test(batchnorm_underflow_by_hand),
       cmocka_unit_test(batchnorm_flushes_by_hand),
       cmocka_unit_test(batchnorm_overflow_on_the_way_by_hand),
+      cmocka_unit_test(nan_stays_in_its_channel),
+      cmocka_unit_test(cut_factors_may_become_infinite),
+      cmocka_unit_test(too_many_narrow_terms_are_inconclusive),
+      cmocka_unit_test(gradients_that_overflow_on_the_way),
+      cmocka_unit_test(an_infinite_statistic_may_become_nan),
+      cmocka_unit_test(a_wide_bound_admits_both_infinities),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
