@@ -68,6 +68,11 @@ static bool check_tensor(const cbn_call *call, int role, cbn_violation *v) {
   return true;
 }
 
+bool cbn_types_go_together(int32_t operator_kind, int32_t activations, int32_t layer) {
+  const bool halves = activations == CBN_F16 || activations == CBN_BF16;
+  return activations == layer || (operator_kind == CBN_OPERATOR_BATCHNORM && halves && layer == CBN_F32);
+}
+
 static const cbn_tensor *first_of(const cbn_call *call, const int *roles, size_t count) {
   for (size_t i = 0; i < count; i++)
     if (call->tensor[roles[i]] != NULL) return call->tensor[roles[i]];
@@ -96,9 +101,7 @@ static bool check_types(const cbn_call *call, cbn_violation *v) {
     return false;
   const cbn_tensor *x = first_of(call, activations, COUNT(activations));
   const cbn_tensor *w = first_of(call, of_layer, COUNT(of_layer));
-  if (x == NULL || w == NULL || x->type == w->type) return true;
-  const bool halves = x->type == CBN_F16 || x->type == CBN_BF16;
-  if (call->operator_kind == CBN_OPERATOR_BATCHNORM && halves && w->type == CBN_F32) return true;
+  if (x == NULL || w == NULL || cbn_types_go_together(call->operator_kind, x->type, w->type)) return true;
   return cbn_violate(v, CBN_RULE_TENSOR_TYPE, "a layer of %s does not take %s", cbn_type_name(w->type),
                      cbn_type_name(x->type));
 }

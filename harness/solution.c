@@ -368,6 +368,9 @@ static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options,
       trained += cbn_step_trains(golden, step) && solved->rejection.rule != CBN_RULE_INPUT_RANK;
       continue;
     }
+    if (!cbn_types_go_together(solved->plan.kind, solved->input_type, solved->layer_type))
+      return refuse(golden, step->input->node, error, "type", "no engine is given the types of '%s' and layer of %s",
+                    "input");
     CBN_FORWARD(count_memory(golden, solved, options, &bytes, error));
     if (options->other_variance) solved->plan.batchnorm.running_variance ^= CBN_VARIANCE_BIASED ^ CBN_VARIANCE_UNBIASED;
     trained += cbn_step_trains(golden, step);

@@ -95,7 +95,7 @@ void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left
   if (bad_cases > 0) fprintf(t->out, " %zu bad,", bad_cases);
   fprintf(t->out, " in %.1f s; engine %s %s (%s)\n", run->seconds, run->identity.name, run->identity.version,
           run->identity.description);
-  for (int bit = 0; cbn_arithmetic_name(bit) != NULL; bit++)
+  for (int bit = 0; t->verbosity != CBN_QUIET && cbn_arithmetic_name(bit) != NULL; bit++)
     if (run->identity.arithmetic >> bit & 1)
       fprintf(t->out, "judged as an engine of the arithmetic class it declares: %s\n", cbn_arithmetic_name(bit));
   const char *zeros = cbn_run_zero_padding(run);

@@ -26,7 +26,7 @@
  *
  * UNDERFLOW. In the sums each of at most three products a term loses eta/2, enlarged by |g|, R or Z at most; flushed,
  * operands and sums lose eta as well: eta (1+R) (A1 + A3 + 4 L + 4). In grad_input a lost eta is enlarged by at most
- * (1+|w|) (1+R)^2 (|g| + (T1+T2)/L + |x| + |mu| + dmu + 1), 8 times.
+ * (1+|w|) (1+R)^2 (|g| + (T1+T2)/L + |x| + |mu| + dmu + 1), 8 times, and, where w*r/L comes first, by L |g| + T1 + Z T2.
  *
  * OVERFLOW. Where one of the magnitudes above can reach overflow in the working type, nothing can be said.
  */
@@ -71,7 +71,8 @@ static wide batch_error(const normaliser *w, const sums *s, wide weight, wide x,
   const wide e1 = bias_error(w, s), e2 = weight_error(w, s), T1 = fabsl(s->S1) + e1, T2 = fabsl(s->S2) + e2;
   const wide z = (x - w->mu) * w->r, D = disturbance(w, x), Z = magnitude(w, x), k = fabsl(weight);
   const wide lost = 8 * w->a->eta * (1 + k) * (1 + w->R) * (1 + w->R) *
-                    (fabsl(g) + (T1 + T2) / s->L + fabsl(x) + fabsl(w->mu) + w->dmu + 1);
+                        (fabsl(g) + (T1 + T2) / s->L + fabsl(x) + fabsl(w->mu) + w->dmu + 1) +
+                    w->a->eta * (s->L * fabsl(g) + T1 + Z * T2);
   return k * (w->dr * fabsl(g - s->S1 / s->L - z * s->S2 / s->L) + w->R * (e1 + D * T2 + fabsl(z) * e2) / s->L) +
          gamma_of(20, w->a->u) * k * w->R * (fabsl(g) + T1 / s->L + Z * T2 / s->L) + lost;
 }

@@ -455,7 +455,7 @@ static uint32_t random_declaration(random_state *r) {
 static void convolution_stays_within_bounds(void **state) {
   (void)state;
   const uint64_t seed = test_seed(1);
-  const int64_t count = test_count(5000);
+  const int64_t count = test_count(10000);
   failures = 0;
   for (int64_t i = 0; i < count && failures < FAILURES_SHOWN; i++) {
     conv_problem p = {.seed = seed + (uint64_t)i};
@@ -796,7 +796,7 @@ static int64_t random_size(random_state *r) { return random_chance(r, 300) ? 200
 static void batchnorm_stays_within_bounds(void **state) {
   (void)state;
   const uint64_t seed = test_seed(1);
-  const int64_t count = test_count(5000);
+  const int64_t count = test_count(8000);
   failures = 0;
   for (int64_t i = 0; i < count && failures < FAILURES_SHOWN; i++) {
     batchnorm_problem p = {.seed = seed + (uint64_t)i};
@@ -965,7 +965,7 @@ static bool attack_gradients(const batchnorm_problem *p, random_state *r, uint32
 static void gradients_of_batchnorm_stay_within_bounds(void **state) {
   (void)state;
   const uint64_t seed = test_seed(1);
-  const int64_t count = test_count(6000);
+  const int64_t count = test_count(10000);
   failures = 0;
   for (int64_t i = 0; i < count && failures < FAILURES_SHOWN; i++) {
     batchnorm_problem p = {.seed = seed + (uint64_t)i};
@@ -1056,7 +1056,7 @@ static bool attack_folded(const conv_problem *p, random_state *r, uint32_t decla
 static void folded_convolution_stays_within_bounds(void **state) {
   (void)state;
   const uint64_t seed = test_seed(1);
-  const int64_t count = test_count(3000);
+  const int64_t count = test_count(5000);
   failures = 0;
   for (int64_t i = 0; i < count && failures < FAILURES_SHOWN; i++) {
     conv_problem p = {.seed = seed + (uint64_t)i};

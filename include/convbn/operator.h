@@ -67,6 +67,9 @@ bool cbn_fold_batchnorm(const cbn_conv *conv, const cbn_tensor *const tensor[CBN
 /* The name of an arithmetic class by its bit, NULL for a bit that is none. */
 const char *cbn_arithmetic_name(int bit);
 
+/* May a call have activations and a layer's own tensors of those types? As convbn/engine.h says of each operator. */
+bool cbn_types_go_together(int32_t operator_kind, int32_t activations, int32_t layer);
+
 /* The extents of the tensor with that role in a call of a valid problem, by its direction; returns its rank, 0 where
  * the call has no such tensor. */
 int32_t cbn_call_extents(const cbn_call *call, int role, int64_t extent[CBN_MAX_RANK]);
