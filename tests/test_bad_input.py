@@ -271,6 +271,56 @@ class BadInput(unittest.TestCase):
                     self.assertEqual((code, out, len(err.splitlines())), (2, "", 1), f"{source}\n{out}{err}")
         self.assertTrue(tail)
 
+    # ----------------------------------------------------------------------------------------------------- programs
+
+    def test_steps_that_change_what_cannot_change(self):
+        norm = """format: 1
+dialect: DIALECT
+operator: nn.BatchNorm2d
+source: by hand
+cases:
+  - id: t/t/program
+    comment: a program
+    params: {num_features: 1}
+    tensors: {input: {shape: [1, 1, 1, 2], values: [1, 3]}}
+    steps:
+      - STEP
+        expect: {output: {shape: [1, 1, 1, 2]}}
+"""
+        for dialect, step, rule, words in [
+                ("pytorch", "params: {num_features: 2}", "params", ["num_features", "does not let"]),
+                ("pytorch", "params: {affine: false}", "params", ["affine"]),
+                ("pytorch", "params: [1]", "type", ["map"]),
+                ("pytorch", "reset: 1", "type", ["reset"]),
+                ("mindspore", "reset: true", "reset", ["no way to reset"]),
+                ("mindspore", "params: {momentum: 0.5}", "params", ["momentum"]),
+                ("pytorch", "tensors: {input: {shape: [1], values: [1]}}", "unknown-key", ["input"]),
+                ("pytorch", "tensors: {running_mean: {shape: [2], values: [1, 2]}}", "shape", ["running_mean"]),
+                ("pytorch", "tensors: {running_mean: {shape: [1], type: f64, values: [1]}}", "type", ["running_mean"]),
+                ("pytorch", "load: {}", "unknown-key", ["load"]),
+        ]:
+            with self.subTest(dialect=dialect, step=step):
+                source = norm.replace("DIALECT", dialect).replace("STEP", step)
+                code, out, err = self.convbn("run", self.write(source))
+                self.assertEqual((code, len(err.splitlines())), (2, 1), f"{out}{err}")
+                self.assertIn(f": {rule}: ", err)
+                for word in words:
+                    self.assertIn(word, err)
+
+    def test_gradients_without_a_grad_output(self):
+        source = GOOD.replace("expect: {", "expect: {grad_input: {shape: [1, 1, 1, 3]}, ")
+        self.assertNotEqual(source, GOOD)
+        code, out, err = self.convbn("run", self.write(source))
+        self.assertEqual((code, len(err.splitlines())), (2, 1), f"{out}{err}")
+        self.assertIn("there is no 'grad_output'", err)
+
+    def test_in_place_convolution(self):
+        source = GOOD.replace("    params:", "    in_place: true\n    params:")
+        self.assertNotEqual(source, GOOD)
+        code, out, err = self.convbn("run", self.write(source))
+        self.assertEqual((code, len(err.splitlines())), (2, 1), f"{out}{err}")
+        self.assertIn("only a batch normalization", err)
+
     # ------------------------------------------------------------------------------------------------ tensors and ids
 
     def test_tensors_that_do_not_fit(self):
@@ -288,7 +338,9 @@ class BadInput(unittest.TestCase):
                 ("input: {shape: [1, 1, 1, 3], values: [1, 2, true]}", "values", ["boolean"]),
                 ("input: {shape: [1, 1, 1, 3], values: [1, 2, 3], fill: {kind: ones}}", "tensor", []),
                 ("input: {shape: [1, 1, 1, 3], type: int8, values: [1, 2, 3]}", "tensor", []),
-                ("input: {shape: [1, 1, 1, 3], type: f64, values: [1, 2, 3]}", "type", ["f32"]),
+                (tensor + "\n      grad_output: {shape: [1, 1, 1, 3], type: f64, values: [1, 2, 3]}", "type", ["grad_output"]),
+                (tensor + "\n      grad_output: {shape: [1, 1, 1, 2], values: [1, 2]}", "shape", ["grad_output"]),
+                (tensor + "\n      grad_output: {shape: [1, 1, 1, 3]}", "missing-tensor", ["grad_output"]),
                 ("input: {shape: [1, 1, 1, -3], values: [1, 2, 3]}", "shape", []),
                 ("input: {shape: [], values: [1]}", "shape", []),
                 ("input: {shape: [1, 1, 1, 1, 1, 1, 1, 1, 3], values: [1, 2, 3]}", "shape", ["9"]),

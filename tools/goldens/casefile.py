@@ -33,7 +33,8 @@ def represent_number(representer, number):
 
 
 class Real(float):
-    """A float of a file that is written again as it stood there: ruamel.yaml writes the last digit of some anew, and wrong."""
+    """A float of a file, which is written again as it stood there: ruamel.yaml writes the last digit of some anew, and
+    wrong."""
 
     def __new__(cls, text):
         result = super().__new__(cls, to_float(text))

@@ -3,8 +3,10 @@
 No value is rounded before the last step, and then once, to nearest, ties to even. A convolution is one list of
 products input * weight -> output, each added up where it belongs; a root is enclosed by integer square roots ever more
 closely until both ends round to the same value. Running statistics go exact from call to call, and are rounded where
-they are shown: what a program of calls must come to does not depend on where an engine rounds. NumPy holds the arrays, it computes nothing. What a module like this
-offers to recorder.py is in engine_pytorch.py; besides, EXACT says that no tolerance is wanted.
+they are shown: what a program of calls must come to does not depend on where an engine rounds.
+
+NumPy holds the arrays, it computes nothing. What a module like this offers to recorder.py is in engine_pytorch.py;
+besides, EXACT says that no tolerance is wanted.
 """
 
 import itertools
@@ -300,8 +302,7 @@ def convolve(layer, given, grad_output):
     products = list(problem.products())
     shape = problem.output_shape()
     constant = ((index, b[index[1:2]]) for index in indices(shape)) if biased else ()
-    results = {"output": summed(kind, shape, itertools.chain(constant, ((y_at, x[x_at] * w[w_at])
-                                                                       for x_at, w_at, y_at in products)))}
+    results = {"output": summed(kind, shape, itertools.chain(constant, ((p, x[i] * w[t]) for i, t, p in products)))}
     if grad_output is None:
         return results
     g = gradient_values(grad_output, kind, shape)
@@ -350,22 +351,21 @@ def fill_in(layer, channels):
 
 
 class Channel:
-    """One channel: its values by index, and the statistics that normalise it."""
+    """One channel: its values by index, the batch's statistics, and those that normalise it: `middle`, and `square`,
+    the variance plus epsilon."""
 
     def __init__(self, c, x, held, params, batch):
-        self.x = {index: value for index, value in x.items() if index[1] == c}
+        self.c, self.x = c, {index: value for index, value in x.items() if index[1] == c}
         self.count = len(self.x)
-        self.c = c
+        self.mean = self.variance = Fraction(0)  # of no values: nothing reads them
         if self.count:
             self.mean = sum(self.x.values()) / self.count
             self.variance = sum((value - self.mean) ** 2 for value in self.x.values()) / self.count
-        mean, variance = (self.mean, self.variance) if batch and self.count else (0, 1)
-        if not batch:
-            mean, variance = (held[name][c] for name in STATISTICS)
-            if None in (mean, variance):
-                raise CaseError(f"the statistics of channel {c} are NaN: no exact result")
-        self.middle, self.square = mean, variance + Fraction(params["epsilon"])
-        if self.count and self.square <= 0:
+        self.middle, variance = (self.mean, self.variance) if batch else (held[name][c] for name in STATISTICS)
+        if self.count and None in (self.middle, variance):
+            raise CaseError(f"the statistics of channel {c} are NaN: no exact result")
+        self.square = variance + Fraction(params["epsilon"]) if self.count else Fraction(1)
+        if self.square <= 0:
             raise CaseError(f"variance + epsilon is {float(self.square)} in channel {c}: no exact result")
 
 
