@@ -37,8 +37,8 @@
  * stand when everything that could be one draw counts as one: elements are put together in several ways (see `ways`), S
  * is the sum over such a cluster, and |sum S| must reach sqrt(2 ln(6/a)) sqrt(sum S^2), which for draws with symmetric
  * distributions has probability below a/3 by itself, and which takes at least 2 ln(6/a) > 45 clusters (Cauchy and
- * Schwarz). And no test is made on data that are smooth or have few distinct values, and on sums of which an addend is
- * commonly lost whole (n u > 1/32): there roundings repeat within an element, or go the same way. */
+ * Schwarz). And no test is made on data that are smooth, constant in part or have few distinct values, and on sums of which
+ * an addend is commonly lost whole (n u > 1/32): there roundings repeat within an element, or go the same way. */
 #include "harness/suspicion.h"
 
 #include <math.h>
@@ -344,9 +344,25 @@ static bool smooth(const cbn_tensor *tensor) {
   return count > 8 && 2 * between > count;
 }
 
+/* Is more than a sixteenth of up to 1024 pairs of neighbours equal, those of zeros left out? Constant channels among
+ * others put the same terms, and so in part the same roundings, into all sums. */
+static bool partly_constant(const cbn_tensor *tensor) {
+  enum { SAMPLE = 1024 };
+  const int64_t pairs = cbn_tensor_count(tensor) - 1;
+  const int64_t count = pairs < SAMPLE ? pairs : SAMPLE;
+  int64_t equal = 0;
+  for (int64_t k = 0; k < count; k++) {
+    const int64_t i = pairs <= SAMPLE ? k : (int64_t)(mixed((uint64_t)k) % (uint64_t)pairs);
+    const double a = cbn_tensor_get(tensor, i);
+    equal += a != 0 && a == cbn_tensor_get(tensor, i + 1);
+  }
+  return 16 * equal > count;
+}
+
 /* Why a sum over that tensor's elements is no case for a test, NULL if it is one. */
 static const char *unfit(const cbn_tensor *tensor, bool zeros_count) {
   if (few_values(tensor, zeros_count)) return "the data have few distinct values";
+  if (partly_constant(tensor)) return "the data are constant in part";
   return smooth(tensor) ? "the data are smooth" : NULL;
 }
 

@@ -14,7 +14,7 @@
 typedef long double wide;
 static_assert(LDBL_MANT_DIG >= 64 && LDBL_MAX_EXP > DBL_MAX_EXP, "the reference needs a long double wider than f64");
 #define U_WIDE (LDBL_EPSILON / 2)
-#define U64 0x1p-53L
+#define WIDE_BITS 64 /* what it has at least */
 
 /* A floating-point format: unit roundoff, smallest subnormal, smallest normal, where rounding to nearest reaches
  * infinity, significant bits. */
@@ -68,13 +68,12 @@ static inline wide gamma_of(wide n, wide u) { return n * u / (1 - n * u); }
 static inline double rounded_up(wide x) { return (double)(x * (1 + 0x1p-40L)); }
 
 /* The interval of a result that an engine computes within `bound` of `value` and rounds once to `type` if its working
- * type is wider: u_out (|y| + E) more, or the smallest subnormal there. The double that holds the value is off by 2^-53
- * of it, or half of its smallest subnormal; `own` is the error of `value` before. An infinity is right too where the end
- * of the interval overflows. */
+ * type is wider: u_out (|y| + E) more, or the smallest subnormal there. `own` is the error of `value`, to which
+ * comes what the double that holds it is off by. An infinity is right too where the end of the interval overflows. */
 static inline cbn_interval stored(const arithmetic *engine, int32_t type, wide value, wide bound, wide own) {
   const format *storage = &formats[type];
   cbn_interval r = {.value = (double)value};
-  own += U64 * fabsl(value) + (fabsl(value) < formats[CBN_F64].normal && value != 0 ? formats[CBN_F64].eta / 2 : 0);
+  own += fabsl(value - (wide)r.value);
   bound += own;
   if (storage->u > engine->u) bound += storage->u * (fabsl(value) + bound) + storage->eta;
   r.own = rounded_up(own);

@@ -96,9 +96,10 @@ static bool may_overflow(const backward *b) {
   const normaliser *w = &b->engine;
   const sums *s = &b->sums;
   const wide T = s->A1 + s->A2 + weight_error(w, s), most = (1 + w->R) * (1 + w->R) * (1 + fabsl(b->weight));
-  return (isfinite(w->v_eps) && reaches_overflow(w->a, w->v_eps)) || reaches_overflow(w->a, w->R * w->R) ||
-         reaches_overflow(w->a, s->A2 / w->R) || reaches_overflow(w->a, T * (1 + w->R)) ||
-         reaches_overflow(w->a, s->A3) || reaches_overflow(w->a, most) || reaches_overflow(w->a, most * T);
+  const bool in_sums = (isfinite(w->v_eps) && reaches_overflow(w->a, w->v_eps)) ||
+                       reaches_overflow(w->a, s->A2 / w->R) || reaches_overflow(w->a, T) ||
+                       reaches_overflow(w->a, s->A3);
+  return in_sums || (b->batch && (reaches_overflow(w->a, most) || reaches_overflow(w->a, most * T)));
 }
 
 /* What can be said where not every number is one: NaN where each form gives it, else nothing. */

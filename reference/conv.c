@@ -40,8 +40,8 @@
  * evaluation rounds before the result is stored, and the bound is 0 about the sum rounded to its type. Factors that are
  * reduced to k bits stay what they are if they are at most 2^k times their grid.
  *
- * THE REFERENCE'S OWN ERROR is that of n products and additions in wide arithmetic, gamma_wide(n+1) B, and of the double
- * that holds the value; none in the exact case.
+ * THE REFERENCE'S OWN ERROR is that of n products and additions in wide arithmetic, gamma_wide(n+1) B, or none where B <=
+ * 2^64 g, and that of the double that holds the value.
  *
  * OVERFLOW. Partial sums lie between -N(1+gamma) and P(1+gamma), where P and N are the sums of the positive and of
  * the negative terms. If neither end reaches overflow nothing can happen; if only the end on y's side does, and |y|
@@ -436,7 +436,7 @@ static cbn_interval finite_interval(const problem *p, const sums *s) {
   }
   const wide f = p->factor_error, nu = (s->n + 1) * e->u;
   if (nu >= 0.5L) return (cbn_interval){.value = (double)s->y, .flags = CBN_INCONCLUSIVE};
-  const wide own = gamma_of(s->n + 1, U_WIDE) * s->B;
+  const wide own = s->B <= ldexpl(p->grid, WIDE_BITS) ? 0 : gamma_of(s->n + 1, U_WIDE) * s->B;
   const wide cut = f * (2 + f) * (s->B + own - s->b), B = s->B + own + cut;
   const wide bound = gamma_of(s->n + 1, e->u) * B + cut + (2 * s->n + 1) * e->eta / (1 - s->n * e->u) + s->Z;
   cbn_interval r = stored(e, p->type, s->y, bound, own);

@@ -64,7 +64,7 @@ static cbn_interval folded(const arithmetic *e, int32_t type, wide n, const fold
   const wide vanished = f > 0 ? formats[CBN_F32].normal * n * (x + w * s) : 0; /* subnormal factors count as zero */
   const wide factor = f > 0 ? x : 0; /* that may be rounded to infinity */
   const wide largest = fmaxl(fmaxl(w * s, factor), fmaxl(s, offset * s + fabsl(channel->beta))); /* of what is folded */
-  const wide own = fabsl(channel->s) * (sum->own + U64 * fabsl((wide)sum->value)) + gamma_of(8, U_WIDE) * terms;
+  const wide own = fabsl(channel->s) * sum->own + gamma_of(8, U_WIDE) * terms;
   const wide most = fminl(e->overflow, storage->overflow);
   if ((n + 8) * e->u >= 0.5L || !isfinite(terms) || 2 * terms + 2 * B >= e->overflow || 2 * largest >= most)
     return (cbn_interval){.value = (double)value, .flags = CBN_INCONCLUSIVE};

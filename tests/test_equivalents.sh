@@ -5,5 +5,5 @@ missing=0
 ids=$(grep -rhoE '^ +- id: +[^ ]+' cases --include='*.yaml' | awk '{print $3}' | sort -u)
 while read -r name; do
   grep -qxE "(pytorch/)?$name" <<<"$ids" || { echo "docs/equivalents.md names $name, which is no case" >&2; missing=1; }
-done < <(grep -oE '`[a-z0-9]+(/[a-z0-9-]+){1,2}`' docs/equivalents.md | tr -d '`' | sort -u)
+done < <(grep -oE "\`[a-z0-9]+(/[a-z0-9-]+){1,2}\`" docs/equivalents.md | tr -d "\`" | sort -u)
 exit "$missing"

@@ -115,7 +115,7 @@ static bool check_number(const char *what, int64_t at, const cbn_interval *i, co
     else if (!narrows(t) && !bound_holds(i, value, least))
       good = report("bound below the formula", at, i, mpfr_get_d(least, MPFR_RNDN));
     else if (!at_most(bound, most, t.stored == CBN_F64 ? 1e-2 : SLACK,
-                      (t.stored == CBN_F64 ? 4 : 2) * i->own + (1 + SLACK) * narrowing(value, most, t)))
+                      (t.stored == CBN_F64 ? 4 : 2) * i->own + (1 + SLACK) * narrowing(value, most, t) + 0x1p-1072))
       good = report("bound above the formula", at, i, mpfr_get_d(most, MPFR_RNDN) + narrowing(value, most, t));
   }
   mpfr_clear(bound);

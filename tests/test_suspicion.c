@@ -1150,6 +1150,7 @@ static void it_says_why_it_is_silent(void **state) {
       {INTEGERS, NORMAL, CBN_F32, 0, 16, 8, "the data have few distinct values"},
       {NORMAL, CONSTANT, CBN_F32, 0, 16, 8, "the data have few distinct values"},
       {CONSTANT_CHANNELS, NORMAL, CBN_F32, 0, 16, 8, "the data have few distinct values"},
+      {SOME_CONSTANT, NORMAL, CBN_F32, 0, 16, 8, "the data are constant in part"},
       {RAMP, NORMAL, CBN_F32, 0, 16, 8, "the data are smooth"},
       {WAVE, NORMAL, CBN_F32, 0, 16, 8, "the data are smooth"},
       {SLOPE, NORMAL, CBN_F32, 0, 16, 8, "the data are smooth"},
