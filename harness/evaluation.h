@@ -4,6 +4,7 @@
 
 #include "harness/engine_process.h"
 #include "harness/solution.h"
+#include "harness/suspicion.h"
 
 enum { CBN_MAP_EXTENT = 24 };
 
@@ -30,6 +31,7 @@ typedef struct cbn_tensor_result {
   int64_t worst[CBN_MAX_NATIVE_RANK]; /* indices of that element */
   double expected, actual, bound;     /* there */
   cbn_map *map;         /* NULL where none is kept */
+  cbn_suspicion suspicion; /* of results within their bounds; nothing looked at where `elements` is 0 */
 } cbn_tensor_result;
 
 enum { CBN_RESULT_TENSORS = 6 }; /* output, two statistics, three gradients */
@@ -53,6 +55,7 @@ typedef struct cbn_case_result {
   double share;      /* the largest error over its bound, of all tensors; NAN where nothing was compared */
   bool asked;        /* the engine was; a refusal is the dialect's own affair */
   bool exact;        /* every bound is 0 */
+  bool suspicious;   /* passes, but its errors lean or are larger than roundings are */
   bool vacuous;      /* every right value is 0, or there is none */
   int64_t work;
   double seconds;        /* of the whole evaluation */

@@ -87,13 +87,14 @@ static json_t *map_json(const cbn_map *map) {
 
 static json_t *tensor_json(const cbn_tensor_result *t) {
   const bool any = t->elements > 0;
-  return json_pack("{s:s, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "role", cbn_role_name(t->role),
+  return json_pack("{s:s, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "role", cbn_role_name(t->role),
                    "shape", integers(t->shape.extent, t->shape.rank), "elements", (json_int_t)t->elements, "outside",
                    (json_int_t)t->outside, "inconclusive", (json_int_t)t->inconclusive, "sampled", t->sampled,
                    "error_over_bound", any ? number(t->share) : json_null(), "worst",
                    any ? integers(t->worst, t->shape.rank) : json_null(), "expected",
                    any ? number(t->expected) : json_null(), "actual", any ? number(t->actual) : json_null(), "bound",
-                   any ? number(t->bound) : json_null(), "map", map_json(t->map));
+                   any ? number(t->bound) : json_null(), "suspicion",
+                   t->suspicion.suspicious ? text_of(t->suspicion.sentence) : json_null(), "map", map_json(t->map));
 }
 
 static json_t *steps_json(const cbn_case_result *r) {
@@ -140,12 +141,12 @@ static json_t *case_json(const cbn_case_result *r, const cbn_provenance *provena
   if (g->params != NULL) cbn_value_print(g->params, params, sizeof params);
   cbn_replay_line(g, provenance->engine, provenance->seed, replay, sizeof replay);
   return json_pack(
-      "{s:o, s:o, s:i, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:f, s:f, s:b, s:b, s:o, s:o, s:o, s:s, s:b, s:I, s:o, "
+      "{s:o, s:o, s:i, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:f, s:f, s:b, s:b, s:b, s:o, s:o, s:o, s:s, s:b, s:I, s:o, "
       "s:o, s:o}",
       "id", text_of(g->id), "file", text_of(g->file), "line", (int)g->line, "dialect", g->dialect->name, "operator",
       g->operator->name, "source", text_of(g->source), "comment", text_of(g->comment), "flags", flags_json(g),
       "verdict", cbn_verdict_name(r->verdict), "sentence", text_of(r->sentence), "error_over_bound", optional(r->share),
-      "seconds", r->seconds, "engine_seconds", r->engine_seconds, "vacuous", r->vacuous, "exact", r->exact, "rule",
+      "seconds", r->seconds, "engine_seconds", r->engine_seconds, "suspicious", r->suspicious, "vacuous", r->vacuous, "exact", r->exact, "rule",
       text_of(r->rule), "params", text_of(params), "replay", text_of(replay), "layout",
       cbn_layout_name(g->layout), "in_place", g->in_place, "work", (json_int_t)r->work, "documented",
       claims_json(r), "upstream", upstream_json(r), "steps", steps_json(r));

@@ -37,8 +37,8 @@
  * stand when everything that could be one draw counts as one: elements are put together in several ways (see `ways`), S
  * is the sum over such a cluster, and |sum S| must reach sqrt(2 ln(6/a)) sqrt(sum S^2), which for draws with symmetric
  * distributions has probability below a/3 by itself, and which takes at least 2 ln(6/a) > 45 clusters (Cauchy and
- * Schwarz). And no test is made on data that are smooth, constant in part or have few distinct values, and on sums of which
- * an addend is commonly lost whole (n u > 1/32): there roundings repeat within an element, or go the same way. */
+ * Schwarz). And no test is made on data that are smooth, constant in part or have few distinct values, and on sums of
+ * which an addend is commonly lost whole (n u > 1/32): there roundings repeat within an element, or go the same way. */
 #include "harness/suspicion.h"
 
 #include <math.h>

@@ -68,7 +68,7 @@ static void print_finding(const cbn_terminal *t, const cbn_case_result *r) {
 
 void cbn_terminal_result(void *context, const cbn_case_result *r, size_t done, size_t total) {
   cbn_terminal *t = context;
-  const bool finding = r->bad_case || cbn_verdict_weight_of(r->verdict) != CBN_GOOD;
+  const bool finding = r->bad_case || r->suspicious || cbn_verdict_weight_of(r->verdict) != CBN_GOOD;
   if ((finding && t->verbosity != CBN_QUIET) || t->verbosity == CBN_VERBOSE) clear_progress(t);
   if (r->bad_case) fprintf(stderr, "%s\n", r->sentence);
   else if (finding && t->verbosity != CBN_QUIET) print_finding(t, r);
@@ -77,7 +77,7 @@ void cbn_terminal_result(void *context, const cbn_case_result *r, size_t done, s
 }
 
 void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left_out) {
-  size_t counts[CBN_VERDICT_COUNT] = {0}, bad_cases = 0, vacuous = 0, cases = 0, refused = 0;
+  size_t counts[CBN_VERDICT_COUNT] = {0}, bad_cases = 0, vacuous = 0, suspicious = 0, cases = 0, refused = 0;
   for (size_t i = 0; i < run->count; i++) {
     const cbn_case_result *r = &run->results[i];
     if (r->golden == NULL) continue;
@@ -85,6 +85,7 @@ void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left
     bad_cases += r->bad_case;
     refused += !r->asked && r->verdict == CBN_VERDICT_PASS;
     vacuous += r->vacuous;
+    suspicious += r->suspicious;
     counts[r->verdict] += !r->bad_case;
   }
   fprintf(t->out, "%zu cases:", cases);
@@ -103,6 +104,9 @@ void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left
     fprintf(t->out, "zero padding that meets weights that are not finite is %s\n", zeros);
   if (refused > 0 && t->verbosity != CBN_QUIET)
     fprintf(t->out, "%zu of them refusals that the dialect decides; the engine is not asked\n", refused);
+  if (suspicious > 0 && t->verbosity != CBN_QUIET)
+    fprintf(t->out, "%zu suspicious: within their bounds, but with errors that lean or are too large (docs/statistical-test.md)\n",
+            suspicious);
   if (vacuous > 0 && t->verbosity != CBN_QUIET) fprintf(t->out, "%zu vacuous: every right value is 0\n", vacuous);
   if (left_out > 0 && t->verbosity != CBN_QUIET)
     fprintf(t->out, "%zu large cases left out; --large runs them\n", left_out);

@@ -1027,7 +1027,8 @@ static void clean_tensors_raise_no_alarm(void **state) {
                   all[k].alarms, all[k].nearest);
   assert_int_equal(conv.broken + norm.broken, 0);
   assert_int_equal(conv.alarms + norm.alarms, 0);
-  assert_true(count < 100 || (3 * conv.tested > conv.tensors && 3 * norm.tested > norm.tensors));
+  /* Not by silence: a third of the convolutions and half of the normalizations drawn are tested, in the mean. */
+  assert_true(count < 100 || (4 * conv.tested > conv.tensors && 4 * norm.tested > norm.tensors));
 }
 
 /* ------------------------------------------------------------------------------------------------ defective kernels */
