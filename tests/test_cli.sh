@@ -341,6 +341,13 @@ EOF2
 exits 1 run "$tree/refuted.yaml"
 lacks "$out$err" $'\e'
 
+# A kernel that truncates is within its bounds, and suspicious; one that rounds is not.
+exits 0 run cases/pytorch/conv2d-tiles.yaml -k tile-k-577-bounded --engine "$engines/truncates.so"
+has "$out" "suspicious: output: errors point towards zero"
+has "$out" "1 suspicious"
+exits 0 run cases/pytorch/conv2d-tiles.yaml -k tile-k-577-bounded --engine fast
+lacks "$out" "suspicious"
+
 # lint: in order, or not.
 exits 0 lint cases
 has "$out" ": 0 problems"
