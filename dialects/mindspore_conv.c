@@ -317,6 +317,16 @@ static bool check_rank(const layer *l, int32_t rank, cbn_rejection *r) {
                     (int)l->spatial_rank + 2, (int)rank);
 }
 
+static bool reject_types(const cbn_request *request, cbn_rejection *r) {
+  return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_TYPE_ERROR, "input and layer must both be f32 or both f16, got %s and %s",
+                    cbn_type_name(request->input_type), cbn_type_name(request->layer_type));
+}
+
+/* Only when a kernel is to be chosen for it does a convolution of bf16 fail. */
+static bool fails_late(const layer *l, const cbn_request *request) {
+  return !l->transposed && request->input_type == CBN_BF16 && request->layer_type == CBN_BF16;
+}
+
 /* The kernels compare types before they look at shapes; some layers need an axis, or split one, before that. */
 static bool check_input(const layer *l, const cbn_request *request, int64_t groups, cbn_rejection *r) {
   const int32_t input = request->input_type, weight = request->layer_type, rank = request->input.rank;
@@ -325,10 +335,8 @@ static bool check_input(const layer *l, const cbn_request *request, int64_t grou
   if ((unpacks || ((splits || l->spatial_rank == 1) && rank < 2)) && !check_rank(l, rank, r)) return false;
   if (splits && request->input.extent[1] % groups != 0)
     return reject_channels(request->input.extent[1], l, CBN_VALUE_ERROR, r);
-  if (input != weight || (input != CBN_F32 && input != CBN_F16))
-    return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_TYPE_ERROR,
-                      "input and layer must both be f32 or both f16, got %s and %s", cbn_type_name(input),
-                      cbn_type_name(weight));
+  if (!fails_late(l, request) && (input != weight || (input != CBN_F32 && input != CBN_F16)))
+    return reject_types(request, r);
   return check_rank(l, rank, r);
 }
 
@@ -492,6 +500,12 @@ bool cbn_mindspore_convolution(const cbn_dialect_operator *operator, const cbn_r
     c->pad_begin[a] = l.pad[2 * a];
     c->pad_end[a] = l.pad[2 * a + 1];
   }
-  if (!(l.transposed ? call_transposed(&l, c, r) : call_forward(&l, c, r))) return false;
+  const bool fits = l.transposed ? call_transposed(&l, c, r) : call_forward(&l, c, r);
+  if (fails_late(&l, request)) { /* behind what the framework itself checks, before what its kernels do */
+    const bool earlier = !fits && (r->rule == CBN_RULE_INPUT_CHANNELS_MISMATCH ||
+                                   (l.spatial_rank < 3 && strcmp(r->exception, CBN_VALUE_ERROR) == 0));
+    return !earlier && reject_types(request, r);
+  }
+  if (!fits) return false;
   return cbn_forward_violation(plan, CBN_RUNTIME_ERROR, r);
 }

@@ -24,6 +24,8 @@ enum {
 typedef struct state {
   cbn_expected mean, var;                  /* what an engine holds; rank 0 before the first batch normalization */
   const cbn_tensor *layer[CBN_ROLE_COUNT]; /* as last put there; NULL before */
+  bool reset;                              /* what steps have asked for since the last call that was accepted */
+  const cbn_tensor_source *load[CBN_ROLE_COUNT];
 } state;
 
 /* ------------------------------------------------------------------------------------------------------- plans */
@@ -280,10 +282,20 @@ static bool hold_statistic(const cbn_tensor *tensor, cbn_expected *held) {
   return true;
 }
 
-/* Puts the layer's tensors in place before a step: what the step loads; at first, and the statistics after a reset, what
+/* Takes note of what a step does to the layer before its call, which may be refused. */
+static void note_changes(const cbn_step *step, state *now) {
+  now->reset = now->reset || step->reset;
+  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
+    const bool statistic = role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR;
+    if (step->reset && statistic) now->load[role] = NULL;
+    if (step->load[role] != NULL) now->load[role] = step->load[role];
+  }
+}
+
+/* Puts the layer's tensors in place before a call: what was loaded; at first, and the statistics after a reset, what
  * the case gives or the layer's initial values. A call that does not use the statistics needs none that fit. */
-static bool prepare_layer(const cbn_case *golden, const cbn_step *step, const cbn_solve_options *options, state *now,
-                          cbn_solved_step *solved, cbn_error *error) {
+static bool prepare_layer(const cbn_case *golden, const cbn_solve_options *options, state *now, cbn_solved_step *solved,
+                          cbn_error *error) {
   const bool norm = solved->plan.kind == CBN_OPERATOR_BATCHNORM;
   cbn_plan whole = solved->plan; /* a layer has its statistics whether or not this call uses them */
   if (norm) {
@@ -294,9 +306,9 @@ static bool prepare_layer(const cbn_case *golden, const cbn_step *step, const cb
     const int role = layer_roles[i];
     const bool statistic = role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR;
     const cbn_plan *plan = statistic ? &whole : &solved->plan;
-    const bool reset = step->reset && statistic;
-    const bool fresh = step->load[role] != NULL || reset || now->layer[role] == NULL;
-    const cbn_tensor_source *source = step->load[role] != NULL ? step->load[role] : reset ? NULL : golden->tensor[role];
+    const cbn_tensor_source *load = now->load[role];
+    const bool reset = now->reset && statistic, fresh = load != NULL || reset || now->layer[role] == NULL;
+    const cbn_tensor_source *source = load != NULL ? load : reset ? NULL : golden->tensor[role];
     cbn_tensor *made = &solved->made[role];
     int64_t extent[CBN_MAX_RANK];
     if (plan_extents(plan, role, extent) == 0) continue;
@@ -310,6 +322,8 @@ static bool prepare_layer(const cbn_case *golden, const cbn_step *step, const cb
     if (statistic && fresh && !hold_statistic(made, role == CBN_ROLE_RUNNING_MEAN ? &now->mean : &now->var))
       return refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "statistics");
   }
+  now->reset = false;
+  memset(now->load, 0, sizeof now->load);
   return true;
 }
 
@@ -382,8 +396,9 @@ static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options,
 
 static bool solve_step(const cbn_case *golden, const cbn_solve_options *options, const cbn_step *step,
                        cbn_solved_step *solved, state *now, cbn_error *error) {
+  note_changes(step, now);
   if (solved->rejected) return true;
-  CBN_FORWARD(prepare_layer(golden, step, options, now, solved, error));
+  CBN_FORWARD(prepare_layer(golden, options, now, solved, error));
   CBN_FORWARD(make_activations(golden, step, options, solved, error));
   if (is_large(solved)) return true;
   const bool memory = solved->plan.kind == CBN_OPERATOR_CONV ? compute_conv(options, solved)
