@@ -225,7 +225,7 @@ static bool input_shape(const cbn_case *golden, const cbn_step *step, const cbn_
 /* Adds what a step needs to `total`; steps are kept, so they add up. */
 static bool count_memory(const cbn_case *golden, const cbn_solved_step *solved, const cbn_solve_options *options,
                          int64_t *total, cbn_error *error) {
-  int64_t bytes, reference;
+  int64_t bytes, reference = 0;
   const bool whole = !is_large(solved);
   if (!whole && solved->has_gradients)
     return refuse(golden, NULL, error, "large", "the gradients%s of %s are too large to be judged element by element",
@@ -382,7 +382,7 @@ static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options,
       trained += cbn_step_trains(golden, step) && solved->rejection.rule != CBN_RULE_INPUT_RANK;
       continue;
     }
-    if (!cbn_types_go_together(solved->plan.kind, solved->input_type, solved->layer_type))
+    if (!cbn_types_go_together((int32_t)solved->plan.kind, solved->input_type, solved->layer_type))
       return refuse(golden, step->input->node, error, "type", "no engine is given the types of '%s' and layer of %s",
                     "input");
     CBN_FORWARD(count_memory(golden, solved, options, &bytes, error));
