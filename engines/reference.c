@@ -80,6 +80,7 @@ cbn_engine *cbn_engine_open(uint32_t abi, const char *options) {
                               .name = "reference",
                               .version = "2",
                               .description = "the reference in long double, rounded to the results' types",
+                              .arithmetic = CBN_TWO_PASS_STATISTICS,
                               .run = run,
                               .abilities = CBN_IN_PLACE};
   return abi == CBN_ABI_VERSION && *options == '\0' ? &engine : NULL;

@@ -55,6 +55,7 @@ typedef struct cbn_case_result {
   double share;      /* the largest error over its bound, of all tensors; NAN where nothing was compared */
   bool asked;        /* the engine was; a refusal is the dialect's own affair */
   bool exact;        /* every bound is 0 */
+  bool partly;       /* of a whole tensor nothing can be said */
   bool suspicious;   /* passes, but its errors lean or are larger than roundings are */
   bool vacuous;      /* every right value is 0, or there is none */
   int64_t work;

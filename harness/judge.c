@@ -102,11 +102,11 @@ void cbn_judge_tensor(int role, const cbn_shape *native, int32_t spatial_rank, c
 
 /* ------------------------------------------------------------------------------------------------ large outputs */
 
-enum { SUMS = 2 };
+enum { SUMS = 2, MOST_WEIGHT = 509 };
 
-/* The weight of output channel o (of those of one group) in the two sums: 1, and a number different for near
- * channels. */
-static double channel_weight(int sum, int64_t o) { return sum == 0 ? 1 : (double)(1 + o * 37 % 61); }
+/* The weight of output channel o (of those of one group) in the two sums: 1, and a number that only channels 509 apart
+ * share. */
+static double channel_weight(int sum, int64_t o) { return sum == 0 ? 1 : (double)(1 + o * 211 % MOST_WEIGHT); }
 
 /* The largest magnitude of a tensor of integers; infinity where an element is none. */
 static double largest_integer(const cbn_tensor *tensor) {
@@ -121,13 +121,14 @@ static double largest_integer(const cbn_tensor *tensor) {
 }
 
 /* Every f32 sum of an engine exact, and every summed filter exact in f32? Then all sums below are exact in f64. */
-static bool sums_are_exact(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT]) {
+static bool sums_are_exact(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT], uint32_t arithmetic) {
   const double x = largest_integer(tensor[CBN_ROLE_INPUT]), w = largest_integer(tensor[CBN_ROLE_WEIGHT]);
   const double b = largest_integer(tensor[CBN_ROLE_BIAS]);
   const double products =
       (double)(conv->in_channels / conv->groups * cbn_extent_product(conv->spatial_rank, conv->kernel));
-  const double channels = (double)(conv->out_channels / conv->groups) * 61;
-  return tensor[CBN_ROLE_INPUT]->type == CBN_F32 && products * x * w + b <= 0x1p24 &&
+  const double channels = (double)(conv->out_channels / conv->groups) * MOST_WEIGHT;
+  const bool reduced = arithmetic & (CBN_TF32_PRODUCTS | CBN_BF16_PRODUCTS);
+  return tensor[CBN_ROLE_INPUT]->type == CBN_F32 && !reduced && products * x * w + b <= 0x1p24 &&
          channels * fmax(w, b) <= 0x1p24 && channels * (products * x * w + b) <= 0x1p53;
 }
 
@@ -230,7 +231,7 @@ bool cbn_judge_large(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_RO
                      uint64_t seed, const cbn_shape *native, cbn_tensor_result *result, bool *exact) {
   *result = (cbn_tensor_result){.role = CBN_ROLE_OUTPUT, .shape = *native, .sampled = true};
   if (cbn_tensor_count(tensor[CBN_ROLE_OUTPUT]) == 0) return true;
-  *exact = sums_are_exact(conv, tensor);
+  *exact = sums_are_exact(conv, tensor, arithmetic);
   if (*exact) {
     summed s;
     const bool memory = summed_allocate(conv, &s);

@@ -222,16 +222,33 @@ static bool input_shape(const cbn_case *golden, const cbn_step *step, const cbn_
   return true;
 }
 
+/* Does the case name others, which are solved beside it? */
+static bool relates(const cbn_case *golden) {
+  for (size_t i = 0; i < golden->step_count; i++)
+    if (golden->steps[i].expect.same_count + golden->steps[i].expect.differs_count > 0) return true;
+  return false;
+}
+
+/* How often a call's tensors lie in memory for the engine: shared with it, and, in a layout of the case's own, a copy
+ * before; views have gaps as large as their elements. */
+static int64_t engine_copies(const cbn_case *golden) {
+  const bool laid_out = golden->layout != CBN_CONTIGUOUS || golden->in_place;
+  return (laid_out ? 2 : 1) * (golden->layout == CBN_STRIDED ? 2 : 1);
+}
+
 /* Adds what a step needs to `total`; steps are kept, so they add up. */
 static bool count_memory(const cbn_case *golden, const cbn_solved_step *solved, const cbn_solve_options *options,
                          int64_t *total, cbn_error *error) {
-  int64_t bytes, reference = 0;
+  int64_t bytes, tensors, reference = 0;
   const bool whole = !is_large(solved);
   if (!whole && solved->has_gradients)
     return refuse(golden, NULL, error, "large", "the gradients%s of %s are too large to be judged element by element",
                   "");
-  const bool fits = tensor_bytes(solved, &bytes) && reference_bytes(solved, whole, &reference) &&
-                    cbn_add(bytes, reference, &bytes) && cbn_add(bytes, *total, &bytes);
+  const int64_t times = 1 + (options->stated_too && whole) + relates(golden); /* solved for others' sake, too */
+  const bool fits = tensor_bytes(solved, &tensors) && reference_bytes(solved, whole, &reference) &&
+                    cbn_add(tensors, reference, &bytes) && cbn_multiply(bytes, times, &bytes) &&
+                    cbn_multiply(tensors, engine_copies(golden), &tensors) && cbn_add(bytes, tensors, &bytes) &&
+                    cbn_add(bytes, *total, &bytes);
   if (fits && bytes <= options->memory_bytes) {
     *total = bytes;
     return true;
@@ -365,6 +382,24 @@ static bool compute_batchnorm(const cbn_solve_options *options, state *now, cbn_
          (now->var.rank == 0 || copy_expected(&now->var, &solved->expected[CBN_ROLE_RUNNING_VAR]));
 }
 
+/* A tensor that the layer never has says that the case means another layer. */
+static bool check_superfluous(const cbn_case *golden, const cbn_solution *solution, cbn_error *error) {
+  for (int role = CBN_ROLE_WEIGHT; role <= CBN_ROLE_BIAS; role++) {
+    bool calls = false, has = golden->tensor[role] == NULL;
+    for (size_t i = 0; i < solution->count; i++) {
+      int64_t extent[CBN_MAX_RANK];
+      const cbn_solved_step *step = &solution->steps[i];
+      if (step->rejected || cbn_is_empty(step)) continue;
+      calls = true;
+      has = has || plan_extents(&step->plan, role, extent) > 0;
+    }
+    if (calls && !has)
+      return refuse(golden, golden->tensor[role]->node, error, "tensor", "the layer has no '%s', but %s gives one",
+                    cbn_role_name(role));
+  }
+  return true;
+}
+
 /* Plans all steps and counts what they need, before anything is allocated. */
 static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options, cbn_solution *solution,
                        cbn_error *error) {
@@ -411,7 +446,7 @@ bool cbn_solve(const cbn_case *golden, const cbn_solve_options *options, cbn_sol
   *solution = (cbn_solution){.steps = calloc(golden->step_count, sizeof *solution->steps)};
   bool solved = solution->steps != NULL ||
                 refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "steps");
-  solved = solved && plan_steps(golden, options, solution, error);
+  solved = solved && plan_steps(golden, options, solution, error) && check_superfluous(golden, solution, error);
   for (size_t i = 0; solved && i < solution->count; i++)
     solved = solve_step(golden, options, &golden->steps[i], &solution->steps[i], &now, error);
   cbn_expected_release(&now.mean);
@@ -515,14 +550,14 @@ static bool tensor_holds(const cbn_case *golden, const cbn_tensor_source *source
   return holds;
 }
 
-static bool has_empty_output(const cbn_solved_step *solved) {
+bool cbn_is_empty(const cbn_solved_step *solved) {
   return !solved->rejected && plan_count(&solved->plan, CBN_ROLE_OUTPUT) == 0;
 }
 
 static bool rejection_holds(const cbn_expectation *expect, const cbn_solved_step *solved, cbn_error *why) {
   const cbn_rejection *r = &solved->rejection;
   if (!solved->rejected) {
-    if (has_empty_output(solved) && (expect->acceptable & CBN_ACCEPT_EMPTY_EITHER)) return true;
+    if (cbn_is_empty(solved) && (expect->acceptable & CBN_ACCEPT_EMPTY_EITHER)) return true;
     CBN_FAIL(why, "a rejection is stated, the dialect accepts the call");
   }
   CBN_CHECK(expect->rule < 0 || expect->rule == (int)r->rule, why,

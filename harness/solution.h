@@ -15,6 +15,7 @@ typedef struct cbn_solve_options {
   uint64_t seed;        /* mixed into the fills' seeds; 0: as written */
   int64_t memory_bytes; /* what one case may need */
   bool other_variance;  /* the running variance biased for unbiased and the other way round */
+  bool stated_too;      /* the case is solved once more, for what it states: counted in the memory */
 } cbn_solve_options;
 
 /* What the layer holds during a step: weight, bias, statistics. */
@@ -69,6 +70,9 @@ size_t cbn_print_indices(int32_t count, const int64_t *values, const char *separ
 
 /* Plans the steps without making a tensor: is the case large? */
 bool cbn_case_is_large(const cbn_case *golden);
+
+/* Is the step accepted, with an output without elements? */
+bool cbn_is_empty(const cbn_solved_step *step);
 
 /* The shape of a result as the dialect gives it. */
 cbn_shape cbn_native_shape(const cbn_solved_step *step, int role);

@@ -35,6 +35,8 @@
 /* What one channel's sums came to. */
 typedef struct sums {
   wide L, S1, S2, A1, A2, A3;
+  wide G, most;      /* max |g|, max Z */
+  wide finite;       /* sum |g| over the finite ones */
   bool not_a_number; /* a NaN is among g */
 } sums;
 
@@ -47,6 +49,9 @@ static sums sum_channel(const normaliser *w, const channel *ch, const cbn_tensor
     s.A1 += fabsl(g);
     s.A2 += fabsl(g) * magnitude(w, x);
     s.A3 += magnitude(w, x);
+    s.G = fmaxl(s.G, fabsl(g));
+    s.most = fmaxl(s.most, magnitude(w, x));
+    if (isfinite(g)) s.finite += fabsl(g);
     s.not_a_number = s.not_a_number || isnan(g);
   }
   return s;
@@ -99,7 +104,8 @@ static bool may_overflow(const backward *b) {
   const bool in_sums = (isfinite(w->v_eps) && reaches_overflow(w->a, w->v_eps)) ||
                        reaches_overflow(w->a, s->A2 / w->R) || reaches_overflow(w->a, T) ||
                        reaches_overflow(w->a, s->A3);
-  return in_sums || (b->batch && (reaches_overflow(w->a, most) || reaches_overflow(w->a, most * T)));
+  return in_sums || (b->batch && (reaches_overflow(w->a, most) || reaches_overflow(w->a, most * T) ||
+                                  reaches_overflow(w->a, s->L * s->G + T + s->most * T)));
 }
 
 /* What can be said where not every number is one: NaN where each form gives it, else nothing. */
@@ -110,7 +116,9 @@ static cbn_interval not_finite(bool not_a_number) {
 static cbn_interval bias_gradient(const backward *b, int32_t type) {
   const sums *s = &b->sums;
   if (s->L * b->engine.a->u >= 0.5L) return (cbn_interval){.value = (double)s->S1, .flags = CBN_INCONCLUSIVE};
-  if (!isfinite(s->A1)) return (cbn_interval){.value = (double)s->S1, .flags = isnan(s->S1) ? 0 : CBN_OR_NAN};
+  if (!isfinite(s->A1)) /* finite terms that overflow on their own could turn an infinity into NaN */
+    return (cbn_interval){.value = (double)s->S1,
+                          .flags = isinf(s->S1) && reaches_overflow(b->engine.a, s->finite) ? CBN_INCONCLUSIVE : 0};
   cbn_interval r = stored(b->engine.a, type, s->S1, bias_error(&b->engine, s), bias_error(&b->own, &b->own_sums));
   if (reaches_overflow(b->engine.a, s->A1)) r.flags = CBN_INCONCLUSIVE;
   return r;
@@ -132,7 +140,11 @@ static cbn_interval batch_gradient(const backward *b, int32_t type, wide x, wide
 /* A product of the element's own numbers alone: infinities stay where they are. */
 static cbn_interval running_gradient(const backward *b, int32_t type, wide g) {
   const wide value = b->weight * b->own.r * g, R = b->engine.R, k = 1 + fabsl(b->weight);
-  if (!isfinite(value)) return (cbn_interval){.value = (double)value, .flags = isnan(value) ? 0 : CBN_OR_NAN};
+  if (!isfinite(value)) { /* NaN too where w*r may become infinite, or 0 */
+    const wide factor = fabsl(b->weight) * R;
+    const bool certain = isnan(value) || (factor > b->engine.a->normal && !reaches_overflow(b->engine.a, k * (1 + R)));
+    return (cbn_interval){.value = (double)value, .flags = certain ? 0 : CBN_OR_NAN};
+  }
   cbn_interval r = stored(b->engine.a, type, value, running_error(&b->engine, b->weight, g),
                           running_error(&b->own, b->weight, g));
   const bool root_overflows = isfinite(b->engine.v_eps) && reaches_overflow(b->engine.a, b->engine.v_eps);

@@ -57,7 +57,8 @@ static cbn_interval normalise(const channel_normaliser *ch, int32_t type, wide x
   }
   if (isnan(value)) return y; /* what came in was not a number, or not finite */
   if (!isfinite(value)) {
-    y.flags |= CBN_OR_NAN; /* folded, an infinity may meet its opposite */
+    const bool vanishes = fabsl(ch->g) * ch->own.r < ch->engine.a->normal; /* 0 times infinity */
+    if (vanishes || may_overflow(&ch->engine, 0, ch->g, ch->b)) y.flags |= CBN_OR_NAN; /* folded, it may meet another */
     return y;
   }
   const wide bound = normalised_error(&ch->engine, x, ch->g, ch->b);

@@ -170,19 +170,16 @@ static int64_t most_pairs(const problem *p, const window *w) {
 
 /* --------------------------------------------------------------------------------------------------- opening */
 
-/* The largest power of two of which every element is a multiple (infinity for all zeros, 0 where one is not finite), and
- * the largest magnitude of the finite ones. */
+/* Of the finite elements, which alone enter sums that can be exact: the largest power of two of which each is a multiple
+ * (infinity for all zeros), and the largest magnitude. */
 static wide grid_of(const double *value, int64_t count, wide *most) {
   wide grid = INFINITY;
   *most = 0;
   for (int64_t i = 0; i < count; i++) {
     const double x = value[i];
-    if (!isfinite(x)) {
-      grid = 0;
-      continue;
-    }
+    if (!isfinite(x)) continue;
     *most = fmaxl(*most, fabsl((wide)x));
-    if (x == 0 || grid == 0 || fmodl(x, grid) == 0) continue;
+    if (x == 0 || fmodl(x, grid) == 0) continue;
     int exponent;
     const int64_t integer = (int64_t)ldexp(fabs(frexp(x, &exponent)), 53);
     grid = fminl(grid, ldexpl((wide)(integer & -integer), exponent - 53));
@@ -373,8 +370,12 @@ static bool zeros_meet_infinity(const problem *p, const run *r) {
  * meet one. */
 static bool gaps_meet_infinity(const problem *p, const run *r) {
   int64_t plane = 1;
-  for (int32_t a = 0; a < p->rank; a++) plane *= p->window[a].source;
-  for (int64_t n = 0; p->wanted == FILTER && !p->a.finite && n < r->count; n++)
+  bool gaps = false;
+  for (int32_t a = 0; a < p->rank; a++) {
+    plane *= p->window[a].source;
+    gaps = gaps || p->window[a].stride > 1;
+  }
+  for (int64_t n = 0; p->wanted == FILTER && gaps && !p->a.finite && n < r->count; n++)
     for (int64_t i = 0; i < plane; i++)
       if (!isfinite(p->a.value[r->a + n * r->a_step + i])) return true;
   return false;
