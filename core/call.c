@@ -46,26 +46,29 @@ static enum cbn_rule shape_rule(const cbn_call *call, int role) {
   return CBN_RULE_INPUT_RANK;
 }
 
-static bool check_tensor(const cbn_call *call, int role, cbn_violation *v) {
-  const cbn_tensor *tensor = call->tensor[role];
-  const char *name = cbn_role_name(role);
-  int64_t extent[CBN_MAX_RANK];
-  const int32_t rank = cbn_call_extents(call, role, extent);
-  if (tensor == NULL && rank == 0) return true;
-  if (tensor == NULL) return cbn_violate(v, shape_rule(call, role), "the %s is missing", name);
-  if (rank == 0) return cbn_violate(v, shape_rule(call, role), "the problem has no %s, but one is given", name);
+bool cbn_check_tensor(const cbn_tensor *tensor, const char *name, enum cbn_rule rule, int32_t rank,
+                      const int64_t *extent, cbn_violation *v) {
+  if (tensor == NULL) return cbn_violate(v, rule, "the %s is missing", name);
   if (tensor->rank != rank)
-    return cbn_violate(v, shape_rule(call, role), "the %s must have %" PRId32 " axes, got %" PRId32, name, rank,
-                       tensor->rank);
+    return cbn_violate(v, rule, "the %s must have %" PRId32 " axes, got %" PRId32, name, rank, tensor->rank);
   for (int32_t a = 0; a < rank; a++)
     if (tensor->extent[a] != extent[a])
-      return cbn_violate(v, shape_rule(call, role), "the %s must have extent %" PRId64 " on axis %" PRId32
-                         ", got %" PRId64, name, extent[a], a, tensor->extent[a]);
+      return cbn_violate(v, rule, "the %s must have extent %" PRId64 " on axis %" PRId32 ", got %" PRId64, name,
+                         extent[a], a, tensor->extent[a]);
   if (cbn_type_size(tensor->type) == 0)
     return cbn_violate(v, CBN_RULE_TENSOR_TYPE, "the %s has type %" PRId32 ", which is none", name, tensor->type);
   if (tensor->data == NULL && cbn_tensor_count(tensor) > 0)
     return cbn_violate(v, CBN_RULE_TENSOR_TYPE, "the %s has no memory", name);
   return true;
+}
+
+static bool check_role(const cbn_call *call, int role, cbn_violation *v) {
+  const cbn_tensor *tensor = call->tensor[role];
+  const enum cbn_rule rule = shape_rule(call, role);
+  int64_t extent[CBN_MAX_RANK];
+  const int32_t rank = cbn_call_extents(call, role, extent);
+  if (rank > 0) return cbn_check_tensor(tensor, cbn_role_name(role), rule, rank, extent, v);
+  return tensor == NULL || cbn_violate(v, rule, "the problem has no %s, but one is given", cbn_role_name(role));
 }
 
 bool cbn_types_go_together(int32_t operator_kind, int32_t activations, int32_t layer) {
@@ -115,6 +118,6 @@ bool cbn_call_validate(const cbn_call *call, cbn_violation *v) {
   if (!(call->conv != NULL ? cbn_conv_validate(call->conv, v) : cbn_batchnorm_validate(call->batchnorm, v)))
     return false;
   for (int role = 0; role < CBN_ROLE_COUNT; role++)
-    if (!check_tensor(call, role, v)) return false;
+    if (!check_role(call, role, v)) return false;
   return check_types(call, v);
 }

@@ -48,6 +48,14 @@ int64_t cbn_conv_output_extent(const cbn_conv *conv, int axis) {
   return output_extent(conv, axis, &extent) ? extent : 0;
 }
 
+/* Without everything up to the groups there is no problem to speak of. */
+static bool check_size(const cbn_conv *c, cbn_violation *v) {
+  const size_t least = offsetof(cbn_conv, groups) + sizeof c->groups;
+  return c->struct_size >= least ||
+         cbn_violate(v, CBN_RULE_MISSING_PARAMETER, "struct_size must be >= %zu, where the groups end, got %" PRIu32,
+                     least, c->struct_size);
+}
+
 static bool check_modes(const cbn_conv *c, cbn_violation *v) {
   if (c->spatial_rank < 1 || c->spatial_rank > CBN_MAX_SPATIAL)
     return cbn_violate(v, CBN_RULE_SPATIAL_RANK, "spatial rank must be 1, 2 or 3, got %" PRId32, c->spatial_rank);
@@ -55,6 +63,31 @@ static bool check_modes(const cbn_conv *c, cbn_violation *v) {
     return cbn_violate(v, CBN_RULE_PADDING_MODE_UNKNOWN, "padding mode must be 0 to 3, got %" PRId32, c->padding_mode);
   if (c->direction < CBN_FORWARD || c->direction > CBN_GRAD_BIAS)
     return cbn_violate(v, CBN_RULE_PARAMETER_TYPE, "direction must be 0 to 3, got %" PRId32, c->direction);
+  if (c->transposed < 0 || c->transposed > 1)
+    return cbn_violate(v, CBN_RULE_PARAMETER_TYPE, "transposed must be 0 or 1, got %" PRId32, c->transposed);
+  if (c->has_bias < 0 || c->has_bias > 1)
+    return cbn_violate(v, CBN_RULE_PARAMETER_TYPE, "has_bias must be 0 or 1, got %" PRId32, c->has_bias);
+  return true;
+}
+
+/* What stands in the arrays beyond the spatial axes. */
+static bool check_lengths(const cbn_conv *c, cbn_violation *v) {
+  const struct {
+    const char *name;
+    const int64_t *values;
+  } arrays[] = {{"input extent", c->input},
+                {"kernel", c->kernel},
+                {"stride", c->stride},
+                {"dilation", c->dilation},
+                {"input dilation", c->input_dilation},
+                {"pad_begin", c->pad_begin},
+                {"pad_end", c->pad_end},
+                {"output padding", c->output_padding}};
+  for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+    for (int a = c->spatial_rank; a < CBN_MAX_SPATIAL; a++)
+      if (arrays[i].values[a] != 0)
+        return cbn_violate(v, CBN_RULE_PARAMETER_LENGTH, "%s must be 0 beyond the spatial axes, of which there are %" PRId32
+                           ", got %" PRId64 " in entry %d", arrays[i].name, c->spatial_rank, arrays[i].values[a], a);
   return true;
 }
 
@@ -219,7 +252,7 @@ static bool check_overflow(const cbn_conv *c, cbn_violation *v) {
 }
 
 bool cbn_conv_validate(const cbn_conv *conv, cbn_violation *violation) {
-  return check_modes(conv, violation) && check_extents(conv, violation) && check_groups(conv, violation) &&
-         check_window(conv, violation) && check_padding(conv, violation) && check_output_padding(conv, violation) &&
-         check_overflow(conv, violation);
+  return check_size(conv, violation) && check_modes(conv, violation) && check_lengths(conv, violation) &&
+         check_extents(conv, violation) && check_groups(conv, violation) && check_window(conv, violation) &&
+         check_padding(conv, violation) && check_output_padding(conv, violation) && check_overflow(conv, violation);
 }

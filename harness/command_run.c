@@ -192,7 +192,8 @@ static bool check_writable(const arguments *a, cbn_error *error) {
 }
 
 static void print_command(int argc, char **argv, char *text, size_t size) {
-  size_t length = (size_t)snprintf(text, size, "%s", argv[0]);
+  cbn_print_program(text, size);
+  size_t length = strlen(text);
   for (int i = 1; i < argc && length + 2 < size; i++) {
     text[length++] = ' ';
     cbn_shell_quote(argv[i], text + length, size - length);

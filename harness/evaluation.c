@@ -20,6 +20,8 @@ typedef struct evaluation {
   cbn_solution solution; /* within the bounds of the engine's arithmetic */
   cbn_solution stated;   /* within those of the arithmetic behind what the case says; empty where they are the same */
   cbn_tensor running[2]; /* mean and variance as the engine has them */
+  bool unsupported;      /* a call of the step was; why, in the engine's words */
+  char why_unsupported[768];
   cbn_case_result *result;
 } evaluation;
 
@@ -140,7 +142,8 @@ static size_t describe_result(const cbn_solved_step *step, int role, char *text,
   if (length < size)
     length += (size_t)snprintf(text + length, size - length, "]%s", expected->count > 0 ? ", values" : "");
   for (int64_t i = 0; i < expected->count && i < 12 && length < size; i++)
-    length += (size_t)snprintf(text + length, size - length, " %.7g", expected->value[i]);
+    length += (size_t)snprintf(text + length, size - length, " %.7g",
+                               isnan(expected->value[i]) ? NAN : expected->value[i]);
   if (expected->count > 12 && length < size) length += (size_t)snprintf(text + length, size - length, " ...");
   return length;
 }
@@ -343,23 +346,25 @@ static void report_mismatches(evaluation *e, size_t i) {
 /* An engine's refusal, error or misbehaviour. Returns false if the results are of no use. */
 static bool accept_answer(evaluation *e, size_t step, const cbn_engine_answer *answer) {
   cbn_case_result *r = e->result;
+  const char *colon = answer->message[0] != '\0' ? ": " : "";
   r->engine_seconds += answer->seconds;
   if (answer->verdict != CBN_VERDICT_PASS) {
-    decide(r, answer->verdict, "%s%s%s", cbn_verdict_sentence(answer->verdict), answer->message[0] != '\0' ? ": " : "",
-           answer->message);
+    decide(r, answer->verdict, "%s%s%s", cbn_verdict_sentence(answer->verdict), colon, answer->message);
     return false;
   }
   switch (answer->status) {
   case CBN_OK: return true;
-  case CBN_UNSUPPORTED:
-    decide(r, CBN_VERDICT_UNSUPPORTED, "the engine is not made for this: %s", answer->message);
+  case CBN_UNSUPPORTED: /* its other directions are judged all the same */
+    e->unsupported = true;
+    snprintf(e->why_unsupported, sizeof e->why_unsupported, "%s%s", colon,
+             answer->message);
     return false;
   case CBN_REJECTED:
     if (e->golden->steps[step].expect.acceptable & CBN_ACCEPT_EMPTY_EITHER && cbn_is_empty(&e->solution.steps[step]))
-      decide(r, CBN_VERDICT_PASS, "the engine refuses an empty output, as the case accepts: %s", answer->message);
-    decide(r, CBN_VERDICT_REJECTED_VALID, "the engine refuses a valid problem: %s", answer->message);
+      decide(r, CBN_VERDICT_PASS, "the engine refuses an empty output, as the case accepts%s%s", colon, answer->message);
+    decide(r, CBN_VERDICT_REJECTED_VALID, "the engine refuses a valid problem%s%s", colon, answer->message);
     return false;
-  default: decide(r, CBN_VERDICT_CRASH, "the engine failed: %s", answer->message); return false;
+  default: decide(r, CBN_VERDICT_CRASH, "the engine failed%s%s", colon, answer->message); return false;
   }
 }
 
@@ -376,7 +381,7 @@ static bool run_call(evaluation *e, size_t i, int direction, engine_call *c) {
     if (usable) memory = judge_call(e, solved, c, direction, &e->result->steps[i]);
   }
   if (!memory) fail_case(e->result, &none_left);
-  return memory && usable;
+  return memory && (usable || e->unsupported);
 }
 
 /* Gives the engine the statistics that were put into the layer before the step. */
@@ -407,7 +412,9 @@ static bool run_step(evaluation *e, size_t i) {
     engine_call_release(&c);
   }
   if (going) report_mismatches(e, i);
-  return going;
+  if (going && e->unsupported)
+    decide(e->result, CBN_VERDICT_UNSUPPORTED, "the engine is not made for this%s", e->why_unsupported);
+  return going && !e->unsupported;
 }
 
 /* ------------------------------------------------------------------------------------------------- the verdict */

@@ -27,8 +27,8 @@ static void note(cbn_tensor_result *r, const cbn_interval *interval, double actu
   }
   if (r->elements > 1 && !(share > r->share)) return;
   r->share = share;
-  r->expected = interval->value;
-  r->actual = actual;
+  r->expected = isnan(interval->value) ? NAN : interval->value; /* a NaN's sign means nothing, but is printed */
+  r->actual = isnan(actual) ? NAN : actual;
   r->bound = interval->bound;
   native_indices(tensor, &r->shape, i, r->worst);
 }

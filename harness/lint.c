@@ -10,7 +10,7 @@
 #include "harness/solution.h"
 #include "harness/yaml.h"
 
-enum { ARENA_BYTES = 16 << 20, PRINTED_BYTES = 1 << 16 };
+enum { ARENA_BYTES = 16 << 20, PRINTED_BYTES = 1 << 16, SHORTEST_COMMENT = 10 };
 
 typedef struct lint {
   const cbn_case_set *set, *collection;
@@ -116,8 +116,19 @@ static void check_solution(lint *l, const cbn_case *golden) {
   cbn_solution_release(&solution);
 }
 
+/* A comment stands alone: reports sort the cases, and show one without its neighbours. */
+static void check_comment(lint *l, const cbn_case *golden) {
+  const char *comment = golden->comment;
+  if (comment == NULL)
+    report_case(l, golden, "comment", "%.200s does not say what it stands for", golden->id);
+  else if (strncmp(comment, "...", 3) == 0)
+    report_case(l, golden, "comment", "the comment of %.200s goes on from another one", golden->id);
+  else if (strlen(comment) < SHORTEST_COMMENT)
+    report_case(l, golden, "comment", "the comment of %.200s is too short to stand alone", golden->id);
+}
+
 static void check_case(lint *l, const cbn_case *golden) {
-  if (golden->comment == NULL) report_case(l, golden, "comment", "%.200s does not say what it stands for", golden->id);
+  check_comment(l, golden);
   for (size_t i = 0; i < golden->step_count; i++) {
     check_ids(l, golden, golden->steps[i].expect.same_as, golden->steps[i].expect.same_count);
     check_ids(l, golden, golden->steps[i].expect.differs_from, golden->steps[i].expect.differs_count);

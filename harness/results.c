@@ -27,12 +27,21 @@ void cbn_shell_quote(const char *word, char *text, size_t size) {
   text[length] = '\0';
 }
 
+void cbn_print_program(char *text, size_t size) {
+  const char *script = getenv("CONVBN_STARTED_AS");
+  const bool by_script = script != NULL && script[0] != '\0';
+  cbn_shell_quote(by_script ? script : program_invocation_name, text, size);
+  const size_t length = strlen(text);
+  if (!by_script) snprintf(text + length, size - length, " run");
+}
+
 void cbn_replay_line(const cbn_case *golden, const char *engine, uint64_t seed, char *text, size_t size) {
-  char file[512], name[512], id[512];
+  char program[512], file[512], name[512], id[512];
+  cbn_print_program(program, sizeof program);
   cbn_shell_quote(golden->file, file, sizeof file);
   cbn_shell_quote(golden->id, id, sizeof id);
   cbn_shell_quote(engine, name, sizeof name);
-  const int length = snprintf(text, size, "convbn run %s -k %s --engine %s%s", file, id, name,
+  const int length = snprintf(text, size, "%s %s -k %s --engine %s%s", program, file, id, name,
                               cbn_case_is_large(golden) ? " --large" : "");
   if (seed != 0 && length > 0 && (size_t)length < size)
     snprintf(text + length, size - (size_t)length, " --seed %llu", (unsigned long long)seed);
@@ -137,7 +146,7 @@ static json_t *flags_json(const cbn_case *golden) {
 
 static json_t *case_json(const cbn_case_result *r, const cbn_provenance *provenance) {
   const cbn_case *g = r->golden;
-  char params[2000] = "{}", replay[1400];
+  char params[2000] = "{}", replay[CBN_REPLAY_BYTES];
   if (g->params != NULL) cbn_value_print(g->params, params, sizeof params);
   cbn_replay_line(g, provenance->engine, provenance->seed, replay, sizeof replay);
   return json_pack(

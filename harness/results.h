@@ -19,7 +19,12 @@ typedef struct cbn_provenance {
 /* The document, owned by the caller; NULL without memory. */
 json_t *cbn_results_json(const cbn_run *run, const cbn_provenance *provenance);
 
-/* The command that runs one case again. */
+/* How `convbn run` was started, quoted for a shell: by the script that says so in CONVBN_STARTED_AS, or by the
+ * program's own path and the command. */
+void cbn_print_program(char *text, size_t size);
+
+/* The command that runs one case again, by the path that the program was started by. */
+enum { CBN_REPLAY_BYTES = 2200 };
 void cbn_replay_line(const cbn_case *golden, const char *engine, uint64_t seed, char *text, size_t size);
 
 /* Quotes a word for a POSIX shell where it needs it. */

@@ -518,7 +518,8 @@ static bool values_hold(const cbn_tensor *stated, const cbn_expected *expected, 
     char place[96];
     cbn_unravel(stated->rank, stated->extent, i, index);
     print_shape(stated->rank, index, place, sizeof place);
-    CBN_FAIL(why, "%s%s is stated as %.9g, the reference says %.9g +- %.3g", name, place, value, interval.value,
+    CBN_FAIL(why, "%s%s is stated as %.9g, the reference says %.9g +- %.3g", name, place,
+             isnan(value) ? NAN : value, isnan(interval.value) ? NAN : interval.value,
              by_hand ? interval.own : interval.bound);
   }
   return true;

@@ -8,7 +8,7 @@
 #include "harness/clock.h"
 #include "harness/results.h"
 
-enum { PARAMS_SHOWN = 160, COMMENT_SHOWN = 1024 };
+enum { PARAMS_SHOWN = 160, COMMENT_SHOWN = 1024, REASONS_SHOWN = 20 };
 
 static bool wants_colour(FILE *out) {
   const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -52,7 +52,7 @@ static void print_one_line(const cbn_terminal *t, const cbn_case_result *r) {
 }
 
 static void print_finding(const cbn_terminal *t, const cbn_case_result *r) {
-  char params[PARAMS_SHOWN] = "{}", replay[1400], comment[COMMENT_SHOWN];
+  char params[PARAMS_SHOWN] = "{}", replay[CBN_REPLAY_BYTES], comment[COMMENT_SHOWN];
   if (r->golden->params != NULL) cbn_value_print(r->golden->params, params, sizeof params);
   cbn_replay_line(r->golden, t->engine, t->seed, replay, sizeof replay);
   snprintf(comment, sizeof comment, "%s", r->golden->comment == NULL ? "" : r->golden->comment);
@@ -68,12 +68,74 @@ static void print_finding(const cbn_terminal *t, const cbn_case_result *r) {
 
 void cbn_terminal_result(void *context, const cbn_case_result *r, size_t done, size_t total) {
   cbn_terminal *t = context;
-  const bool finding = r->bad_case || r->suspicious || cbn_verdict_weight_of(r->verdict) != CBN_GOOD;
+  const bool grouped = !r->bad_case && r->verdict == CBN_VERDICT_UNSUPPORTED && t->verbosity != CBN_VERBOSE;
+  const bool finding =
+      !grouped && (r->bad_case || r->suspicious || cbn_verdict_weight_of(r->verdict) != CBN_GOOD);
   if ((finding && t->verbosity != CBN_QUIET) || t->verbosity == CBN_VERBOSE) clear_progress(t);
   if (r->bad_case) fprintf(stderr, "%s\n", r->sentence);
   else if (finding && t->verbosity != CBN_QUIET) print_finding(t, r);
   else if (t->verbosity == CBN_VERBOSE) print_one_line(t, r);
   show_progress(t, r, done, total);
+}
+
+/* ---------------------------------------------------------------------------------------------------- unsupported */
+
+/* Cases that an engine is not made for, for one reason. */
+typedef struct reason {
+  const cbn_case_result *first;
+  size_t cases;
+} reason;
+
+static int by_sentence(const void *a, const void *b) {
+  const cbn_case_result *x = *(const cbn_case_result *const *)a, *y = *(const cbn_case_result *const *)b;
+  const int order = strcmp(x->sentence, y->sentence);
+  return order != 0 ? order : (x > y) - (x < y); /* the results' own order */
+}
+
+/* The most frequent first. */
+static int by_cases(const void *a, const void *b) {
+  const reason *x = a, *y = b;
+  if (x->cases != y->cases) return x->cases < y->cases ? 1 : -1;
+  return (x->first > y->first) - (x->first < y->first);
+}
+
+static size_t count_reasons(const cbn_case_result **results, size_t count, reason *reasons) {
+  size_t made = 0;
+  qsort(results, count, sizeof *results, by_sentence);
+  for (size_t i = 0; i < count; i++) {
+    if (i == 0 || strcmp(results[i]->sentence, results[i - 1]->sentence) != 0) reasons[made++].first = results[i];
+    reasons[made - 1].cases++;
+  }
+  qsort(reasons, made, sizeof *reasons, by_cases);
+  return made;
+}
+
+static void print_reasons(const cbn_terminal *t, const reason *reasons, size_t count) {
+  size_t others = 0;
+  for (size_t i = 0; i < count; i++) {
+    const cbn_case_result *r = reasons[i].first;
+    if (i >= REASONS_SHOWN) others += reasons[i].cases;
+    else
+      fprintf(t->out, "%s%s%s %zu cases: %s (for instance %s)\n", colour_of(t, r->verdict),
+              cbn_verdict_name(r->verdict), plain(t), reasons[i].cases, r->sentence, r->golden->id);
+  }
+  if (others > 0)
+    fprintf(t->out, "unsupported %zu cases more, for %zu other reasons; -v tells them\n", others, count - REASONS_SHOWN);
+}
+
+/* One line for each reason: an engine of one operator refuses hundreds of cases, among which a mismatch would be
+ * overlooked. */
+static void summarise_unsupported(const cbn_terminal *t, const cbn_run *run) {
+  const cbn_case_result **results = calloc(run->count + 1, sizeof *results);
+  reason *reasons = calloc(run->count + 1, sizeof *reasons);
+  size_t count = 0;
+  for (size_t i = 0; results != NULL && i < run->count; i++) {
+    const cbn_case_result *r = &run->results[i];
+    if (r->golden != NULL && !r->bad_case && r->verdict == CBN_VERDICT_UNSUPPORTED) results[count++] = r;
+  }
+  if (results != NULL && reasons != NULL) print_reasons(t, reasons, count_reasons(results, count, reasons));
+  free(reasons);
+  free(results);
 }
 
 void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left_out) {
@@ -88,6 +150,7 @@ void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left
     suspicious += r->suspicious;
     counts[r->verdict] += !r->bad_case;
   }
+  if (t->verbosity != CBN_QUIET) summarise_unsupported(t, run);
   fprintf(t->out, "%zu cases:", cases);
   for (int v = 0; v < CBN_VERDICT_COUNT; v++)
     if (counts[v] > 0 || v == CBN_VERDICT_PASS)

@@ -36,7 +36,7 @@ operator: nn.Conv2d
 source: by hand
 cases:'
 a_case() {
-  printf -- '- {id: %s, comment: a test, flags: [%s], params: {in_channels: 1, out_channels: 1, kernel_size: 1, bias: false},\n' "$1" "${4-}"
+  printf -- '- {id: %s, comment: a test of the program, flags: [%s], params: {in_channels: 1, out_channels: 1, kernel_size: 1, bias: false},\n' "$1" "${4-}"
   printf '   tensors: {input: {shape: [1, 1, 1, 3], values: [1, 2, 3]}, weight: {shape: [1, 1, 1, 1], values: [%s]}},\n' "$2"
   printf '   expect: {output: {shape: [1, 1, 1, 3], values: [%s]}}}\n' "$3"
 }
@@ -152,9 +152,35 @@ exits 1 run "$tree/good.yaml" --engine "$wrong" -j 1
 has "$out" "3 cases: 1 pass, 2 mismatch,"
 has "$out" "mismatch t/triples"
 has "$out" "3 of 3 elements are outside their bounds; the worst, output[0,0,0,"
-replay=$(sed -n 's/^  replay:  convbn //p' <<<"$out" | head -n 1)
-eval "exits 1 $replay"
-has "$out" "1 cases: 0 pass, 1 mismatch,"
+# The line runs the case again as it stands, also by the path of a program whose name needs quotes; where a script says
+# that it started the program, the line names the script.
+replay=$(sed -n 's/^  replay:  //p' <<<"$out" | head -n 1)
+[[ $replay == "$CONVBN run "* ]] || fail "$replay"
+has "$(eval "$replay" || true)" "1 cases: 0 pass, 1 mismatch,"
+mkdir "$tree/it's here"
+ln -s "$CONVBN" "$tree/it's here/convbn"
+said=$("$tree/it's here/convbn" run "$tree/good.yaml" --engine "$wrong" --json "$tree/quoted.json" || true)
+replay=$(sed -n 's/^  replay:  //p' <<<"$said" | head -n 1)
+has "$(eval "$replay" || true)" "1 cases: 0 pass, 1 mismatch,"
+has "$(cat "$tree/quoted.json")" "\"replay\": \"'$tree/it'\\\\''s here/convbn' run "
+has "$(cat "$tree/quoted.json")" "\"command\": \"'$tree/it'\\\\''s here/convbn' run "
+CONVBN_STARTED_AS="./run me" exits 1 run "$tree/good.yaml" --engine "$wrong"
+has "$out" "  replay:  './run me' $tree/good.yaml -k t/triples --engine $wrong"
+# A NaN has no sign.
+cat >"$tree/nan.yaml" <<EOF2
+$header
+- id: t/infinities-meet
+  comment: an infinity meets its opposite
+  params: {in_channels: 2, out_channels: 1, kernel_size: 1, bias: false}
+  tensors: {input: {shape: [1, 2, 1, 1], values: [.inf, -.inf]}, weight: {shape: [1, 2, 1, 1], values: [1, 1]}}
+  expect: {output: {shape: [1, 1, 1, 1], values: [1]}}
+EOF2
+exits 1 run "$tree/nan.yaml" --engine "$wrong"
+has "$out" "is inf where nan +- "
+lacks "$out" "-nan"
+exits 2 lint "$tree/nan.yaml"
+has "$out" "the reference says nan +- "
+lacks "$out" "-nan"
 exits 1 run "$tree/good.yaml" --engine "$wrong" -q
 equal "$(wc -l <<<"$out")" 1
 # -x stops after the first.
@@ -341,6 +367,26 @@ EOF2
 exits 1 run "$tree/refuted.yaml"
 lacks "$out$err" $'\e'
 
+# What an engine is not made for: a line for each reason, not for each case; without a message there is no colon. With -v
+# each case is told.
+refusing="cases/pytorch -k batchnorm2d --engine $engines/truncates.so"
+# shellcheck disable=SC2086 # words
+exits 5 run $refusing
+number=$(sed -nE 's/.* ([0-9]+) unsupported, in .*/\1/p' <<<"$out")
+reasons=$(grep '^unsupported ' <<<"$out")
+equal "$(wc -l <<<"$reasons")" 2
+first=$(sed -nE '1s/^unsupported ([0-9]+) cases: the engine is not made for this \(for instance pytorch\/batchnorm2d\/[^ ]+\)$/\1/p' <<<"$reasons")
+second=$(sed -nE '2s/^unsupported ([0-9]+) cases: the engine does not say that it can work in place \(for instance [^ ]+\)$/\1/p' <<<"$reasons")
+[[ $first -gt $second && $((first + second)) = "$number" ]] || fail "$number: $reasons"
+lacks "$out" "replay:"
+# shellcheck disable=SC2086 # words
+exits 5 run $refusing -v
+equal "$(grep -cE '^unsupported pytorch/' <<<"$out")" "$number"
+equal "$(grep -cE '^  the engine (is not made for this|does not say that it can work in place)$' <<<"$out")" "$number"
+# shellcheck disable=SC2086 # words
+exits 5 run $refusing -q
+equal "$(wc -l <<<"$out")" 1
+
 # A kernel that truncates is within its bounds, and suspicious; one that rounds is not.
 exits 0 run cases/pytorch/conv2d-tiles.yaml -k tile-k-577-bounded --engine "$engines/truncates.so"
 has "$out" "suspicious: output: errors point towards zero"
@@ -353,3 +399,14 @@ exits 0 lint cases
 has "$out" ": 0 problems"
 exits 2 lint "$tree/good.yaml" # its flags are explained nowhere
 has "$out" "flag"
+# A comment must be able to stand alone.
+{ echo "$header"; a_case t/doubles 2 '2, 4, 6'; } >"$tree/comments.yaml"
+exits 0 lint "$tree/comments.yaml"
+sed 's/a test of the program/nine long/' "$tree/comments.yaml" >"$tree/short.yaml"
+exits 2 lint "$tree/short.yaml"
+has "$out" "$tree/short.yaml:6:1: comment: the comment of t/doubles is too short to stand alone"
+sed 's/a test of the program/ten longer/' "$tree/comments.yaml" >"$tree/short.yaml"
+exits 0 lint "$tree/short.yaml"
+sed 's/a test of the program/... and in evaluation/' "$tree/comments.yaml" >"$tree/dots.yaml"
+exits 2 lint "$tree/dots.yaml"
+has "$out" "$tree/dots.yaml:6:1: comment: the comment of t/doubles goes on from another one"

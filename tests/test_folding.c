@@ -150,61 +150,203 @@ static void folded_tensors_are_right(void **state) {
 }
 
 /* By hand: v + eps = 1/4, so s = 2 g. Two groups, transposed, so that channels stand on the weight's second axis. */
+typedef struct by_hand {
+  cbn_conv conv;
+  cbn_batchnorm norm;
+  cbn_tensor weight, bias, scale, shift, mean, variance, new_weight, new_bias;
+  const cbn_tensor *tensor[CBN_ROLE_COUNT], *of_norm[CBN_ROLE_COUNT];
+  float w[8], b[4], g[4], beta[4], mu[4], v[4], folded_w[8], folded_b[4];
+} by_hand;
+
+static cbn_tensor four(float *data) {
+  return (cbn_tensor){.type = CBN_F32, .rank = 1, .extent = {4}, .stride = {1}, .data = data};
+}
+
+static void by_hand_make(by_hand *h) {
+  *h = (by_hand){.conv = cbn_conv_make(1),
+                 .norm = cbn_batchnorm_make(1),
+                 .w = {1, 2, 3, 4, 5, 6, 7, 8},
+                 .b = {1, 1, 1, 1},
+                 .g = {1, 10, 100, 1000},
+                 .beta = {1, 2, 3, 4},
+                 .mu = {0, 1, 2, 3},
+                 .v = {0.125F, 0.125F, 0.125F, 0.125F}};
+  h->conv.batch = h->norm.batch = 1;
+  h->conv.in_channels = h->conv.out_channels = h->norm.channels = 4;
+  h->conv.groups = 2;
+  h->conv.input[0] = h->conv.kernel[0] = h->norm.extent[0] = 1;
+  h->conv.transposed = 1;
+  h->conv.has_bias = 1;
+  h->norm.epsilon = 0.125;
+  h->weight = (cbn_tensor){.type = CBN_F32, .rank = 3, .extent = {4, 2, 1}, .stride = {2, 1, 1}, .data = h->w};
+  h->new_weight = h->weight;
+  h->new_weight.data = h->folded_w;
+  h->bias = four(h->b);
+  h->scale = four(h->g);
+  h->shift = four(h->beta);
+  h->mean = four(h->mu);
+  h->variance = four(h->v);
+  h->new_bias = four(h->folded_b);
+  h->tensor[CBN_ROLE_WEIGHT] = &h->weight;
+  h->tensor[CBN_ROLE_BIAS] = &h->bias;
+  h->of_norm[CBN_ROLE_WEIGHT] = &h->scale;
+  h->of_norm[CBN_ROLE_BIAS] = &h->shift;
+  h->of_norm[CBN_ROLE_RUNNING_MEAN] = &h->mean;
+  h->of_norm[CBN_ROLE_RUNNING_VAR] = &h->variance;
+}
+
+static bool by_hand_fold(const by_hand *h, cbn_violation *v) {
+  *v = (cbn_violation){.rule = -1};
+  return cbn_fold_batchnorm(&h->conv, h->tensor, &h->norm, h->of_norm, &h->new_weight, &h->new_bias, v);
+}
+
+static void expect_folded(const by_hand *h, const float weight[8], const float bias[4]) {
+  cbn_violation v;
+  if (!by_hand_fold(h, &v)) fail_msg("refused: %s", v.message);
+  assert_memory_equal(h->folded_w, weight, sizeof h->folded_w);
+  assert_memory_equal(h->folded_b, bias, sizeof h->folded_b);
+}
+
+/* Refused by that rule, in a sentence with those words, and nothing written. */
+static void expect_refused(const by_hand *h, const char *rule, const char *words) {
+  cbn_violation v;
+  if (by_hand_fold(h, &v)) fail_msg("folded, %s (%s) was expected", rule, words);
+  if (strcmp(cbn_rule_name(v.rule), rule) != 0)
+    fail_msg("refused by %s (%s), %s was expected", cbn_rule_name(v.rule), v.message, rule);
+  if (strstr(v.message, words) == NULL) fail_msg("the message does not say '%s': %s", words, v.message);
+  static const float nothing[8] = {0};
+  assert_memory_equal(h->folded_w, nothing, sizeof h->folded_w);
+  assert_memory_equal(h->folded_b, nothing, sizeof h->folded_b);
+}
+
+static const float by_hand_weight[] = {2, 40, 6, 80, 1000, 12000, 1400, 16000};
+
 static void folding_by_hand(void **state) {
   (void)state;
-  cbn_conv c = cbn_conv_make(1);
-  c.batch = 1;
-  c.in_channels = c.out_channels = 4;
-  c.groups = 2;
-  c.input[0] = c.kernel[0] = 1;
-  c.transposed = 1;
-  c.has_bias = 1;
-  float w[] = {1, 2, 3, 4, 5, 6, 7, 8}, b[] = {1, 1, 1, 1}, g[] = {1, 10, 100, 1000}, beta[] = {1, 2, 3, 4};
-  float mean[] = {0, 1, 2, 3}, variance[] = {0.125F, 0.125F, 0.125F, 0.125F}, folded_w[8], folded_b[4];
-  const cbn_tensor weight = {.type = CBN_F32, .rank = 3, .extent = {4, 2, 1}, .stride = {2, 1, 1}, .data = w};
-  cbn_tensor new_weight = weight, four = {.type = CBN_F32, .rank = 1, .extent = {4}, .stride = {1}};
-  cbn_tensor bias = four, scale = four, shift = four, of_mean = four, of_variance = four, new_bias = four;
-  new_weight.data = folded_w;
-  new_bias.data = folded_b;
-  bias.data = b;
-  scale.data = g;
-  shift.data = beta;
-  of_mean.data = mean;
-  of_variance.data = variance;
-  cbn_batchnorm n = cbn_batchnorm_make(1);
-  n.batch = 1;
-  n.channels = 4;
-  n.extent[0] = 1;
-  n.epsilon = 0.125;
-  const cbn_tensor *tensor[CBN_ROLE_COUNT] = {[CBN_ROLE_WEIGHT] = &weight, [CBN_ROLE_BIAS] = &bias};
-  const cbn_tensor *norm[CBN_ROLE_COUNT] = {[CBN_ROLE_WEIGHT] = &scale,
-                                            [CBN_ROLE_BIAS] = &shift,
-                                            [CBN_ROLE_RUNNING_MEAN] = &of_mean,
-                                            [CBN_ROLE_RUNNING_VAR] = &of_variance};
-  cbn_violation violation;
-  assert_true(cbn_fold_batchnorm(&c, tensor, &n, norm, &new_weight, &new_bias, &violation));
-  const float expected_w[] = {2, 40, 6, 80, 1000, 12000, 1400, 16000}, expected_b[] = {3, 2, -197, -3996};
-  assert_memory_equal(folded_w, expected_w, sizeof expected_w);
-  assert_memory_equal(folded_b, expected_b, sizeof expected_b);
+  by_hand h;
+  by_hand_make(&h);
+  expect_folded(&h, by_hand_weight, (const float[]){3, 2, -197, -3996});
+}
 
-  /* what does not fit together is refused, with a sentence */
-  cbn_batchnorm wrong = n;
-  wrong.channels = 3;
-  violation.message[0] = '\0';
-  assert_false(cbn_fold_batchnorm(&c, tensor, &wrong, norm, &new_weight, &new_bias, &violation));
-  assert_true(violation.message[0] != '\0');
-  wrong = n;
-  wrong.statistics = CBN_STATISTICS_BATCH;
-  violation.message[0] = '\0';
-  assert_false(cbn_fold_batchnorm(&c, tensor, &wrong, norm, &new_weight, &new_bias, &violation));
-  assert_true(violation.message[0] != '\0');
-  wrong = n;
-  wrong.epsilon = -0.125;
-  violation.message[0] = '\0';
-  assert_false(cbn_fold_batchnorm(&c, tensor, &wrong, norm, &new_weight, &new_bias, &violation));
-  assert_true(violation.message[0] != '\0');
-  variance[2] = NAN;
-  assert_false(cbn_fold_batchnorm(&c, tensor, &n, norm, &new_weight, &new_bias, &violation));
+/* A bias, scale or shift that the operators do not have is not looked at, be it there or not. */
+static void only_what_the_operators_have_is_folded(void **state) {
+  (void)state;
+  static const float plain[] = {2, 4, 6, 8, 10, 12, 14, 16};
+  static const struct {
+    int32_t bias, weight, shift;
+    const float *folded_weight;
+    float folded_bias[4]; /* (b - mu) s + beta */
+  } rows[] = {
+      {1, 1, 1, by_hand_weight, {3, 2, -197, -3996}}, {0, 1, 1, by_hand_weight, {1, -18, -397, -5996}},
+      {1, 0, 1, plain, {3, 2, 1, 0}},                 {1, 1, 0, by_hand_weight, {2, 0, -200, -4000}},
+      {0, 0, 0, plain, {0, -2, -4, -6}},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    for (int there = 0; there < 2; there++) {
+      by_hand h;
+      by_hand_make(&h);
+      h.conv.has_bias = rows[i].bias;
+      h.norm.has_weight = rows[i].weight;
+      h.norm.has_bias = rows[i].shift;
+      if (!there && !rows[i].bias) h.tensor[CBN_ROLE_BIAS] = NULL;
+      if (!there && !rows[i].weight) h.of_norm[CBN_ROLE_WEIGHT] = NULL;
+      if (!there && !rows[i].shift) h.of_norm[CBN_ROLE_BIAS] = NULL;
+      expect_folded(&h, rows[i].folded_weight, rows[i].folded_bias);
+    }
+}
+
+static void operators_that_do_not_fold_are_refused(void **state) {
+  (void)state;
+  by_hand h;
+  by_hand_make(&h);
+  h.norm.channels = 3;
+  expect_refused(&h, "input-channels-mismatch", "has 3 channels, the convolution gives 4");
+  by_hand_make(&h);
+  h.norm.statistics = CBN_STATISTICS_BATCH;
+  expect_refused(&h, "parameter-type", "only running statistics");
+  by_hand_make(&h);
+  h.norm.direction = CBN_GRAD_INPUT;
+  expect_refused(&h, "parameter-type", "the batch normalization's direction must be 0 (forward), got 1");
+  for (int32_t direction = CBN_GRAD_INPUT; direction <= CBN_GRAD_BIAS; direction++) {
+    by_hand_make(&h);
+    h.conv.direction = direction;
+    char words[64];
+    snprintf(words, sizeof words, "the convolution's direction must be 0 (forward), got %d", (int)direction);
+    expect_refused(&h, "parameter-type", words);
+  }
+  by_hand_make(&h);
+  h.conv.stride[0] = 0;
+  expect_refused(&h, "stride-positive", "got 0");
+  by_hand_make(&h);
+  h.norm.batch = -1;
+  expect_refused(&h, "extent-non-negative", "got -1");
+  static const double epsilons[] = {-0.125, -1, (double)NAN};
+  for (size_t i = 0; i < sizeof epsilons / sizeof epsilons[0]; i++) {
+    by_hand_make(&h);
+    h.norm.epsilon = epsilons[i];
+    expect_refused(&h, "variance-positive", "in channel 0");
+  }
+  by_hand_make(&h);
+  h.v[2] = NAN;
+  expect_refused(&h, "variance-positive", "in channel 2");
+}
+
+static void each_tensor_that_does_not_fit_is_refused(void **state) {
+  (void)state;
+  by_hand h;
+  const struct {
+    const cbn_tensor **given; /* NULL: a result */
+    cbn_tensor *tensor;
+    const char *name, *rule;
+  } rows[] = {
+      {&h.tensor[CBN_ROLE_WEIGHT], &h.weight, "the convolution's weight", "weight-shape"},
+      {&h.tensor[CBN_ROLE_BIAS], &h.bias, "the convolution's bias", "bias-shape"},
+      {&h.of_norm[CBN_ROLE_WEIGHT], &h.scale, "the batch normalization's weight", "statistics-shape"},
+      {&h.of_norm[CBN_ROLE_BIAS], &h.shift, "the batch normalization's bias", "statistics-shape"},
+      {&h.of_norm[CBN_ROLE_RUNNING_MEAN], &h.mean, "the running_mean", "statistics-shape"},
+      {&h.of_norm[CBN_ROLE_RUNNING_VAR], &h.variance, "the running_var", "statistics-shape"},
+      {NULL, &h.new_weight, "the folded weight", "weight-shape"},
+      {NULL, &h.new_bias, "the folded bias", "bias-shape"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    char words[96];
+    by_hand_make(&h);
+    const int32_t rank = rows[i].tensor->rank;
+    if (rows[i].given != NULL) {
+      *rows[i].given = NULL;
+      snprintf(words, sizeof words, "%s is missing", rows[i].name);
+      expect_refused(&h, rows[i].rule, words);
+    }
+    for (int32_t a = 0; a < rank; a++)
+      for (int more = -1; more <= 1; more += 2) {
+        by_hand_make(&h);
+        const int64_t right = rows[i].tensor->extent[a], wrong = right + more;
+        rows[i].tensor->extent[a] = wrong;
+        snprintf(words, sizeof words, "%s must have extent %" PRId64 " on axis %" PRId32 ", got %" PRId64, rows[i].name,
+                 right, a, wrong);
+        expect_refused(&h, rows[i].rule, words);
+      }
+    for (int32_t wrong = rank - 1; wrong <= rank + 1; wrong += 2) {
+      by_hand_make(&h);
+      rows[i].tensor->rank = wrong;
+      snprintf(words, sizeof words, "%s must have %" PRId32 " axes, got %" PRId32, rows[i].name, rank, wrong);
+      expect_refused(&h, rows[i].rule, words);
+    }
+    by_hand_make(&h);
+    rows[i].tensor->type = CBN_BF16 + 1;
+    snprintf(words, sizeof words, "%s has type 4, which is none", rows[i].name);
+    expect_refused(&h, "tensor-type", words);
+    by_hand_make(&h);
+    rows[i].tensor->data = NULL;
+    snprintf(words, sizeof words, "%s has no memory", rows[i].name);
+    expect_refused(&h, "tensor-type", words);
+  }
+  cbn_violation v;
+  by_hand_make(&h);
+  assert_false(cbn_fold_batchnorm(&h.conv, h.tensor, &h.norm, h.of_norm, NULL, &h.new_bias, &v));
+  assert_string_equal(v.message, "the folded weight is missing");
+  assert_false(cbn_fold_batchnorm(&h.conv, h.tensor, &h.norm, h.of_norm, &h.new_weight, NULL, &v));
+  assert_string_equal(v.message, "the folded bias is missing");
 }
 
 /* -------------------------------------------------------------------------------------------- the reference of both */
@@ -379,6 +521,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(folded_tensors_are_right),
       cmocka_unit_test(folding_by_hand),
+      cmocka_unit_test(only_what_the_operators_have_is_folded),
+      cmocka_unit_test(operators_that_do_not_fold_are_refused),
+      cmocka_unit_test(each_tensor_that_does_not_fit_is_refused),
       cmocka_unit_test(folded_convolution_agrees_at_random),
       cmocka_unit_test(the_folded_weight_may_overflow_or_vanish),
   };
