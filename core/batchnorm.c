@@ -54,8 +54,9 @@ static bool check_modes(const cbn_batchnorm *b, cbn_violation *v) {
 static bool check_extents(const cbn_batchnorm *b, cbn_violation *v) {
   for (int a = b->spatial_rank; a < CBN_MAX_SPATIAL; a++)
     if (b->extent[a] != 0)
-      return cbn_violate(v, CBN_RULE_PARAMETER_LENGTH, "input extent must be 0 beyond the spatial axes, of which there are %"
-                         PRId32 ", got %" PRId64 " in entry %d", b->spatial_rank, b->extent[a], a);
+      return cbn_violate(v, CBN_RULE_PARAMETER_LENGTH,
+                         "input extent must be 0 beyond %" PRId32 " spatial axes, got %" PRId64 " in entry %d",
+                         b->spatial_rank, b->extent[a], a);
   if (b->batch < 0) return cbn_violate(v, CBN_RULE_EXTENT_NON_NEGATIVE, "batch must be >= 0, got %" PRId64, b->batch);
   if (b->channels < 0)
     return cbn_violate(v, CBN_RULE_EXTENT_NON_NEGATIVE, "channels must be >= 0, got %" PRId64, b->channels);

@@ -86,8 +86,9 @@ static bool check_lengths(const cbn_conv *c, cbn_violation *v) {
   for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
     for (int a = c->spatial_rank; a < CBN_MAX_SPATIAL; a++)
       if (arrays[i].values[a] != 0)
-        return cbn_violate(v, CBN_RULE_PARAMETER_LENGTH, "%s must be 0 beyond the spatial axes, of which there are %" PRId32
-                           ", got %" PRId64 " in entry %d", arrays[i].name, c->spatial_rank, arrays[i].values[a], a);
+        return cbn_violate(v, CBN_RULE_PARAMETER_LENGTH,
+                           "%s must be 0 beyond %" PRId32 " spatial axes, got %" PRId64 " in entry %d", arrays[i].name,
+                           c->spatial_rank, arrays[i].values[a], a);
   return true;
 }
 

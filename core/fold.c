@@ -10,8 +10,8 @@ static bool check_operators(const cbn_conv *conv, const cbn_batchnorm *b, cbn_vi
     return cbn_violate(v, CBN_RULE_PARAMETER_TYPE, "the convolution's direction must be 0 (forward), got %" PRId32,
                        conv->direction);
   if (b->direction != CBN_FORWARD)
-    return cbn_violate(v, CBN_RULE_PARAMETER_TYPE, "the batch normalization's direction must be 0 (forward), got %" PRId32,
-                       b->direction);
+    return cbn_violate(v, CBN_RULE_PARAMETER_TYPE,
+                       "the batch normalization's direction must be 0 (forward), got %" PRId32, b->direction);
   if (b->statistics != CBN_STATISTICS_RUNNING)
     return cbn_violate(v, CBN_RULE_PARAMETER_TYPE, "only running statistics can be folded, not a batch's");
   if (b->channels != conv->out_channels)

@@ -176,7 +176,8 @@ static void add_rows(const convolution *v, row *r, planes at, int64_t t, int64_t
     for (int64_t line = 0; line < d->narrow * h->narrow; line++) {
       const int64_t pd = line / h->narrow, ph = line % h->narrow;
       const int64_t qd = meeting(v, d, pd, td), qh = meeting(v, h, ph, th);
-      r->wide = qd == NOWHERE || qh == NOWHERE ? NULL : at.wide + qd * d->wide_step + qh * h->wide_step;
+      const bool meets = at.wide && qd != NOWHERE && qh != NOWHERE;
+      r->wide = meets ? at.wide + qd * d->wide_step + qh * h->wide_step : NULL;
       r->narrow = at.narrow + pd * d->narrow_step + ph * h->narrow_step + begin * w->narrow_step;
       switch (v->target) {
       case NARROW: add_to_narrow(r, *weight); break;

@@ -21,7 +21,7 @@ static const struct argp argp = {
     .parser = parse,
     .args_doc = "PATH...",
     .doc =
-        "Checks case files: syntax, keys, shapes, ids, flags, relations between cases, and whether the reference "
+        "Checks case files: syntax, keys, comments, shapes, ids, flags, relations between cases, and whether the reference "
         "bears out what they state. Every file is checked, whatever is wrong with others."
         "\vExit status: 0 all is in order; 2 a problem was found."};
 

@@ -52,7 +52,7 @@ static const struct argp_option options[] = {
     {"json", KEY_JSON, "FILE", 0, "Write the results as JSON", 3},
     {"html", KEY_HTML, "DIR", 0, "Write the report, DIR/index.html", 3},
     {"quiet", 'q', NULL, 0, "The summary only", 3},
-    {"verbose", 'v', NULL, 0, "A line for each case", 3},
+    {"verbose", 'v', NULL, 0, "A line for each case; those that the engine is not made for one by one", 3},
     {0}};
 
 /* A whole number within bounds; else argp's usage error. */
@@ -107,7 +107,7 @@ static const struct argp argp = {
     .doc =
         "Runs golden cases against an engine and says for each whether the engine is right."
         "\vExit status: 0 as expected; 1 a discrepancy; 2 usage or a bad case; 3 the engine cannot start; 4 nothing "
-        "selected; 5 only inconclusive."};
+        "selected; 5 only inconclusive, or nothing that the engine is made for."};
 
 /* ------------------------------------------------------------------------------------------------------- select */
 

@@ -40,7 +40,7 @@ source: "PyTorch, a test"
 recorded: 2026-01-01
 cases:
   - id: t/steps
-    comment: two calls
+    comment: a program of two calls
     layout: channels_last
     source: by hand
     params: {num_features: 1, momentum: 0.25, eps: 0.25}
