@@ -20,16 +20,12 @@ typedef struct fold {
   wide s, mu, beta, bias;
 } fold;
 
-static double element_or(const cbn_tensor *tensor, int64_t i, double otherwise) {
-  return tensor == NULL ? otherwise : cbn_tensor_get(tensor, i);
-}
-
 static fold fold_of(const cbn_conv *conv, const cbn_tensor *bias, const cbn_batchnorm *b,
                     const cbn_tensor *const norm[CBN_ROLE_COUNT], int64_t o) {
   const wide v = cbn_tensor_get(norm[CBN_ROLE_RUNNING_VAR], o);
-  return (fold){.s = element_or(norm[CBN_ROLE_WEIGHT], o, 1) / sqrtl(v + b->epsilon),
+  return (fold){.s = (b->has_weight ? cbn_tensor_get(norm[CBN_ROLE_WEIGHT], o) : 1) / sqrtl(v + b->epsilon),
                 .mu = cbn_tensor_get(norm[CBN_ROLE_RUNNING_MEAN], o),
-                .beta = element_or(norm[CBN_ROLE_BIAS], o, 0),
+                .beta = b->has_bias ? cbn_tensor_get(norm[CBN_ROLE_BIAS], o) : 0,
                 .bias = conv->has_bias ? cbn_tensor_get(bias, o) : 0};
 }
 

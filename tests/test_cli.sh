@@ -86,6 +86,17 @@ for command in $commands; do
   equal "$out" ""
   has "$err" "convbn $command: unrecognized option '--no-such-option'"
 done
+# The man page names each command and each option.
+page=$(sed 's/\\-/-/g' docs/convbn.1)
+for command in $commands; do
+  grep -qxE "\.B $command" <<<"$page" || fail "docs/convbn.1 does not name the command $command"
+  exits 0 "$command" --help
+  words=$(grep -oE '^ +(-[a-zA-Z?][, ]|--[a-z-]+).*' <<<"$out" | grep -oE '(^| )--?[a-zA-Z?][a-z-]*' | tr -d ' ')
+  has "$words" "--help"
+  for word in $words; do
+    grep -qE -- "(^|[ \"])$word([ \"=]|\$)" <<<"$page" || fail "docs/convbn.1 does not name the option $word of $command"
+  done
+done
 exits 0 --version
 [[ $out =~ ^convbn\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "$out"
 for list in dialects rules verdicts; do
