@@ -98,6 +98,24 @@ static void check_ids(lint *l, const cbn_case *golden, const char *const *ids, s
       report_case(l, golden, "relation", "there is no case %.200s here", ids[i]);
 }
 
+/* Stated values that any answer would bear out: the reference can say nothing of an element. */
+static void check_assertions(lint *l, const cbn_case *golden, const cbn_expectation *expect,
+                             const cbn_solved_step *solved) {
+  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
+    const cbn_tensor_source *stated = expect->tensor[role];
+    const cbn_expected *known = &solved->expected[role];
+    int64_t idle = 0;
+    char text[200];
+    if (stated == NULL || stated->content == CBN_CONTENT_NONE) continue;
+    for (int64_t i = 0; i < known->count; i++) idle += (known->flags[i] & CBN_INCONCLUSIVE) != 0;
+    if (idle == 0) continue;
+    snprintf(text, sizeof text, "%" PRId64 " of %" PRId64 " elements stated for %s", idle, known->count,
+             cbn_role_name(role));
+    report(l, golden->file, stated->node, "expectation", "%.190s assert nothing: the reference can say nothing of them",
+           text);
+  }
+}
+
 /* The reference's own view of the case; a large one is only planned. */
 static void check_solution(lint *l, const cbn_case *golden) {
   const cbn_solve_options options = {.arithmetic = cbn_stated_arithmetic(golden), .memory_bytes = l->memory_bytes};
@@ -112,6 +130,8 @@ static void check_solution(lint *l, const cbn_case *golden) {
       if (golden->steps[i].expect.acceptable == 0 &&
           !cbn_expectation_holds(golden, &golden->steps[i].expect, &solution, i, golden->by_hand, true, &error))
         report_case(l, golden, "expectation", "%.800s", error.text);
+      else if (!solution.steps[i].rejected)
+        check_assertions(l, golden, &golden->steps[i].expect, &solution.steps[i]);
   }
   cbn_solution_release(&solution);
 }

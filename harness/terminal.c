@@ -69,8 +69,7 @@ static void print_finding(const cbn_terminal *t, const cbn_case_result *r) {
 void cbn_terminal_result(void *context, const cbn_case_result *r, size_t done, size_t total) {
   cbn_terminal *t = context;
   const bool grouped = !r->bad_case && r->verdict == CBN_VERDICT_UNSUPPORTED && t->verbosity != CBN_VERBOSE;
-  const bool finding =
-      !grouped && (r->bad_case || r->suspicious || cbn_verdict_weight_of(r->verdict) != CBN_GOOD);
+  const bool finding = !grouped && (r->bad_case || r->suspicious || cbn_verdict_weight_of(r->verdict) != CBN_GOOD);
   if ((finding && t->verbosity != CBN_QUIET) || t->verbosity == CBN_VERBOSE) clear_progress(t);
   if (r->bad_case) fprintf(stderr, "%s\n", r->sentence);
   else if (finding && t->verbosity != CBN_QUIET) print_finding(t, r);
@@ -120,7 +119,8 @@ static void print_reasons(const cbn_terminal *t, const reason *reasons, size_t c
               cbn_verdict_name(r->verdict), plain(t), reasons[i].cases, r->sentence, r->golden->id);
   }
   if (others > 0)
-    fprintf(t->out, "unsupported %zu cases more, for %zu other reasons; -v tells them\n", others, count - REASONS_SHOWN);
+    fprintf(t->out, "unsupported %zu cases more, for %zu other reasons; -v tells them\n", others,
+            count - REASONS_SHOWN);
 }
 
 /* One line for each reason: an engine of one operator refuses hundreds of cases, among which a mismatch would be
@@ -139,7 +139,7 @@ static void summarise_unsupported(const cbn_terminal *t, const cbn_run *run) {
 }
 
 void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left_out) {
-  size_t counts[CBN_VERDICT_COUNT] = {0}, bad_cases = 0, vacuous = 0, suspicious = 0, cases = 0, refused = 0;
+  size_t counts[CBN_VERDICT_COUNT] = {0}, bad_cases = 0, vacuous = 0, suspicious = 0, partly = 0, cases = 0, refused = 0;
   for (size_t i = 0; i < run->count; i++) {
     const cbn_case_result *r = &run->results[i];
     if (r->golden == NULL) continue;
@@ -147,6 +147,7 @@ void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left
     bad_cases += r->bad_case;
     refused += !r->asked && r->verdict == CBN_VERDICT_PASS;
     vacuous += r->vacuous;
+    partly += r->partly;
     suspicious += r->suspicious;
     counts[r->verdict] += !r->bad_case;
   }
@@ -167,9 +168,14 @@ void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left
     fprintf(t->out, "zero padding that meets weights that are not finite is %s\n", zeros);
   if (refused > 0 && t->verbosity != CBN_QUIET)
     fprintf(t->out, "%zu of them refusals that the dialect decides; the engine is not asked\n", refused);
+  if (partly > 0 && t->verbosity != CBN_QUIET)
+    fprintf(t->out, "%zu pass in part: of a whole tensor of theirs nothing can be said for an engine of this arithmetic\n",
+            partly);
   if (suspicious > 0 && t->verbosity != CBN_QUIET)
-    fprintf(t->out, "%zu suspicious: within their bounds, but with errors that lean or are too large (docs/statistical-test.md)\n",
-            suspicious);
+    fprintf(
+        t->out,
+        "%zu suspicious: within their bounds, but with errors that lean or are too large (docs/statistical-test.md)\n",
+        suspicious);
   if (vacuous > 0 && t->verbosity != CBN_QUIET) fprintf(t->out, "%zu vacuous: every right value is 0\n", vacuous);
   if (left_out > 0 && t->verbosity != CBN_QUIET)
     fprintf(t->out, "%zu large cases left out; --large runs them\n", left_out);

@@ -87,7 +87,7 @@ for command in $commands; do
   has "$err" "convbn $command: unrecognized option '--no-such-option'"
 done
 # The man page names each command and each option.
-page=$(sed 's/\\-/-/g' docs/convbn.1)
+page=$(sed 's/\\-/-/g; s/\\f[A-Z]//g' docs/convbn.1)
 for command in $commands; do
   grep -qxE "\.B $command" <<<"$page" || fail "docs/convbn.1 does not name the command $command"
   exits 0 "$command" --help
@@ -421,3 +421,8 @@ exits 0 lint "$tree/short.yaml"
 sed 's/a test of the program/... and in evaluation/' "$tree/comments.yaml" >"$tree/dots.yaml"
 exits 2 lint "$tree/dots.yaml"
 has "$out" "$tree/dots.yaml:6:1: comment: the comment of t/doubles goes on from another one"
+# A stated value of which the reference can say nothing asserts nothing.
+exits 0 lint "$tree/inconclusive.yaml"
+sed 's/shape: \[1, 1, 1, 1\]}}$/shape: [1, 1, 1, 1], values: [7]}}/' "$tree/inconclusive.yaml" >"$tree/idle.yaml"
+exits 2 lint "$tree/idle.yaml"
+has "$out" "expectation: 1 of 1 elements stated for output assert nothing: the reference can say nothing of them"
