@@ -46,8 +46,8 @@ static bool check_modes(const cbn_batchnorm *b, cbn_violation *v) {
     if (flags[i].value < 0 || flags[i].value > 1)
       return cbn_violate(v, CBN_RULE_PARAMETER_TYPE, "%s must be 0 or 1, got %" PRId32, flags[i].name, flags[i].value);
   if (b->direction != CBN_FORWARD && b->update_running)
-    return cbn_violate(v, CBN_RULE_BACKWARD_UPDATES_NOTHING, "update_running must be 0 in the backward direction, got %" PRId32,
-                       b->update_running);
+    return cbn_violate(v, CBN_RULE_BACKWARD_UPDATES_NOTHING,
+                       "update_running must be 0 in the backward direction, got %" PRId32, b->update_running);
   return true;
 }
 

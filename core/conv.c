@@ -111,11 +111,11 @@ static bool check_extents(const cbn_conv *c, cbn_violation *v) {
 static bool check_groups(const cbn_conv *c, cbn_violation *v) {
   if (c->groups < 1) return cbn_violate(v, CBN_RULE_GROUPS_POSITIVE, "groups must be >= 1, got %" PRId64, c->groups);
   if (c->in_channels % c->groups != 0)
-    return cbn_violate(v, CBN_RULE_GROUPS_DIVIDE_IN_CHANNELS, "groups must divide in_channels, got %" PRId64
-                       " and %" PRId64, c->groups, c->in_channels);
+    return cbn_violate(v, CBN_RULE_GROUPS_DIVIDE_IN_CHANNELS,
+                       "groups must divide in_channels, got %" PRId64 " and %" PRId64, c->groups, c->in_channels);
   if (c->out_channels % c->groups != 0)
-    return cbn_violate(v, CBN_RULE_GROUPS_DIVIDE_OUT_CHANNELS, "groups must divide out_channels, got %" PRId64
-                       " and %" PRId64, c->groups, c->out_channels);
+    return cbn_violate(v, CBN_RULE_GROUPS_DIVIDE_OUT_CHANNELS,
+                       "groups must divide out_channels, got %" PRId64 " and %" PRId64, c->groups, c->out_channels);
   return true;
 }
 
@@ -140,14 +140,18 @@ static bool check_window(const cbn_conv *c, cbn_violation *v) {
 static bool check_mode_padding(const cbn_conv *c, int a, int64_t pad, cbn_violation *v) {
   const char axis = cbn_axis_name(c->spatial_rank, a);
   if (c->padding_mode == CBN_PAD_REFLECT && pad > 0 && pad >= c->input[a])
-    return cbn_violate(v, CBN_RULE_REFLECT_PAD_LESS_THAN_INPUT, "reflection padding must be < the input's extent %" PRId64
-                       ", got %" PRId64 " on axis %c", c->input[a], pad, axis);
+    return cbn_violate(v, CBN_RULE_REFLECT_PAD_LESS_THAN_INPUT,
+                       "reflection padding must be < the input's extent %" PRId64 ", got %" PRId64 " on axis %c",
+                       c->input[a], pad, axis);
   if (c->padding_mode == CBN_PAD_CIRCULAR && pad > c->input[a])
-    return cbn_violate(v, CBN_RULE_CIRCULAR_PAD_AT_MOST_INPUT, "circular padding must be <= the input's extent %" PRId64
-                       ", got %" PRId64 " on axis %c", c->input[a], pad, axis);
+    return cbn_violate(v, CBN_RULE_CIRCULAR_PAD_AT_MOST_INPUT,
+                       "circular padding must be <= the input's extent %" PRId64 ", got %" PRId64 " on axis %c",
+                       c->input[a], pad, axis);
   if (c->padding_mode == CBN_PAD_REPLICATE && pad > 0 && c->input[a] == 0)
-    return cbn_violate(v, CBN_RULE_REPLICATE_NEEDS_INPUT, "replication padding needs an input element, got extent 0"
-                       " on axis %c", axis);
+    return cbn_violate(v, CBN_RULE_REPLICATE_NEEDS_INPUT,
+                       "replication padding needs an input element, got extent 0"
+                       " on axis %c",
+                       axis);
   return true;
 }
 
@@ -175,8 +179,9 @@ static bool check_output_padding(const cbn_conv *c, cbn_violation *v) {
     const int64_t step = c->stride[a] > c->dilation[a] ? c->stride[a] : c->dilation[a];
     const int64_t limit = c->transposed ? step : 1;
     if (c->output_padding[a] < 0 || c->output_padding[a] >= limit)
-      return cbn_violate(v, CBN_RULE_OUTPUT_PADDING_RANGE, "output padding must be >= 0 and < %" PRId64 ", got %" PRId64
-                         " on axis %c", limit, c->output_padding[a], cbn_axis_name(c->spatial_rank, a));
+      return cbn_violate(v, CBN_RULE_OUTPUT_PADDING_RANGE,
+                         "output padding must be >= 0 and < %" PRId64 ", got %" PRId64 " on axis %c", limit,
+                         c->output_padding[a], cbn_axis_name(c->spatial_rank, a));
   }
   return true;
 }
@@ -209,9 +214,7 @@ static bool extents(const cbn_conv *c, int role, int64_t *extent, int32_t *rank)
     for (int a = 0; a < c->spatial_rank; a++)
       if (!output_extent(c, a, &extent[2 + a])) return false;
     return true;
-  default:
-    *rank = 0;
-    return true;
+  default: *rank = 0; return true;
   }
 }
 
@@ -242,8 +245,8 @@ static bool check_overflow(const cbn_conv *c, cbn_violation *v) {
     int64_t extent[CBN_MAX_RANK];
     int32_t rank;
     cbn_tensor described;
-    if (!extents(c, roles[i], extent, &rank) || (rank > 0 &&
-        !cbn_tensor_describe(&described, CBN_F64, rank, extent, CBN_CONTIGUOUS)))
+    if (!extents(c, roles[i], extent, &rank) ||
+        (rank > 0 && !cbn_tensor_describe(&described, CBN_F64, rank, extent, CBN_CONTIGUOUS)))
       return cbn_violate(v, CBN_RULE_EXTENT_OVERFLOW, "the size of the %s overflows 63 bits", cbn_role_name(roles[i]));
   }
   int64_t multiply_adds;

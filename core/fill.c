@@ -25,8 +25,8 @@ bool cbn_fill_is_random(int kind) {
 }
 
 cbn_fill cbn_fill_make(enum cbn_fill_kind kind) {
-  return (cbn_fill){.kind = (int32_t)kind, .low = -4, .high = 4, .bits = 3, .density = 1, .scale = 1, .step = 1,
-                    .value = 1};
+  return (cbn_fill){
+      .kind = (int32_t)kind, .low = -4, .high = 4, .bits = 3, .density = 1, .scale = 1, .step = 1, .value = 1};
 }
 
 static philox4x32_ctr_t draw(uint64_t seed, int role, int64_t index) {
@@ -50,9 +50,9 @@ static double normal(const cbn_fill *fill, philox4x32_ctr_t r) {
 }
 
 static double special(uint32_t word) {
-  static const double values[] = {0,          -0.0,       1,           -1,          0x1p-149, -0x1p-149,
-                                  0x1p-126 - 0x1p-149,    0x1p-126,    -0x1p-126,   1 + 0x1p-23,
-                                  0x1p24,     0x1p127,    -0x1p127,    INFINITY,    -INFINITY, NAN};
+  static const double values[] = {0,         -0.0,      1,           -1,     0x1p-149, -0x1p-149, 0x1p-126 - 0x1p-149,
+                                  0x1p-126,  -0x1p-126, 1 + 0x1p-23, 0x1p24, 0x1p127,  -0x1p127,  INFINITY,
+                                  -INFINITY, NAN};
   return values[below(word, sizeof values / sizeof values[0])];
 }
 

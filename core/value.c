@@ -56,9 +56,7 @@ static void put(struct line *line, const char *bytes, size_t count) {
   line->length += count;
 }
 
-static void put_text(struct line *line, const char *text) {
-  put(line, text, strlen(text));
-}
+static void put_text(struct line *line, const char *text) { put(line, text, strlen(text)); }
 
 __attribute__((format(printf, 2, 3))) static void put_format(struct line *line, const char *format, ...) {
   char text[64]; /* the longest: "-1.2345678901234567e-308" */
@@ -114,28 +112,19 @@ static void put_quoted(struct line *line, const char *text, size_t length) {
   for (size_t i = 0; i < length && !line->full;) {
     uint32_t code = (unsigned char)text[i];
     size_t width = decode_utf8(text + i, length - i, &code);
-    if (width > 0 && stands_for_itself(code))
-      put(line, text + i, width);
-    else if (width == 0)
-      put_format(line, "\\x%02X", (unsigned char)text[i]); /* no UTF-8: the byte's number */
-    else if (code == '\n')
-      put_text(line, "\\n");
-    else if (code == '\t')
-      put_text(line, "\\t");
-    else if (code == '"' || code == '\\')
-      put_format(line, "\\%c", (char)code);
-    else if (code < 0x100)
-      put_format(line, "\\x%02" PRIX32, code);
-    else
-      put_format(line, "\\u%04" PRIX32, code);
+    if (width > 0 && stands_for_itself(code)) put(line, text + i, width);
+    else if (width == 0) put_format(line, "\\x%02X", (unsigned char)text[i]); /* no UTF-8: the byte's number */
+    else if (code == '\n') put_text(line, "\\n");
+    else if (code == '\t') put_text(line, "\\t");
+    else if (code == '"' || code == '\\') put_format(line, "\\%c", (char)code);
+    else if (code < 0x100) put_format(line, "\\x%02" PRIX32, code);
+    else put_format(line, "\\u%04" PRIX32, code);
     i += width > 0 ? width : 1;
   }
   put_text(line, "\"");
 }
 
-static bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 /* Whether the text may stand without quotes: words and names that no YAML reader takes for anything else, those of
  * YAML 1.1, to whom `yes` and `off` are booleans, included. */
@@ -155,10 +144,8 @@ static bool reads_back_plain(const char *text, size_t length) {
 static void put_string(struct line *line, const cbn_value *string) {
   const char *text = string->as.string.text;
   size_t length = string->as.string.length;
-  if (reads_back_plain(text, length))
-    put(line, text, length);
-  else
-    put_quoted(line, text, length);
+  if (reads_back_plain(text, length)) put(line, text, length);
+  else put_quoted(line, text, length);
 }
 
 static void put_value(struct line *line, const cbn_value *value);
@@ -181,32 +168,20 @@ static void put_map(struct line *line, const cbn_value *map) {
 static void put_value(struct line *line, const cbn_value *value) {
   if (line->full) return;
   switch (value->kind) {
-    case CBN_NULL:
-      put_text(line, "null");
-      break;
-    case CBN_BOOLEAN:
-      put_text(line, value->as.boolean ? "true" : "false");
-      break;
-    case CBN_INTEGER:
-      put_format(line, "%" PRId64, value->as.integer);
-      break;
-    case CBN_REAL:
-      put_real(line, value->as.real);
-      break;
-    case CBN_STRING:
-      put_string(line, value);
-      break;
-    case CBN_LIST:
-      put_text(line, "[");
-      for (size_t i = 0; i < value->as.list.count && !line->full; i++) {
-        if (i > 0) put_text(line, ", ");
-        put_value(line, value->as.list.items[i]);
-      }
-      put_text(line, "]");
-      break;
-    case CBN_MAP:
-      put_map(line, value);
-      break;
+  case CBN_NULL: put_text(line, "null"); break;
+  case CBN_BOOLEAN: put_text(line, value->as.boolean ? "true" : "false"); break;
+  case CBN_INTEGER: put_format(line, "%" PRId64, value->as.integer); break;
+  case CBN_REAL: put_real(line, value->as.real); break;
+  case CBN_STRING: put_string(line, value); break;
+  case CBN_LIST:
+    put_text(line, "[");
+    for (size_t i = 0; i < value->as.list.count && !line->full; i++) {
+      if (i > 0) put_text(line, ", ");
+      put_value(line, value->as.list.items[i]);
+    }
+    put_text(line, "]");
+    break;
+  case CBN_MAP: put_map(line, value); break;
   }
 }
 

@@ -11,8 +11,8 @@
 bool cbn_violate(cbn_violation *violation, enum cbn_rule rule, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* True if there is a tensor, of those extents (rule `rule`), with a type and memory (rule tensor-type). `name` is what the
- * message calls it: "weight" in `the weight is missing`. */
+/* True if there is a tensor, of those extents (rule `rule`), with a type and memory (rule tensor-type). `name` is
+ * what the message calls it: "weight" in `the weight is missing`. */
 bool cbn_check_tensor(const cbn_tensor *tensor, const char *name, enum cbn_rule rule, int32_t rank,
                       const int64_t *extent, cbn_violation *violation);
 

@@ -75,9 +75,9 @@ static const char *const padding_modes[] = {"zeros", "reflect", "replicate", "ci
 
 static bool plan_conv(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                       cbn_rejection *r) {
-  static const char *const names[] = {"out_channels", "kernel",  "groups",         "stride",     "dilation",
-                                      "pad_begin",    "pad_end", "input_dilation", "transposed", "output_padding",
-                                      "padding_mode", "bias",    NULL};
+  static const char *const names[] = {
+      "out_channels",   "kernel",     "groups",         "stride",       "dilation", "pad_begin", "pad_end",
+      "input_dilation", "transposed", "output_padding", "padding_mode", "bias",     NULL};
   const cbn_value *params = request->params;
   int32_t rank;
   (void)operator;
@@ -87,10 +87,10 @@ static bool plan_conv(const cbn_dialect_operator *operator, const cbn_request *r
   c->batch = request->input.extent[0];
   c->in_channels = request->input.extent[1];
   memcpy(c->input, request->input.extent + 2, (size_t)rank * sizeof c->input[0]);
-  return read_integer(params, "out_channels", &c->out_channels, r) &&
-         read_axes(params, "kernel", rank, c->kernel, r) && read_integer(params, "groups", &c->groups, r) &&
-         read_axes(params, "stride", rank, c->stride, r) && read_axes(params, "dilation", rank, c->dilation, r) &&
-         read_axes(params, "pad_begin", rank, c->pad_begin, r) && read_axes(params, "pad_end", rank, c->pad_end, r) &&
+  return read_integer(params, "out_channels", &c->out_channels, r) && read_axes(params, "kernel", rank, c->kernel, r) &&
+         read_integer(params, "groups", &c->groups, r) && read_axes(params, "stride", rank, c->stride, r) &&
+         read_axes(params, "dilation", rank, c->dilation, r) && read_axes(params, "pad_begin", rank, c->pad_begin, r) &&
+         read_axes(params, "pad_end", rank, c->pad_end, r) &&
          read_axes(params, "input_dilation", rank, c->input_dilation, r) &&
          read_flag(params, "transposed", &c->transposed, r) &&
          read_axes(params, "output_padding", rank, c->output_padding, r) &&
@@ -105,8 +105,8 @@ static const char *const variances[] = {"biased", "unbiased", NULL};
 /* Left out, the mode says whose statistics normalise, and whether they enter the running ones. */
 static bool plan_batchnorm(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                            cbn_rejection *r) {
-  static const char *const names[] = {"epsilon", "new_weight", "statistics", "update_running", "running_variance",
-                                      "weight",  "bias",       NULL};
+  static const char *const names[] = {"epsilon",          "new_weight", "statistics", "update_running",
+                                      "running_variance", "weight",     "bias",       NULL};
   const cbn_value *params = request->params;
   int32_t rank;
   (void)operator;

@@ -111,7 +111,7 @@ static bool check_type(const char *what, int32_t type, cbn_rejection *r) {
                     cbn_type_name(type));
 }
 
-bool cbn_mindspore_batchnorm(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
+bool cbn_mindspore_batchnorm(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                              cbn_rejection *r) {
   const cbn_shape *input = &request->input;
   layer l = {.momentum = 0.9};

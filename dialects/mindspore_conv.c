@@ -485,7 +485,7 @@ static bool call_transposed(const layer *l, cbn_conv *c, cbn_rejection *r) {
   return l->spatial_rank != 2 || read_output_padding(l, c, r);
 }
 
-bool cbn_mindspore_convolution(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
+bool cbn_mindspore_convolution(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                                cbn_rejection *r) {
   layer l = {.params = request->params, .spatial_rank = operator->spatial_rank, .transposed = operator->transposed };
   *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV, .conv = cbn_conv_make(operator->spatial_rank)};

@@ -25,8 +25,8 @@ static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 enum { PACKED_PANELS = 4 }; /* packed together: neighbouring filters may share cache lines */
 
-/* to[q * pitch + k * CBN_MR + i] = weight k of filter first + q * CBN_MR + i, for some panels q; zeros where there is no
- * such filter. */
+/* to[q * pitch + k * CBN_MR + i] = weight k of filter first + q * CBN_MR + i, for some panels q; zeros where there is
+ * no such filter. */
 static void pack_filters(const cbn_fast_plan *p, float *to, int64_t pitch, int64_t panels, int64_t group,
                          int64_t filter, cbn_fast_box box) {
   const cbn_fast_geometry *g = &p->g;

@@ -1,9 +1,9 @@
 /* fast/conv_gradient.c - the gradients of weight and bias.
  *
  * The weight's is the product of the gradient, filters x pixels, and the transposed im2col matrix, pixels x (channel,
- * kd, kh, kw). An item of work owns some filters' sums over a box of the latter and goes through blocks of pixels; where
- * that makes few items, each goes through one of several parts of the pixels, and the parts' sums are added in order.
- * All cuts follow from the shape, so every element is one tree of sums for any layout and number of threads. */
+ * kd, kh, kw). An item of work owns some filters' sums over a box of the latter and goes through blocks of pixels;
+ * where that makes few items, each goes through one of several parts of the pixels, and the parts' sums are added in
+ * order. All cuts follow from the shape, so every element is one tree of sums for any layout and number of threads. */
 #include "fast/conv.h"
 
 #include "fast/fast.h"

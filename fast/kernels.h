@@ -53,9 +53,9 @@ typedef void cbn_pack_kernel(float *panel, int64_t count, const cbn_segment *seg
 typedef void cbn_transpose_kernel(float *panel, const float *source, const int32_t *offset, int64_t rows,
                                   int64_t length);
 
-/* Products along the pixels: c[f * ldc + j] += the sum over r < rows and i < length of
- * a[f * lda + r * length + i] * b[offset[r * count + j] + i], f < filters, j < count. Which sums are made before they are
- * added is the instruction set's, and depends on the arguments' sizes alone. */
+/* Products along the pixels: c[f * ldc + j] += the sum over r < rows and i < length of a[f * lda + r * length + i] *
+ * b[offset[r * count + j] + i], f < filters, j < count. Which sums are made before they are added is the instruction
+ * set's, and depends on the arguments' sizes alone. */
 typedef struct cbn_dot_arguments {
   int64_t rows, length;
   const float *a;

@@ -3,8 +3,8 @@
  * The correlation: output position p meets tap t at the coordinate p * stride + t * dilation - pad of an input with
  * input_dilation - 1 zeros between its elements. A convolution is one. Its adjoint with respect to the input (the
  * gradient of the input, or a transposed convolution) is one that reads what the convolution writes: filters and
- * channels, stride and input dilation change places, and taps come in the opposite order. The gradient of the weight has
- * the positions of the convolution; of a transposed one, with the activations exchanged.
+ * channels, stride and input dilation change places, and taps come in the opposite order. The gradient of the weight
+ * has the positions of the convolution; of a transposed one, with the activations exchanged.
  *
  * A piece is a correlation without zeros between elements: of an axis, the output positions of one residue modulo
  * input_dilation / gcd(stride, input_dilation) all meet the same taps, again evenly spaced, and read neighbouring

@@ -357,7 +357,8 @@ static bool read_layout(const cbn_case_parser *p, const cbn_value *map, cbn_case
   if (value != NULL && !last && !strided && !cbn_value_is(value, "contiguous") && !cbn_value_is(value, "NCHW"))
     REFUSE(p, value, "layout", "'layout' must be contiguous, channels_last or strided");
   const cbn_value *in_place = cbn_value_get(map, "in_place");
-  if (in_place != NULL && in_place->kind != CBN_BOOLEAN) REFUSE(p, in_place, "type", "'in_place' must be true or false");
+  if (in_place != NULL && in_place->kind != CBN_BOOLEAN)
+    REFUSE(p, in_place, "type", "'in_place' must be true or false");
   golden->in_place = in_place != NULL && in_place->as.boolean;
   if (golden->in_place && p->operator->kind != CBN_OPERATOR_BATCHNORM)
     REFUSE(p, in_place, "in-place", "only a batch normalization can work in place");

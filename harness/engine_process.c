@@ -181,7 +181,8 @@ static bool read_bits(const json_t *answer, const char *key, uint32_t *bits) {
 
 static bool read_identity(const json_t *answer, cbn_engine_identity *identity) {
   return json_object_get(answer, "arithmetic") != NULL && read_bits(answer, "arithmetic", &identity->arithmetic) &&
-         read_bits(answer, "abilities", &identity->abilities) && copy_text(identity->name, sizeof identity->name, answer, "name") &&
+         read_bits(answer, "abilities", &identity->abilities) &&
+         copy_text(identity->name, sizeof identity->name, answer, "name") &&
          copy_text(identity->version, sizeof identity->version, answer, "version") &&
          copy_text(identity->description, sizeof identity->description, answer, "description");
 }
@@ -197,9 +198,11 @@ static bool introduce(cbn_engine_process *process, const json_t *answer, cbn_err
             "engine '%.200s': its process spoke garbage", process->spec);
   int known = 0;
   while (cbn_arithmetic_name(known) != NULL) known++;
-  CBN_CHECK(process->identity.arithmetic >> known == 0, error,
-            "engine '%.200s' declares an arithmetic class that this program does not know and cannot judge (bits 0x%" PRIx32
-            ")", process->spec, process->identity.arithmetic);
+  CBN_CHECK(
+      process->identity.arithmetic >> known == 0, error,
+      "engine '%.200s' declares an arithmetic class that this program does not know and cannot judge (bits 0x%" PRIx32
+      ")",
+      process->spec, process->identity.arithmetic);
   return true;
 }
 

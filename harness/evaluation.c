@@ -142,8 +142,8 @@ static size_t describe_result(const cbn_solved_step *step, int role, char *text,
   if (length < size)
     length += (size_t)snprintf(text + length, size - length, "]%s", expected->count > 0 ? ", values" : "");
   for (int64_t i = 0; i < expected->count && i < 12 && length < size; i++)
-    length += (size_t)snprintf(text + length, size - length, " %.7g",
-                               isnan(expected->value[i]) ? NAN : expected->value[i]);
+    length +=
+        (size_t)snprintf(text + length, size - length, " %.7g", isnan(expected->value[i]) ? NAN : expected->value[i]);
   if (expected->count > 12 && length < size) length += (size_t)snprintf(text + length, size - length, " ...");
   return length;
 }
@@ -222,8 +222,7 @@ static enum cbn_layout layout_of(const evaluation *e, int32_t rank) {
 static bool own_tensor(evaluation *e, engine_call *c, int role, int32_t type, int32_t rank, const int64_t *extent,
                        const cbn_tensor *from) {
   cbn_tensor *tensor = &c->tensor[role];
-  c->owned[role] =
-      cbn_tensor_describe(tensor, type, rank, extent, layout_of(e, rank)) && cbn_tensor_allocate(tensor);
+  c->owned[role] = cbn_tensor_describe(tensor, type, rank, extent, layout_of(e, rank)) && cbn_tensor_allocate(tensor);
   if (c->owned[role] && from != NULL) cbn_tensor_copy(tensor, from);
   return c->owned[role];
 }
@@ -257,8 +256,8 @@ static bool prepare_call(evaluation *e, const cbn_solved_step *solved, engine_ca
   return true;
 }
 
-/* Looks at the errors of a result within its bounds. The problem is that of the oracle's tensors: an engine that works in
- * place has overwritten its own. Statistics that a program carries from step to step are left out. */
+/* Looks at the errors of a result within its bounds. The problem is that of the oracle's tensors: an engine that
+ * works in place has overwritten its own. Statistics that a program carries from step to step are left out. */
 static bool look_closer(evaluation *e, const cbn_solved_step *solved, int direction, int role, const cbn_tensor *actual,
                         cbn_tensor_result *result) {
   cbn_step_call call;
@@ -279,8 +278,7 @@ static bool judge_call(evaluation *e, const cbn_solved_step *solved, const engin
   static const int results[] = {CBN_ROLE_OUTPUT,     CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
                                 CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT,  CBN_ROLE_GRAD_BIAS};
   const cbn_plan *plan = &solved->plan;
-  const int32_t spatial_rank =
-      plan->kind == CBN_OPERATOR_CONV ? plan->conv.spatial_rank : plan->batchnorm.spatial_rank;
+  const int32_t spatial_rank = plan->kind == CBN_OPERATOR_CONV ? plan->conv.spatial_rank : plan->batchnorm.spatial_rank;
   for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
     const int role = results[i];
     const bool statistic = role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR;
@@ -316,8 +314,9 @@ static void report_reservations(evaluation *e) {
       const size_t length = strlen(r->sentence);
       if (t->elements > 0 && t->inconclusive == t->elements) {
         r->partly = true;
-        snprintf(r->sentence + length, sizeof r->sentence - length, "; of %s nothing can be said: all %" PRId64
-                 " elements are inconclusive", cbn_role_name(t->role), t->elements);
+        snprintf(r->sentence + length, sizeof r->sentence - length,
+                 "; of %s nothing can be said: all %" PRId64 " elements are inconclusive", cbn_role_name(t->role),
+                 t->elements);
       } else if (t->suspicion.suspicious) {
         r->suspicious = true;
         snprintf(r->sentence + length, sizeof r->sentence - length, "; suspicious: %s: %s", cbn_role_name(t->role),
@@ -356,12 +355,12 @@ static bool accept_answer(evaluation *e, size_t step, const cbn_engine_answer *a
   case CBN_OK: return true;
   case CBN_UNSUPPORTED: /* its other directions are judged all the same */
     e->unsupported = true;
-    snprintf(e->why_unsupported, sizeof e->why_unsupported, "%s%s", colon,
-             answer->message);
+    snprintf(e->why_unsupported, sizeof e->why_unsupported, "%s%s", colon, answer->message);
     return false;
   case CBN_REJECTED:
     if (e->golden->steps[step].expect.acceptable & CBN_ACCEPT_EMPTY_EITHER && cbn_is_empty(&e->solution.steps[step]))
-      decide(r, CBN_VERDICT_PASS, "the engine refuses an empty output, as the case accepts%s%s", colon, answer->message);
+      decide(r, CBN_VERDICT_PASS, "the engine refuses an empty output, as the case accepts%s%s", colon,
+             answer->message);
     decide(r, CBN_VERDICT_REJECTED_VALID, "the engine refuses a valid problem%s%s", colon, answer->message);
     return false;
   default: decide(r, CBN_VERDICT_CRASH, "the engine failed%s%s", colon, answer->message); return false;

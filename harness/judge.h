@@ -6,8 +6,8 @@
 
 /* Judges every element of `actual` (any strides) by the reference's interval. With `maps` a window around the worst
  * element is kept. `native` is the shape as the dialect gives it, whose last `spatial_rank` axes are spatial. */
-void cbn_judge_tensor(int role, const cbn_shape *native, int32_t spatial_rank, const cbn_expected *expected, const cbn_tensor *actual,
-                      bool maps, cbn_tensor_result *result);
+void cbn_judge_tensor(int role, const cbn_shape *native, int32_t spatial_rank, const cbn_expected *expected,
+                      const cbn_tensor *actual, bool maps, cbn_tensor_result *result);
 
 /* Judges a forward convolution's output that is too large for a whole reference. `tensor` are the call's, output
  * included.

@@ -130,8 +130,7 @@ static void check_solution(lint *l, const cbn_case *golden) {
       if (golden->steps[i].expect.acceptable == 0 &&
           !cbn_expectation_holds(golden, &golden->steps[i].expect, &solution, i, golden->by_hand, true, &error))
         report_case(l, golden, "expectation", "%.800s", error.text);
-      else if (!solution.steps[i].rejected)
-        check_assertions(l, golden, &golden->steps[i].expect, &solution.steps[i]);
+      else if (!solution.steps[i].rejected) check_assertions(l, golden, &golden->steps[i].expect, &solution.steps[i]);
   }
   cbn_solution_release(&solution);
 }
@@ -139,8 +138,7 @@ static void check_solution(lint *l, const cbn_case *golden) {
 /* A comment stands alone: reports sort the cases, and show one without its neighbours. */
 static void check_comment(lint *l, const cbn_case *golden) {
   const char *comment = golden->comment;
-  if (comment == NULL)
-    report_case(l, golden, "comment", "%.200s does not say what it stands for", golden->id);
+  if (comment == NULL) report_case(l, golden, "comment", "%.200s does not say what it stands for", golden->id);
   else if (strncmp(comment, "...", 3) == 0)
     report_case(l, golden, "comment", "the comment of %.200s goes on from another one", golden->id);
   else if (strlen(comment) < SHORTEST_COMMENT)
@@ -181,7 +179,8 @@ static char *print_question(const cbn_case *g) {
     }
   for (size_t i = 0; i < g->step_count && length + 64 < PRINTED_BYTES; i++) {
     const cbn_step *step = &g->steps[i];
-    length += (size_t)snprintf(text + length, PRINTED_BYTES - length, " step %d %d ", (int)step->mode, (int)step->reset);
+    length +=
+        (size_t)snprintf(text + length, PRINTED_BYTES - length, " step %d %d ", (int)step->mode, (int)step->reset);
     if (step->params != NULL) length += cbn_value_print(step->params, text + length, PRINTED_BYTES - length);
     length += print_source(step->input, text + length, PRINTED_BYTES - length);
     length += print_source(step->grad_output, text + length, PRINTED_BYTES - length);

@@ -5,8 +5,9 @@
 
 #include "harness/cases.h"
 
-/* Checks the loaded cases and the flags file of `root`, the path that was loaded. `collection` resolves relations; where
- * `root` is the collection's own folder and `complete`, every flag must be used. Returns the number of problems. */
+/* Checks the loaded cases and the flags file of `root`, the path that was loaded. `collection` resolves relations;
+ * where `root` is the collection's own folder and `complete`, every flag must be used. Returns the number of
+ * problems. */
 size_t cbn_lint(const cbn_case_set *set, const cbn_case_set *collection, const char *root, bool complete,
                 int64_t memory_bytes, cbn_problem_sink *sink, void *context);
 

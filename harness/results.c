@@ -150,15 +150,16 @@ static json_t *case_json(const cbn_case_result *r, const cbn_provenance *provena
   if (g->params != NULL) cbn_value_print(g->params, params, sizeof params);
   cbn_replay_line(g, provenance->engine, provenance->seed, replay, sizeof replay);
   return json_pack(
-      "{s:o, s:o, s:i, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:f, s:f, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:s, s:b, s:I, s:o, "
+      "{s:o, s:o, s:i, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:f, s:f, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:s, s:b, "
+      "s:I, s:o, "
       "s:o, s:o}",
       "id", text_of(g->id), "file", text_of(g->file), "line", (int)g->line, "dialect", g->dialect->name, "operator",
       g->operator->name, "source", text_of(g->source), "comment", text_of(g->comment), "flags", flags_json(g),
       "verdict", cbn_verdict_name(r->verdict), "sentence", text_of(r->sentence), "error_over_bound", optional(r->share),
-      "seconds", r->seconds, "engine_seconds", r->engine_seconds, "partly", r->partly, "suspicious", r->suspicious, "vacuous", r->vacuous, "exact", r->exact, "rule",
-      text_of(r->rule), "params", text_of(params), "replay", text_of(replay), "layout",
-      cbn_layout_name(g->layout), "in_place", g->in_place, "work", (json_int_t)r->work, "documented",
-      claims_json(r), "upstream", upstream_json(r), "steps", steps_json(r));
+      "seconds", r->seconds, "engine_seconds", r->engine_seconds, "partly", r->partly, "suspicious", r->suspicious,
+      "vacuous", r->vacuous, "exact", r->exact, "rule", text_of(r->rule), "params", text_of(params), "replay",
+      text_of(replay), "layout", cbn_layout_name(g->layout), "in_place", g->in_place, "work", (json_int_t)r->work,
+      "documented", claims_json(r), "upstream", upstream_json(r), "steps", steps_json(r));
 }
 
 /* -------------------------------------------------------------------------------------------------------- run */
@@ -206,11 +207,10 @@ static json_t *environment_json(const cbn_run *run, const cbn_provenance *p) {
   snprintf(system, sizeof system, "unknown");
   if (uname(&name) == 0)
     snprintf(system, sizeof system, "%.80s %.120s %.80s", name.sysname, name.release, name.machine);
-  json_t *engine =
-      json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "name", text_of(run->identity.name), "version",
-                text_of(run->identity.version), "description", text_of(run->identity.description), "spec",
-                text_of(p->engine), "arithmetic", arithmetic_json(run->identity.arithmetic), "zero_padding",
-                text_of(cbn_run_zero_padding(run)));
+  json_t *engine = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "name", text_of(run->identity.name), "version",
+                             text_of(run->identity.version), "description", text_of(run->identity.description), "spec",
+                             text_of(p->engine), "arithmetic", arithmetic_json(run->identity.arithmetic),
+                             "zero_padding", text_of(cbn_run_zero_padding(run)));
   return json_pack("{s:s, s:o, s:s, s:f, s:o, s:o, s:s, s:i, s:o, s:o, s:s}", "program", PROGRAM, "engine", engine,
                    "started", p->started, "seconds", run->seconds, "cpu", text_of(processor), "os", text_of(system),
                    "compiler", __VERSION__, "jobs", p->jobs, "seed",

@@ -94,8 +94,8 @@ static bool tensor_bytes(const cbn_solved_step *solved, int64_t *bytes) {
   return true;
 }
 
-/* The longest list of index pairs along one axis that the reference makes: the kernel's taps, a gradient's positions, or
- * both where a mode reads elements more than once. */
+/* The longest list of index pairs along one axis that the reference makes: the kernel's taps, a gradient's positions,
+ * or both where a mode reads elements more than once. */
 static bool axis_pairs(const cbn_conv *conv, int a, bool gradients, int64_t *most) {
   const int64_t output = cbn_conv_output_extent(conv, a), input = conv->input[a];
   const int64_t positions = output > input ? output : input;
@@ -106,8 +106,8 @@ static bool axis_pairs(const cbn_conv *conv, int a, bool gradients, int64_t *mos
   return true;
 }
 
-/* What the reference needs besides: copies of a convolution's factors, lists of index pairs, and, where a step is judged
- * whole, the results. */
+/* What the reference needs besides: copies of a convolution's factors, lists of index pairs, and, where a step is
+ * judged whole, the results. */
 static bool reference_bytes(const cbn_solved_step *solved, bool whole, int64_t *bytes) {
   static const int factors[] = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT, CBN_ROLE_GRAD_OUTPUT};
   const cbn_plan *plan = &solved->plan;
@@ -183,11 +183,10 @@ static bool make_activation(const cbn_case *golden, const cbn_tensor_source *sou
                   "the tensor '%s' of %s has neither values, fill nor npy", cbn_role_name(role));
   cbn_tensor native;
   int64_t extent[CBN_MAX_RANK];
-  CBN_FORWARD(
-      cbn_source_materialise(source, golden->file, role, options->seed, options->memory_bytes, &native, error));
+  CBN_FORWARD(cbn_source_materialise(source, golden->file, role, options->seed, options->memory_bytes, &native, error));
   const int32_t rank = plan_extents(&solved->plan, role, extent), drop = solved->plan.unbatched;
-  const bool fits = native.rank == rank - drop &&
-                    memcmp(native.extent, extent + drop, (size_t)native.rank * sizeof *extent) == 0;
+  const bool fits =
+      native.rank == rank - drop && memcmp(native.extent, extent + drop, (size_t)native.rank * sizeof *extent) == 0;
   if (fits) {
     cbn_tensor_describe(tensor, native.type, rank, extent, CBN_CONTIGUOUS);
     tensor->data = native.data;
@@ -203,8 +202,8 @@ static bool make_activations(const cbn_case *golden, const cbn_step *step, const
   CBN_FORWARD(make_activation(golden, step->input, CBN_ROLE_INPUT, options, solved, &solved->input, error));
   if (step->grad_output == NULL) return true;
   if (step->grad_output->type != step->input->type)
-    return refuse(golden, step->grad_output->node, error, "type", "the tensor '%s' of %s has another type than the input",
-                  "grad_output");
+    return refuse(golden, step->grad_output->node, error, "type",
+                  "the tensor '%s' of %s has another type than the input", "grad_output");
   return make_activation(golden, step->grad_output, CBN_ROLE_GRAD_OUTPUT, options, solved, &solved->grad_output, error);
 }
 
@@ -436,8 +435,8 @@ static bool solve_step(const cbn_case *golden, const cbn_solve_options *options,
   CBN_FORWARD(prepare_layer(golden, options, now, solved, error));
   CBN_FORWARD(make_activations(golden, step, options, solved, error));
   if (is_large(solved)) return true;
-  const bool memory = solved->plan.kind == CBN_OPERATOR_CONV ? compute_conv(options, solved)
-                                                             : compute_batchnorm(options, now, solved);
+  const bool memory =
+      solved->plan.kind == CBN_OPERATOR_CONV ? compute_conv(options, solved) : compute_batchnorm(options, now, solved);
   return memory || refuse(golden, NULL, error, "memory", "there is none left for the '%s' of %s", "results");
 }
 
@@ -518,9 +517,8 @@ static bool values_hold(const cbn_tensor *stated, const cbn_expected *expected, 
     char place[96];
     cbn_unravel(stated->rank, stated->extent, i, index);
     print_shape(stated->rank, index, place, sizeof place);
-    CBN_FAIL(why, "%s%s is stated as %.9g, the reference says %.9g +- %.3g", name, place,
-             isnan(value) ? NAN : value, isnan(interval.value) ? NAN : interval.value,
-             by_hand ? interval.own : interval.bound);
+    CBN_FAIL(why, "%s%s is stated as %.9g, the reference says %.9g +- %.3g", name, place, isnan(value) ? NAN : value,
+             isnan(interval.value) ? NAN : interval.value, by_hand ? interval.own : interval.bound);
   }
   return true;
 }

@@ -139,7 +139,8 @@ static void summarise_unsupported(const cbn_terminal *t, const cbn_run *run) {
 }
 
 void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left_out) {
-  size_t counts[CBN_VERDICT_COUNT] = {0}, bad_cases = 0, vacuous = 0, suspicious = 0, partly = 0, cases = 0, refused = 0;
+  size_t counts[CBN_VERDICT_COUNT] = {0}, bad_cases = 0, vacuous = 0, suspicious = 0, partly = 0, cases = 0,
+         refused = 0;
   for (size_t i = 0; i < run->count; i++) {
     const cbn_case_result *r = &run->results[i];
     if (r->golden == NULL) continue;
@@ -169,7 +170,8 @@ void cbn_terminal_summary(const cbn_terminal *t, const cbn_run *run, size_t left
   if (refused > 0 && t->verbosity != CBN_QUIET)
     fprintf(t->out, "%zu of them refusals that the dialect decides; the engine is not asked\n", refused);
   if (partly > 0 && t->verbosity != CBN_QUIET)
-    fprintf(t->out, "%zu pass in part: of a whole tensor of theirs nothing can be said for an engine of this arithmetic\n",
+    fprintf(t->out,
+            "%zu pass in part: of a whole tensor of theirs nothing can be said for an engine of this arithmetic\n",
             partly);
   if (suspicious > 0 && t->verbosity != CBN_QUIET)
     fprintf(

@@ -32,22 +32,19 @@ static const format formats[] = {
 
 /* How a judged engine, or this reference, computes with tensors of one type. */
 typedef struct arithmetic {
-  wide u, eta;         /* of the working type; eta is what one operation may lose to underflow: the smallest subnormal,
+  wide u, eta;     /* of the working type; eta is what one operation may lose to underflow: the smallest subnormal,
                         * or the smallest normal where subnormals are flushed */
-  wide normal;         /* of the working type: the smallest one */
-  wide overflow;       /* of the working type */
-  int precision;       /* of partial sums */
-  int factor_bits;     /* to which the factors of a convolution's products are cut; 0: they are not */
+  wide normal;     /* of the working type: the smallest one */
+  wide overflow;   /* of the working type */
+  int precision;   /* of partial sums */
+  int factor_bits; /* to which the factors of a convolution's products are cut; 0: they are not */
   bool flushes, two_pass;
 } arithmetic;
 
 static inline arithmetic engine_arithmetic(int32_t type, uint32_t classes) {
   const bool half = type == CBN_F16 || type == CBN_BF16, flushes = classes & CBN_FLUSHES_SUBNORMALS;
   const format *working = &formats[half && !(classes & CBN_NARROW_SUMS) ? CBN_F32 : type];
-  const int factor_bits = type != CBN_F32                  ? 0
-                          : classes & CBN_BF16_PRODUCTS ? 8
-                          : classes & CBN_TF32_PRODUCTS ? 11
-                                                           : 0;
+  const int factor_bits = type != CBN_F32 ? 0 : classes & CBN_BF16_PRODUCTS ? 8 : classes & CBN_TF32_PRODUCTS ? 11 : 0;
   return (arithmetic){.u = working->u,
                       .eta = flushes ? working->normal : working->eta,
                       .normal = working->normal,

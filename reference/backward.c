@@ -6,17 +6,18 @@
  *   grad_bias = S1 = sum g,    grad_weight = S2 = sum g z,
  *   grad_input = w r (g - S1/L - z S2/L)   with the batch's statistics,   w r g   with the running ones.
  *
- * An engine has mu and r up to dmu and dr, r' <= R (reference/statistics.c), so its exact z' would be off by D = R dmu +
- * |x-mu| dr, and its parts are at most Z = R (|x| + |mu| + dmu). Let A1 = sum |g|, A2 = sum |g| Z, A3 = sum Z.
+ * An engine has mu and r up to dmu and dr, r' <= R (reference/statistics.c), so its exact z' would be off by D = R
+ * dmu + |x-mu| dr, and its parts are at most Z = R (|x| + |mu| + dmu). Let A1 = sum |g|, A2 = sum |g| Z, A3 = sum Z.
  *
- * SUMS. S1 takes L - 1 additions: e1 = gamma(L) A1. S2, as sum g*((x-mu)*r), (sum g*(x-mu))*r or (sum g*x - mu*S1)*r: the
- * engine's mu' and r' are the same for all of a channel, so that with them it is off by |(r'-r) sum g (x-mu) + r' (mu-mu')
- * S1| <= dr |S2|/r + R dmu |S1| =: E; r' is rounded 3 times (v + eps, halved by the root; root; division),
- * and besides a term takes one difference, at most two products, L additions and one more difference: L + 8 factors on
- * terms of at most |g| Z in all. e2 = E + gamma(L+8) A2.
+ * SUMS. S1 takes L - 1 additions: e1 = gamma(L) A1. S2, as sum g*((x-mu)*r), (sum g*(x-mu))*r or (sum g*x - mu*S1)*r:
+ * the engine's mu' and r' are the same for all of a channel, so that with them it is off by |(r'-r) sum g (x-mu) + r'
+ * (mu-mu') S1| <= dr |S2|/r + R dmu |S1| =: E; r' is rounded 3 times (v + eps, halved by the root; root; division),
+ * and besides a term takes one difference, at most two products, L additions and one more difference: L + 8 factors
+ * on terms of at most |g| Z in all. e2 = E + gamma(L+8) A2.
  *
  * GRAD_INPUT, as (g - S1/L - (x-mu)*k)*r*w, k = S2*r/L, or a*g + b*x + c with a = w*r, b = -a*S2*r/L, c = -a*S1/L -
- * b*mu, and the like. With T1 = |S1| + e1 and T2 = |S2| + e2 the exact value of the engine's operands is off by at most
+ * b*mu, and the like. With T1 = |S1| + e1 and T2 = |S2| + e2 the exact value of the engine's operands is off by at
+ * most
  *
  *   |w| (dr |g - S1/L - z S2/L| + R (e1 + D T2 + |z| e2) / L),
  *
@@ -26,7 +27,8 @@
  *
  * UNDERFLOW. In the sums each of at most three products a term loses eta/2, enlarged by |g|, R or Z at most; flushed,
  * operands and sums lose eta as well: eta (1+R) (A1 + A3 + 4 L + 4). In grad_input a lost eta is enlarged by at most
- * (1+|w|) (1+R)^2 (|g| + (T1+T2)/L + |x| + |mu| + dmu + 1), 8 times, and, where w*r/L comes first, by L |g| + T1 + Z T2.
+ * (1+|w|) (1+R)^2 (|g| + (T1+T2)/L + |x| + |mu| + dmu + 1), 8 times, and, where w*r/L comes first, by L |g| + T1 + Z
+ * T2.
  *
  * OVERFLOW. Where one of the magnitudes above can reach overflow in the working type, nothing can be said.
  */
@@ -145,8 +147,8 @@ static cbn_interval running_gradient(const backward *b, int32_t type, wide g) {
     const bool certain = isnan(value) || (factor > b->engine.a->normal && !reaches_overflow(b->engine.a, k * (1 + R)));
     return (cbn_interval){.value = (double)value, .flags = certain ? 0 : CBN_OR_NAN};
   }
-  cbn_interval r = stored(b->engine.a, type, value, running_error(&b->engine, b->weight, g),
-                          running_error(&b->own, b->weight, g));
+  cbn_interval r =
+      stored(b->engine.a, type, value, running_error(&b->engine, b->weight, g), running_error(&b->own, b->weight, g));
   const bool root_overflows = isfinite(b->engine.v_eps) && reaches_overflow(b->engine.a, b->engine.v_eps);
   if (root_overflows || reaches_overflow(b->engine.a, k * (1 + R) * (1 + fabsl(g)))) r.flags = CBN_INCONCLUSIVE;
   return r;
@@ -183,8 +185,8 @@ static void channel_gradients(const cbn_batchnorm *bn, const cbn_tensor *const t
 
 void cbn_reference_batchnorm_backward(const cbn_batchnorm *bn, const cbn_tensor *const tensor[CBN_ROLE_COUNT],
                                       const cbn_expected *running_mean, const cbn_expected *running_var,
-                                      uint32_t classes, const cbn_expected *grad_input,
-                                      const cbn_expected *grad_weight, const cbn_expected *grad_bias) {
+                                      uint32_t classes, const cbn_expected *grad_input, const cbn_expected *grad_weight,
+                                      const cbn_expected *grad_bias) {
   assert(bn->direction == CBN_GRAD_INPUT);
   const cbn_tensor *input = tensor[CBN_ROLE_INPUT];
   const arithmetic engine = engine_arithmetic(input->type, classes);

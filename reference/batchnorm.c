@@ -5,12 +5,12 @@
  * for each channel, L = values a channel; in evaluation mu and v are the running statistics. Errors of mu, dmu, and of
  * v, dv: reference/statistics.c.
  *
- * NORMALISATION. An engine has mu and r = 1/sqrt(v+eps) up to dmu and dr, r' <= R (reference/statistics.c). Roundings:
- * (x-mu')*r'*g + b: epsilon and v + eps halved by the root 1, root 1, division 1, difference 1, two products 2, sum 1: 7.
- * Folded, x*s + (b - mu'*s), s = g*r': 3, s 1, product 1, difference 1, sum 1: 7. Each
- * is a factor on terms that are at most |g| R (|x| + |mu'|) + |b|; gamma(8) contains them. Products below the smallest
- * normal lose eta/2 each, s enlarged by |x| + |mu'|, the unfolded first product by |g|: eta (|x|+|mu|+dmu+|g|+3) in all.
- * Flushed operands lose as much again, enlarged by R, and 8 eta of v + eps, which enter q. The rounding to a
+ * NORMALISATION. An engine has mu and r = 1/sqrt(v+eps) up to dmu and dr, r' <= R (reference/statistics.c).
+ * Roundings: (x-mu')*r'*g + b: epsilon and v + eps halved by the root 1, root 1, division 1, difference 1, two
+ * products 2, sum 1: 7. Folded, x*s + (b - mu'*s), s = g*r': 3, s 1, product 1, difference 1, sum 1: 7. Each is a
+ * factor on terms that are at most |g| R (|x| + |mu'|) + |b|; gamma(8) contains them. Products below the smallest
+ * normal lose eta/2 each, s enlarged by |x| + |mu'|, the unfolded first product by |g|: eta (|x|+|mu|+dmu+|g|+3) in
+ * all. Flushed operands lose as much again, enlarged by R, and 8 eta of v + eps, which enter q. The rounding to a
  * narrower storage type is added last (stored()).
  *
  * RUNNING STATISTICS. Given |s' - s| <= ds and the batch statistic's bound, the exact update carries |1-m| ds + |m|
@@ -27,8 +27,8 @@
 static wide normalised_error(const normaliser *n, wide x, wide g, wide b) {
   const wide k = fabsl(g), reach = fabsl(x) + fabsl(n->mu) + n->dmu;
   const wide flushed = n->a->flushes ? n->a->eta * n->R * (reach + 8 * k) + 3 * n->a->eta : 0;
-  return k * disturbance(n, x) + gamma_of(8, n->a->u) * (k * magnitude(n, x) + fabsl(b)) +
-         n->a->eta * (reach + k + 3) + flushed;
+  return k * disturbance(n, x) + gamma_of(8, n->a->u) * (k * magnitude(n, x) + fabsl(b)) + n->a->eta * (reach + k + 3) +
+         flushed;
 }
 
 /* May a difference or product on the way to y overflow, in any of the forms? */
@@ -57,7 +57,7 @@ static cbn_interval normalise(const channel_normaliser *ch, int32_t type, wide x
   }
   if (isnan(value)) return y; /* what came in was not a number, or not finite */
   if (!isfinite(value)) {
-    const bool vanishes = fabsl(ch->g) * ch->own.r < ch->engine.a->normal; /* 0 times infinity */
+    const bool vanishes = fabsl(ch->g) * ch->own.r < ch->engine.a->normal;             /* 0 times infinity */
     if (vanishes || may_overflow(&ch->engine, 0, ch->g, ch->b)) y.flags |= CBN_OR_NAN; /* folded, it may meet another */
     return y;
   }
@@ -88,8 +88,7 @@ static cbn_interval updated(const arithmetic *engine, int32_t type, const quanti
   const wide bound = updated_error(engine, m, c, s->value, s->bound, stat->value, stat->bound);
   cbn_interval r = stored(engine, type, value, bound, own);
   r.flags |= flags;
-  if (reaches_overflow(engine, (1 + fabsl(m)) * (fabsl(s->value) + s->bound +
-                                                 c * (fabsl(stat->value) + stat->bound))))
+  if (reaches_overflow(engine, (1 + fabsl(m)) * (fabsl(s->value) + s->bound + c * (fabsl(stat->value) + stat->bound))))
     r.flags |= CBN_INCONCLUSIVE;
   return r;
 }

@@ -4,9 +4,9 @@
  *
  *   y[n,o,p] = b[o] + sum over c, t of w[o,c,t] * x~[n, g(o)*C + c, q],    q = p*stride + t*dilation - pad_begin.
  *
- * Along each axis that is a relation between a source index i, a tap t and a result index p: position q of the extended
- * source holds element i. The relation is written once (source_index); what is wanted decides which of the three stays
- * fixed, and over which pairs of the other two the products run:
+ * Along each axis that is a relation between a source index i, a tap t and a result index p: position q of the
+ * extended source holds element i. The relation is written once (source_index); what is wanted decides which of the
+ * three stays fixed, and over which pairs of the other two the products run:
  *
  *   RESULT   y[n,o,p]  = b[o] + sum over c and the pairs (i, t) related to p of   x[n,c,i] * w[o,c,t]
  *   SOURCE   dx[n,c,i] =        sum over o and the pairs (p, t) related to i of   g[n,o,p] * w[o,c,t]
@@ -18,30 +18,31 @@
  *
  * Sums run in long double (`wide`): exact products for all types but f64.
  *
- * THE BOUND. Let n products enter an element, B = |b| + sum |x_i w_i|. An evaluation in the working type, in any order,
- * as any tree, with or without fused multiply-add, takes each product through at most one rounding of its own and n
- * additions, the bias through at most n additions, and every rounding is a factor 1 + d with |d| <= u as long as
- * nothing underflows. So the result is b (1+t_0) + sum x_i w_i (1+t_i) with |t_i| <= gamma(n+1) [Higham, lemma 3.1],
- * and its error at most gamma(n+1) B. Sums cannot lose to underflow (a sum of two floats below the smallest normal is
- * exact); a product, or a fused multiply-add, loses at most eta/2 in addition, and later roundings enlarge that by
- * at most 1 + gamma(n) = 1/(1 - n u); n of them stay below (2n+1) eta / (1 - n u). An accumulator wider than the working
- * type errs less and rounds once at the end: a factor that gamma(n+1) contains, or eta/2, for which 2n+1 has room. An
- * engine that flushes subnormals loses in addition whole terms with a subnormal factor, Z = their sum of |x_i w_i|, and
- * up to the smallest normal where eta stood. The rounding to a narrower storage type is added last (stored()).
+ * THE BOUND. Let n products enter an element, B = |b| + sum |x_i w_i|. An evaluation in the working type, in any
+ * order, as any tree, with or without fused multiply-add, takes each product through at most one rounding of its own
+ * and n additions, the bias through at most n additions, and every rounding is a factor 1 + d with |d| <= u as long
+ * as nothing underflows. So the result is b (1+t_0) + sum x_i w_i (1+t_i) with |t_i| <= gamma(n+1) [Higham, lemma
+ * 3.1], and its error at most gamma(n+1) B. Sums cannot lose to underflow (a sum of two floats below the smallest
+ * normal is exact); a product, or a fused multiply-add, loses at most eta/2 in addition, and later roundings enlarge
+ * that by at most 1 + gamma(n) = 1/(1 - n u); n of them stay below (2n+1) eta / (1 - n u). An accumulator wider than
+ * the working type errs less and rounds once at the end: a factor that gamma(n+1) contains, or eta/2, for which 2n+1
+ * has room. An engine that flushes subnormals loses in addition whole terms with a subnormal factor, Z = their sum of
+ * |x_i w_i|, and up to the smallest normal where eta stood. The rounding to a narrower storage type is added last
+ * (stored()).
  *
  * REDUCED PRODUCTS. Where an engine declares that it rounds or cuts factors to k bits first, each factor of a product
  * is a factor 1 + d, |d| <= f = 2^(1-k), and a subnormal one may vanish (it enters Z): the exact sum of the products
  * that are added is off by at most (2f + f^2) (B - |b|), by which B is larger, too. Where
  * a factor may be rounded to infinity nothing can be said.
  *
- * EXACTNESS. If every x is a multiple of a power of two g_x, every w of g_w, every b of g_b, then each partial sum
- * is a multiple of g = min(g_x g_w, g_b) and at most B in magnitude. If B <= 2^p g, with p the bits of a partial sum,
- * g >= eta (the smallest normal where subnormals are flushed) and B is below overflow, all of them are representable: no
- * evaluation rounds before the result is stored, and the bound is 0 about the sum rounded to its type. Factors that are
- * reduced to k bits stay what they are if they are at most 2^k times their grid.
+ * EXACTNESS. If every x is a multiple of a power of two g_x, every w of g_w, every b of g_b, then each partial sum is
+ * a multiple of g = min(g_x g_w, g_b) and at most B in magnitude. If B <= 2^p g, with p the bits of a partial sum, g
+ * >= eta (the smallest normal where subnormals are flushed) and B is below overflow, all of them are representable:
+ * no evaluation rounds before the result is stored, and the bound is 0 about the sum rounded to its type. Factors
+ * that are reduced to k bits stay what they are if they are at most 2^k times their grid.
  *
- * THE REFERENCE'S OWN ERROR is that of n products and additions in wide arithmetic, gamma_wide(n+1) B, or none where B <=
- * 2^64 g, and that of the double that holds the value.
+ * THE REFERENCE'S OWN ERROR is that of n products and additions in wide arithmetic, gamma_wide(n+1) B, or none where
+ * B <= 2^64 g, and that of the double that holds the value.
  *
  * OVERFLOW. Partial sums lie between -N(1+gamma) and P(1+gamma), where P and N are the sums of the positive and of
  * the negative terms. If neither end reaches overflow nothing can happen; if only the end on y's side does, and |y|
@@ -79,19 +80,19 @@ typedef struct factor {
 
 typedef struct problem {
   enum wanted wanted;
-  int32_t type;                   /* of the result */
+  int32_t type; /* of the result */
   int32_t rank;
   window window[CBN_MAX_SPATIAL];
   int64_t batch, groups;
-  int64_t sources, results;       /* channels of one group */
+  int64_t sources, results; /* channels of one group */
   factor a, b;
-  const cbn_tensor *bias;         /* what the sums begin with; NULL: 0 */
+  const cbn_tensor *bias; /* what the sums begin with; NULL: 0 */
   arithmetic engine;
-  wide grid;                      /* g above; 0 where there is none */
-  wide factor_error;              /* f above */
-  bool factors_fit;               /* reduced to factor_bits, they stay what they are */
-  bool factors_overflow;          /* reduced, one of them may become infinite */
-  pairs axis[CBN_MAX_SPATIAL];    /* D, H, W; those that the problem does not have hold one pair of offsets 0 */
+  wide grid;                   /* g above; 0 where there is none */
+  wide factor_error;           /* f above */
+  bool factors_fit;            /* reduced to factor_bits, they stay what they are */
+  bool factors_overflow;       /* reduced, one of them may become infinite */
+  pairs axis[CBN_MAX_SPATIAL]; /* D, H, W; those that the problem does not have hold one pair of offsets 0 */
 } problem;
 
 /* The source index that stands at position q of the extended source along an axis, OUTSIDE for a zero. */
@@ -109,14 +110,13 @@ static int64_t source_index(const window *w, int64_t q) {
 }
 
 /* The position that result p reads through tap t. */
-static int64_t position_read(const window *w, int64_t p, int64_t t) {
-  return p * w->stride + t * w->dilation - w->pad;
-}
+static int64_t position_read(const window *w, int64_t p, int64_t t) { return p * w->stride + t * w->dilation - w->pad; }
 
 /* The result that reads position q through tap t, OUTSIDE if none does. */
 static int64_t result_index(const window *w, int64_t q, int64_t t) {
   const int64_t distance = q + w->pad - t * w->dilation;
-  return distance >= 0 && distance % w->stride == 0 && distance / w->stride < w->result ? distance / w->stride : OUTSIDE;
+  return distance >= 0 && distance % w->stride == 0 && distance / w->stride < w->result ? distance / w->stride
+                                                                                        : OUTSIDE;
 }
 
 /* Of spatial axis `axis`, which are the last ones of D, H, W. */
@@ -170,8 +170,8 @@ static int64_t most_pairs(const problem *p, const window *w) {
 
 /* --------------------------------------------------------------------------------------------------- opening */
 
-/* Of the finite elements, which alone enter sums that can be exact: the largest power of two of which each is a multiple
- * (infinity for all zeros), and the largest magnitude. */
+/* Of the finite elements, which alone enter sums that can be exact: the largest power of two of which each is a
+ * multiple (infinity for all zeros), and the largest magnitude. */
 static wide grid_of(const double *value, int64_t count, wide *most) {
   wide grid = INFINITY;
   *most = 0;
@@ -359,8 +359,7 @@ static bool zeros_meet_infinity(const problem *p, const run *r) {
       for (int64_t j = 0; j < h->related + h->zeros; j++)
         for (int64_t k = 0; k < w->related + w->zeros; k++) {
           const bool meets_zero = i >= d->related || j >= h->related || k >= w->related;
-          const int64_t b =
-              r->b + c * r->b_step + second_offset(d, i) + second_offset(h, j) + second_offset(w, k);
+          const int64_t b = r->b + c * r->b_step + second_offset(d, i) + second_offset(h, j) + second_offset(w, k);
           if (meets_zero && !isfinite(p->b.value[b])) return true;
         }
   return false;
@@ -407,7 +406,10 @@ static sums sum_products(const problem *p, int64_t first, int64_t second) {
   const pairs *d = &p->axis[0], *h = &p->axis[1], *w = &p->axis[2];
   const run r = products_of(p, first, second);
   const double bias = p->bias == NULL ? 0 : cbn_tensor_get(p->bias, second);
-  sums s = {.n = (wide)r.count * (wide)d->related * (wide)h->related * (wide)w->related, .y = bias, .B = fabs(bias), .b = fabs(bias)};
+  sums s = {.n = (wide)r.count * (wide)d->related * (wide)h->related * (wide)w->related,
+            .y = bias,
+            .B = fabs(bias),
+            .b = fabs(bias)};
   add_products(p, &r, &s);
   if (!isfinite(s.B) || p->engine.flushes || p->factor_error > 0) {
     s.B_finite = isfinite(bias) ? fabs(bias) : 0;

@@ -21,22 +21,23 @@
  *
  * THE VARIANCE. Two-pass about a mean that is off by d <= M: sum (x - mu')^2 / L = v + d^2 exactly; difference,
  * square, L - 1 additions and the division round at most L + 4 times (the difference twice, squared): dv <=
- * gamma(L+4) (v + d^2) + d^2. Welford's products (x - m_(k-1))(x - m_k), and Chan's n_a n_b/n (m_b - m_a)^2 of
- * merged lanes, carry means that are each off by at most M: the sum of the exact products is L v. Welford's are perturbed
- * by at most sum (|x - m_(k-1)| + |x - m_k|) M + L M^2; sum (x - m_k)^2 <= L v and, as k/(k-1) <= 2, sum (x - m_(k-1))^2
- * <= 2 L v, so by Cauchy and Schwarz by at most L ((1 + sqrt 2) M sqrt(v) + M^2) <= L h, h = 2.5 M sqrt(v) + M^2. A merge
- * to n values has weight w = n_a n_b/n and means whose errors add up to M n/L (to first order, as M is linear in n), and is
- * perturbed by w (2 |d| M n/L + (M n/L)^2), d = m_b - m_a. The exact merges' w d^2 add up to at most L v, and w (n/L)^2
- * to at most L in a chain of lanes as in a tree (a geometric sum), so by Cauchy and Schwarz they stay within L h too. So dv <= gamma(L+4) (v + h) + h, which contains the two-pass bound since M^2
- * <= h. An engine that declares two passes is held to M = gamma(L+1) mean|x| + 4 eta and h = M^2. Squares below the
- * smallest normal lose at most eta each, their mean, its rounding and those of the merges less than 8 eta.
+ * gamma(L+4) (v + d^2) + d^2. Welford's products (x - m_(k-1))(x - m_k), and Chan's n_a n_b/n (m_b - m_a)^2 of merged
+ * lanes, carry means that are each off by at most M: the sum of the exact products is L v. Welford's are perturbed by
+ * at most sum (|x - m_(k-1)| + |x - m_k|) M + L M^2; sum (x - m_k)^2 <= L v and, as k/(k-1) <= 2, sum (x - m_(k-1))^2
+ * <= 2 L v, so by Cauchy and Schwarz by at most L ((1 + sqrt 2) M sqrt(v) + M^2) <= L h, h = 2.5 M sqrt(v) + M^2. A
+ * merge to n values has weight w = n_a n_b/n and means whose errors add up to M n/L (to first order, as M is linear
+ * in n), and is perturbed by w (2 |d| M n/L + (M n/L)^2), d = m_b - m_a. The exact merges' w d^2 add up to at most L
+ * v, and w (n/L)^2 to at most L in a chain of lanes as in a tree (a geometric sum), so by Cauchy and Schwarz they
+ * stay within L h too. So dv <= gamma(L+4) (v + h) + h, which contains the two-pass bound since M^2 <= h. An engine
+ * that declares two passes is held to M = gamma(L+1) mean|x| + 4 eta and h = M^2. Squares below the smallest normal
+ * lose at most eta each, their mean, its rounding and those of the merges less than 8 eta.
  *
  * VARIANCE PLUS EPSILON. An engine has v + eps up to a share q of it: the error of v; where eps or v is below 0 the
- * rounding of epsilon, u |eps|, which v + eps does not contain (elsewhere it counts as a rounding of the sum); and the
- * eta/2 by which an epsilon below the smallest normal is rounded, or 8 eta where operands are flushed. With r =
+ * rounding of epsilon, u |eps|, which v + eps does not contain (elsewhere it counts as a rounding of the sum); and
+ * the eta/2 by which an epsilon below the smallest normal is rounded, or 8 eta where operands are flushed. With r =
  * 1/sqrt(v+eps) and q < 1 an engine's exact root r' is at most R = r/sqrt(1-q), and |r' - r| <= dr = r q/(2(1-q)), as
- * 1/sqrt(1-q) - 1 <= q/(2(1-q)). With mu', r' in place of mu, r, (x-mu')r' - (x-mu)r = (mu-mu')r' + (x-mu)(r'-r) is at most R
- * dmu + |x-mu| dr.
+ * 1/sqrt(1-q) - 1 <= q/(2(1-q)). With mu', r' in place of mu, r, (x-mu')r' - (x-mu)r = (mu-mu')r' + (x-mu)(r'-r) is
+ * at most R dmu + |x-mu| dr.
  */
 #include "reference/statistics.h"
 

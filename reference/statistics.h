@@ -29,8 +29,8 @@ statistics batch_statistics(const channel *ch, const cbn_tensor *input, const ar
 statistics used_statistics(const cbn_batchnorm *bn, const channel *ch, const cbn_tensor *input,
                            const cbn_expected *running_mean, const cbn_expected *running_var, const arithmetic *engine);
 
-/* The running statistic that an engine holds. Where it may have overflowed when it was stored nothing can be said of what
- * is made of it. */
+/* The running statistic that an engine holds. Where it may have overflowed when it was stored nothing can be said of
+ * what is made of it. */
 quantity held_statistic(const cbn_expected *statistic, int64_t c);
 
 /* With a margin for the roundings on the way. */
@@ -51,8 +51,8 @@ static inline wide disturbance(const normaliser *n, wide x) { return n->R * n->d
 /* and its parts add up to at most this. */
 static inline wide magnitude(const normaliser *n, wide x) { return n->R * (fabsl(x) + fabsl(n->mu) + n->dmu); }
 
-/* What an engine's 1/sqrt(v + epsilon) is: a number; NaN, since v + epsilon is certainly negative, or NaN itself; or not
- * to be foretold. */
+/* What an engine's 1/sqrt(v + epsilon) is: a number; NaN, since v + epsilon is certainly negative, or NaN itself; or
+ * not to be foretold. */
 enum root { ROOT_REAL, ROOT_NOT_A_NUMBER, ROOT_OPEN };
 enum root root_of(const arithmetic *a, const statistics *s, wide epsilon);
 

@@ -123,15 +123,15 @@ enum cbn_variance { CBN_VARIANCE_BIASED = 0, CBN_VARIANCE_UNBIASED = 1 };
  *
  *   y = (x - mean_c) / sqrt(var_c + epsilon) * weight_c + bias_c
  *
- * with the batch's mean and biased variance over N and the spatial axes, or with the running statistics. Afterwards, if
- * `update_running`, each running statistic becomes (1 - new_weight) * running + new_weight * batch statistic, the
- * batch variance taken biased (divisor L) or unbiased (divisor L - 1, so NaN for L = 1), L = values a channel. An empty
- * batch (L = 0) has no statistics: what the running ones become is not defined. A cumulative average is the caller's:
- * new_weight = 1/k in the k-th step. running_mean and running_var are updated in place.
+ * with the batch's mean and biased variance over N and the spatial axes, or with the running statistics. Afterwards,
+ * if `update_running`, each running statistic becomes (1 - new_weight) * running + new_weight * batch statistic, the
+ * batch variance taken biased (divisor L) or unbiased (divisor L - 1, so NaN for L = 1), L = values a channel. An
+ * empty batch (L = 0) has no statistics: what the running ones become is not defined. A cumulative average is the
+ * caller's: new_weight = 1/k in the k-th step. running_mean and running_var are updated in place.
  *
  * Backward (direction GRAD_INPUT; Ioffe and Szegedy 2015, section 3): input, weight, grad_output = g and, where they
- * normalised, the running statistics -> grad_input, grad_weight and grad_bias, the last two where the problem has weight
- * and bias. With z = (x - mean_c) / sqrt(var_c + epsilon), sums over a channel's L values:
+ * normalised, the running statistics -> grad_input, grad_weight and grad_bias, the last two where the problem has
+ * weight and bias. With z = (x - mean_c) / sqrt(var_c + epsilon), sums over a channel's L values:
  *
  *   grad_bias = sum g,   grad_weight = sum g z,
  *   grad_input = weight_c / sqrt(var_c + epsilon) * (g - sum g / L - z * sum(g z) / L)   with the batch's statistics,
@@ -180,7 +180,7 @@ enum cbn_status { CBN_OK = 0, CBN_UNSUPPORTED = 1, CBN_REJECTED = 2, CBN_ERROR =
   X(FLUSHES_SUBNORMALS, 0, "flushes-subnormals")                                                                       \
   /* narrower: batch statistics are sums divided by L, not Welford's updates */                                        \
   X(TWO_PASS_STATISTICS, 1, "two-pass-statistics")                                                                     \
-  /* wider: f16 and bf16 are accumulated in their own type, not in f32; parameters in f32 stay in f32 */                \
+  /* wider: f16 and bf16 are summed in their own type, not in f32; parameters in f32 stay in f32 */                     \
   X(NARROW_SUMS, 2, "narrow-sums")                                                                                     \
   /* wider: a convolution's f32 factors are rounded or cut to 11 significant bits before they are multiplied */        \
   X(TF32_PRODUCTS, 3, "tf32-products")                                                                                 \
@@ -199,8 +199,9 @@ enum cbn_ability {
 };
 
 /* One problem. `tensor[role]` is NULL for a role that the problem does not have. Inputs must not be written; every
- * element of every output must be; running statistics are updated in place, if at all. Buffers do not overlap, except as
- * CBN_IN_PLACE says, and each begins at a multiple of 64 bytes. Calls come one at a time, in the default floating-point environment. */
+ * element of every output must be; running statistics are updated in place, if at all. Buffers do not overlap, except
+ * as CBN_IN_PLACE says, and each begins at a multiple of 64 bytes. Calls come one at a time, in the default
+ * floating-point environment. */
 typedef struct cbn_call {
   uint32_t struct_size;
   int32_t operator_kind;       /* enum cbn_operator: which of the two below is not NULL */

@@ -45,9 +45,9 @@ int64_t cbn_conv_work(const cbn_conv *conv);
 /* A batch normalization in evaluation with the running statistics, affine, epsilon 1e-5, new_weight 0.1. */
 cbn_batchnorm cbn_batchnorm_make(int32_t spatial_rank);
 
-/* True if the problem has a meaning; else says which rule it breaks. An empty batch is valid. Epsilon and new_weight may
- * be any double, NaN too: PyTorch takes NaN and infinity for both, and IEEE arithmetic gives each a result (also where
- * v + epsilon is not positive). What a framework refuses is its dialect's rule. */
+/* True if the problem has a meaning; else says which rule it breaks. An empty batch is valid. Epsilon and new_weight
+ * may be any double, NaN too: PyTorch takes NaN and infinity for both, and IEEE arithmetic gives each a result (also
+ * where v + epsilon is not positive). What a framework refuses is its dialect's rule. */
 bool cbn_batchnorm_validate(const cbn_batchnorm *batchnorm, cbn_violation *violation);
 
 /* As cbn_conv_extents. */
@@ -56,14 +56,14 @@ int32_t cbn_batchnorm_extents(const cbn_batchnorm *batchnorm, int role, int64_t 
 /* Elements of a valid problem's input. */
 int64_t cbn_batchnorm_work(const cbn_batchnorm *batchnorm);
 
-/* Folds a batch normalization that uses the running statistics into the convolution before it: with s = g / sqrt(v+eps)
- * of each output channel, weight' = weight * s and bias' = (bias - mean) * s + beta. `tensor` has the convolution's WEIGHT
- * and, where has_bias says so, BIAS; `norm` the RUNNING_MEAN and RUNNING_VAR and, where has_weight and has_bias say so,
- * WEIGHT and BIAS; no other one is looked at. Computed in f64, rounded to the types of `weight` and `bias`, which have
- * the extents of the weight and of (out_channels) and may be the convolution's own. The folded convolution has a bias.
- * False, with the rule and nothing written, where an operator is invalid or not forward, the two do not fit together
- * (other channels, batch statistics), a tensor is missing or has other extents, or a variance with epsilon is not
- * positive. */
+/* Folds a batch normalization that uses the running statistics into the convolution before it: with s = g /
+ * sqrt(v+eps) of each output channel, weight' = weight * s and bias' = (bias - mean) * s + beta. `tensor` has the
+ * convolution's WEIGHT and, where has_bias says so, BIAS; `norm` the RUNNING_MEAN and RUNNING_VAR and, where
+ * has_weight and has_bias say so, WEIGHT and BIAS; no other one is looked at. Computed in f64, rounded to the types
+ * of `weight` and `bias`, which have the extents of the weight and of (out_channels) and may be the convolution's
+ * own. The folded convolution has a bias. False, with the rule and nothing written, where an operator is invalid or
+ * not forward, the two do not fit together (other channels, batch statistics), a tensor is missing or has other
+ * extents, or a variance with epsilon is not positive. */
 bool cbn_fold_batchnorm(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_ROLE_COUNT],
                         const cbn_batchnorm *batchnorm, const cbn_tensor *const norm[CBN_ROLE_COUNT],
                         const cbn_tensor *weight, const cbn_tensor *bias, cbn_violation *violation);

@@ -61,13 +61,13 @@ double cbn_interval_share(const cbn_interval *interval, double actual);
 cbn_interval cbn_expected_at(const cbn_expected *expected, int64_t i);
 void cbn_expected_put(const cbn_expected *expected, int64_t i, cbn_interval interval);
 
-/* In what follows `tensor[role]` are a call's tensors (f32, f64, f16, bf16, any strides; NULL where the problem has none),
- * `arithmetic` what the judged engine declares (enum cbn_arithmetic bits), and u, eta unit roundoff and smallest subnormal
- * of the type that it works in. */
+/* In what follows `tensor[role]` are a call's tensors (f32, f64, f16, bf16, any strides; NULL where the problem has
+ * none), `arithmetic` what the judged engine declares (enum cbn_arithmetic bits), and u, eta unit roundoff and
+ * smallest subnormal of the type that it works in. */
 
 /* A valid convolution in its direction, transposed or not. `result` has been allocated for the output, grad_input,
- * grad_weight or grad_bias. False without memory. With n products in an element and B the sum of their magnitudes and of
- * the bias,
+ * grad_weight or grad_bias. False without memory. With n products in an element and B the sum of their magnitudes and
+ * of the bias,
  *
  *   bound = gamma(n+1) B + (2n+1) eta / (1 - n u) + own,   gamma(k) = k u / (1 - k u),
  *
