@@ -57,10 +57,9 @@ static bool read_name(const cbn_value *params, const char *name, const char *con
   return cbn_reject(r, rule, VIOLATION, "%s has no value %s", name, cbn_printed_value(value).text);
 }
 
-static bool check_types(const cbn_request *request, bool mixed, cbn_rejection *r) {
-  const bool halves = request->input_type == CBN_F16 || request->input_type == CBN_BF16;
-  if (request->input_type == request->layer_type || (mixed && halves && request->layer_type == CBN_F32)) return true;
-  return cbn_reject(r, CBN_RULE_TENSOR_TYPE, VIOLATION, "a layer of %s does not take %s",
+static bool check_types(const cbn_request *request, enum cbn_operator kind, cbn_rejection *r) {
+  return cbn_types_go_together((int32_t)kind, request->input_type, request->layer_type) ||
+         cbn_reject(r, CBN_RULE_TENSOR_TYPE, VIOLATION, "a layer of %s does not take %s",
                     cbn_type_name(request->layer_type), cbn_type_name(request->input_type));
 }
 
@@ -95,7 +94,7 @@ static bool plan_conv(const cbn_dialect_operator *operator, const cbn_request *r
          read_flag(params, "transposed", &c->transposed, r) &&
          read_axes(params, "output_padding", rank, c->output_padding, r) &&
          read_name(params, "padding_mode", padding_modes, CBN_RULE_PADDING_MODE_UNKNOWN, &c->padding_mode, r) &&
-         read_flag(params, "bias", &c->has_bias, r) && check_types(request, false, r) &&
+         read_flag(params, "bias", &c->has_bias, r) && check_types(request, plan->kind, r) &&
          cbn_forward_violation(plan, VIOLATION, r);
 }
 
@@ -126,7 +125,7 @@ static bool plan_batchnorm(const cbn_dialect_operator *operator, const cbn_reque
          read_flag(params, "update_running", &b->update_running, r) &&
          read_name(params, "running_variance", variances, CBN_RULE_PARAMETER_TYPE, &b->running_variance, r) &&
          read_flag(params, "weight", &b->has_weight, r) && read_flag(params, "bias", &b->has_bias, r) &&
-         check_types(request, true, r) && cbn_forward_violation(plan, VIOLATION, r);
+         check_types(request, plan->kind, r) && cbn_forward_violation(plan, VIOLATION, r);
 }
 
 static const char *const batchnorm_changeable[] = {"epsilon",        "new_weight",       "statistics",

@@ -137,9 +137,8 @@ static bool read_acceptable(const cbn_case_parser *p, const cbn_value *map, cbn_
   return true;
 }
 
-static const int expected_roles[] = {CBN_ROLE_OUTPUT,     CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
-                                     CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT,  CBN_ROLE_GRAD_BIAS};
-enum { EXPECTED_ROLES = sizeof expected_roles / sizeof expected_roles[0] };
+const int cbn_result_roles[CBN_RESULT_ROLES] = {CBN_ROLE_OUTPUT,     CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
+                                                CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT,  CBN_ROLE_GRAD_BIAS};
 
 static bool read_expectation(const cbn_case_parser *p, const cbn_value *map, const cbn_value *at,
                              cbn_expectation *expect, cbn_error *error) {
@@ -149,9 +148,9 @@ static bool read_expectation(const cbn_case_parser *p, const cbn_value *map, con
   expect->node = map;
   if (!check_map(p, map, at, "expect", keys, error)) return false;
   bool tensors = false;
-  for (int i = 0; i < EXPECTED_ROLES; i++) {
-    if (!read_tensor(p, map, expected_roles[i], &expect->tensor[expected_roles[i]], error)) return false;
-    tensors = tensors || expect->tensor[expected_roles[i]] != NULL;
+  for (int i = 0; i < CBN_RESULT_ROLES; i++) {
+    if (!read_tensor(p, map, cbn_result_roles[i], &expect->tensor[cbn_result_roles[i]], error)) return false;
+    tensors = tensors || expect->tensor[cbn_result_roles[i]] != NULL;
   }
   if (!read_rejection(p, map, expect, error) ||
       !read_strings(p, map, "same_as", &expect->same_as, &expect->same_count, error) ||

@@ -32,6 +32,10 @@ enum cbn_acceptable {
   CBN_ACCEPT_EMPTY_EITHER = 1 << 1   /* an empty output and an error */
 };
 
+/* The roles of results, as cases name them and reports list them. */
+enum { CBN_RESULT_ROLES = 6 };
+extern const int cbn_result_roles[CBN_RESULT_ROLES];
+
 /* What must come out. */
 typedef struct cbn_expectation {
   const cbn_value *node;

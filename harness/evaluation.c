@@ -275,12 +275,10 @@ static bool look_closer(evaluation *e, const cbn_solved_step *solved, int direct
 /* The engine answered; was it right? */
 static bool judge_call(evaluation *e, const cbn_solved_step *solved, const engine_call *c, int direction,
                        cbn_step_result *step) {
-  static const int results[] = {CBN_ROLE_OUTPUT,     CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
-                                CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT,  CBN_ROLE_GRAD_BIAS};
   const cbn_plan *plan = &solved->plan;
   const int32_t spatial_rank = plan->kind == CBN_OPERATOR_CONV ? plan->conv.spatial_rank : plan->batchnorm.spatial_rank;
-  for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
-    const int role = results[i];
+  for (int i = 0; i < CBN_RESULT_ROLES; i++) {
+    const int role = cbn_result_roles[i];
     const bool statistic = role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR;
     const cbn_tensor *actual = statistic ? &e->running[role - CBN_ROLE_RUNNING_MEAN] : c->made.call.tensor[role];
     const cbn_expected *expected = &solved->expected[role];

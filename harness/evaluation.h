@@ -34,12 +34,10 @@ typedef struct cbn_tensor_result {
   cbn_suspicion suspicion; /* of results within their bounds; nothing looked at where `elements` is 0 */
 } cbn_tensor_result;
 
-enum { CBN_RESULT_TENSORS = 6 }; /* output, two statistics, three gradients */
-
 typedef struct cbn_step_result {
   const char *mode; /* "train", "eval", NULL for a convolution */
   int tensor_count; /* 0 for a rejected step */
-  cbn_tensor_result tensor[CBN_RESULT_TENSORS];
+  cbn_tensor_result tensor[CBN_RESULT_ROLES];
 } cbn_step_result;
 
 typedef struct cbn_claim_result {

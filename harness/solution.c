@@ -381,6 +381,18 @@ static bool compute_batchnorm(const cbn_solve_options *options, state *now, cbn_
          (now->var.rank == 0 || copy_expected(&now->var, &solved->expected[CBN_ROLE_RUNNING_VAR]));
 }
 
+/* A parameter that the layer does not have, where no refusal is expected: a slip, at the place of its name. */
+static bool refuse_unknown(const cbn_case *golden, const cbn_value *params, const cbn_rejection *rejection,
+                           cbn_error *error) {
+  const cbn_value *at = NULL;
+  for (size_t i = 0; i < params->as.map.count; i++) {
+    char quoted[80];
+    snprintf(quoted, sizeof quoted, "'%.60s'", params->as.map.keys[i]->as.string.text);
+    if (strstr(rejection->message, quoted) != NULL) at = params->as.map.keys[i];
+  }
+  return refuse(golden, at, error, "unknown-parameter", "%s in %s", rejection->message);
+}
+
 /* A tensor that the layer never has says that the case means another layer. */
 static bool check_superfluous(const cbn_case *golden, const cbn_solution *solution, cbn_error *error) {
   for (int role = CBN_ROLE_WEIGHT; role <= CBN_ROLE_BIAS; role++) {
@@ -410,6 +422,8 @@ static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options,
     CBN_FORWARD(input_shape(golden, step, options, &shape, error));
     if (step->reset) trained = 0;
     const bool accepted = plan_step(golden, step, trained, &shape, solved);
+    if (!accepted && !step->expect.rejected && solved->rejection.rule == CBN_RULE_UNKNOWN_PARAMETER)
+      return refuse_unknown(golden, step->params, &solved->rejection, error);
     if (shape.rank < 0 && (accepted || solved->rejection.rule == CBN_RULE_INPUT_RANK))
       return refuse(golden, NULL, error, "missing-tensor", "the tensor '%s' of %s is missing", "input");
     if (!accepted) { /* the batch of a refused call counts, if it has as many axes as the layer takes */
@@ -647,21 +661,20 @@ static bool samples_agree(const cbn_solution *a, const cbn_solution *b, cbn_erro
 }
 
 bool cbn_solutions_agree(const cbn_solution *a, const cbn_solution *b, cbn_error *why) {
-  static const int roles[] = {CBN_ROLE_OUTPUT,     CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
-                              CBN_ROLE_GRAD_INPUT, CBN_ROLE_GRAD_WEIGHT,  CBN_ROLE_GRAD_BIAS};
   const cbn_solved_step *x = &a->steps[a->count - 1], *y = &b->steps[b->count - 1];
   if (x->rejected || y->rejected) {
     CBN_CHECK(x->rejected == y->rejected, why, "one of them is refused");
     return true;
   }
-  for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
-    const cbn_shape s = cbn_native_shape(x, roles[i]), t = cbn_native_shape(y, roles[i]);
-    if (is_gradient(roles[i]) && !(x->has_gradients && y->has_gradients)) continue;
-    CBN_CHECK(same_shape(&s, t.rank, t.extent), why, "the shapes of %s differ", cbn_role_name(roles[i]));
+  for (int i = 0; i < CBN_RESULT_ROLES; i++) {
+    const int role = cbn_result_roles[i];
+    const cbn_shape s = cbn_native_shape(x, role), t = cbn_native_shape(y, role);
+    if (is_gradient(role) && !(x->has_gradients && y->has_gradients)) continue;
+    CBN_CHECK(same_shape(&s, t.rank, t.extent), why, "the shapes of %s differ", cbn_role_name(role));
     CBN_CHECK(a->large == b->large, why, "one of them is too large to be compared with the other");
-    if (a->large && roles[i] == CBN_ROLE_OUTPUT && cbn_extent_product(s.rank, s.extent) > 0)
+    if (a->large && role == CBN_ROLE_OUTPUT && cbn_extent_product(s.rank, s.extent) > 0)
       CBN_FORWARD(samples_agree(a, b, why));
-    CBN_FORWARD(results_agree(&x->expected[roles[i]], &y->expected[roles[i]], cbn_role_name(roles[i]), why));
+    CBN_FORWARD(results_agree(&x->expected[role], &y->expected[role], cbn_role_name(role), why));
   }
   return true;
 }

@@ -314,6 +314,15 @@ cases:
         self.assertEqual((code, len(err.splitlines())), (2, 1), f"{out}{err}")
         self.assertIn("there is no 'grad_output'", err)
 
+    def test_a_parameter_that_the_layer_does_not_have(self):
+        source = GOOD.replace("kernel_size", "kernel_sise")
+        self.assertNotEqual(source, GOOD)
+        code, out, err = self.convbn("run", self.write(source))
+        self.assertEqual((code, len(err.splitlines())), (2, 1), f"{out}{err}")
+        line = 1 + source[:source.index("kernel_sise")].count("\n")
+        self.assertIn(f":{line}:", err)
+        self.assertIn("unknown-parameter: there is no parameter 'kernel_sise'", err)
+
     def test_in_place_convolution(self):
         source = GOOD.replace("    params:", "    in_place: true\n    params:")
         self.assertNotEqual(source, GOOD)
