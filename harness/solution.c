@@ -115,7 +115,7 @@ static bool reference_bytes(const cbn_solved_step *solved, bool whole, int64_t *
   int64_t pairs = 0, most, copies = 0, results = whole ? plan_count(plan, CBN_ROLE_OUTPUT) : 0;
   for (int a = 0; conv && a < plan->conv.spatial_rank; a++)
     if (!axis_pairs(&plan->conv, a, gradients, &most) || !cbn_add(pairs, most, &pairs)) return false;
-  for (int i = 0; conv && i < 3; i++)
+  for (int i = 0; conv && i < (gradients ? 3 : 2); i++)
     if (!cbn_add(copies, 8 * plan_count(plan, factors[i]), &copies)) return false;
   for (int i = 0; gradients && i < GRADIENT_ROLES; i++)
     if (!cbn_add(results, plan_count(plan, gradient_roles[i]), &results)) return false;
@@ -245,8 +245,8 @@ static bool count_memory(const cbn_case *golden, const cbn_solved_step *solved, 
                   "");
   const int64_t times = 1 + (options->stated_too && whole) + relates(golden); /* solved for others' sake, too */
   const bool fits = tensor_bytes(solved, &tensors) && reference_bytes(solved, whole, &reference) &&
-                    cbn_add(tensors, reference, &bytes) && cbn_multiply(bytes, times, &bytes) &&
-                    cbn_multiply(tensors, engine_copies(golden), &tensors) && cbn_add(bytes, tensors, &bytes) &&
+                    cbn_multiply(tensors, times + engine_copies(golden), &bytes) &&
+                    cbn_multiply(reference, whole ? times : 1, &reference) && cbn_add(bytes, reference, &bytes) &&
                     cbn_add(bytes, *total, &bytes);
   if (fits && bytes <= options->memory_bytes) {
     *total = bytes;
