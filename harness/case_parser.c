@@ -352,15 +352,17 @@ static bool read_layout(const cbn_case_parser *p, const cbn_value *map, cbn_case
   const cbn_value *value = cbn_value_get(map, "layout");
   const bool last = cbn_value_is(value, "channels_last") || cbn_value_is(value, "NHWC");
   const bool strided = cbn_value_is(value, "strided");
-  golden->layout = last ? CBN_CHANNELS_LAST : strided ? CBN_STRIDED : CBN_CONTIGUOUS;
-  if (value != NULL && !last && !strided && !cbn_value_is(value, "contiguous") && !cbn_value_is(value, "NCHW"))
-    REFUSE(p, value, "layout", "'layout' must be contiguous, channels_last or strided");
+  const bool mixed = cbn_value_is(value, "mixed");
+  golden->layout = last ? CBN_CHANNELS_LAST : strided ? CBN_STRIDED : mixed ? CBN_MIXED : CBN_CONTIGUOUS;
+  if (value != NULL && !last && !strided && !mixed && !cbn_value_is(value, "contiguous") && !cbn_value_is(value, "NCHW"))
+    REFUSE(p, value, "layout", "'layout' must be contiguous, channels_last, strided or mixed");
   const cbn_value *in_place = cbn_value_get(map, "in_place");
   if (in_place != NULL && in_place->kind != CBN_BOOLEAN)
     REFUSE(p, in_place, "type", "'in_place' must be true or false");
   golden->in_place = in_place != NULL && in_place->as.boolean;
   if (golden->in_place && p->operator->kind != CBN_OPERATOR_BATCHNORM)
     REFUSE(p, in_place, "in-place", "only a batch normalization can work in place");
+  if (golden->in_place && mixed) REFUSE(p, in_place, "in-place", "what works in place has one layout, not a mixed one");
   return true;
 }
 

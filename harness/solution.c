@@ -232,7 +232,7 @@ static bool relates(const cbn_case *golden) {
  * before; views have gaps as large as their elements. */
 static int64_t engine_copies(const cbn_case *golden) {
   const bool laid_out = golden->layout != CBN_CONTIGUOUS || golden->in_place;
-  return (laid_out ? 2 : 1) * (golden->layout == CBN_STRIDED ? 2 : 1);
+  return (laid_out ? 2 : 1) * (golden->layout >= CBN_STRIDED ? 2 : 1);
 }
 
 /* Adds what a step needs to `total`; steps are kept, so they add up. */
