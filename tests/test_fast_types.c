@@ -23,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/chance.h"
+
 /* ------------------------------------------------------------------------------- memory, watched and made to fail */
 
 void *__real_aligned_alloc(size_t alignment, size_t size);
@@ -210,30 +212,9 @@ static void test_kernels_narrow_as_core_does(void **state) {
 
 /* ------------------------------------------------------------------------------------------------------ chance */
 
-typedef struct chance {
-  uint64_t state;
-} chance;
+static const uint64_t first_seed = 20260801;
 
-static uint64_t next(chance *r) { /* splitmix64 */
-  uint64_t z = (r->state += 0x9e3779b97f4a7c15u);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-
-static int64_t between(chance *r, int64_t low, int64_t high) {
-  return low + (int64_t)(next(r) % (uint64_t)(high - low + 1));
-}
-
-static double unit(chance *r) { return (double)(next(r) >> 11) * 0x1p-53; }
-
-static uint64_t seeds(int *count) {
-  const char *text = getenv("CBN_TEST_SEED");
-  const uint64_t seed = text ? strtoull(text, NULL, 10) : 20260801;
-  if (text) *count = 1;
-  print_message("seeds %" PRIu64 " to %" PRIu64 "\n", seed, seed + (uint64_t)*count - 1);
-  return seed;
-}
+static uint64_t seeds(int *count) { return seeds_from(first_seed, count); }
 
 /* ----------------------------------------------------------------------------------------------------- tensors */
 
