@@ -8,6 +8,7 @@ declare -A may_include=(
   [fast]="fast core"
   [dialects]="dialects core"
   [harness]="harness dialects reference core"
+  [generator]="generator core"
   [diagnosis]="diagnosis dialects reference core"
   [engines]=""
   [bench]="bench fast core"
@@ -28,7 +29,7 @@ forbidden_includes() {
         *'<'*) # the system's own and the public headers
           case $target in
             convbn/*) [ -e "$root/include/$target" ] || echo "$file:$line: there is no include/$target" ;;
-            core/* | reference/* | fast/* | dialects/* | harness/* | diagnosis/* | engines/* | bench/* | fuzz/* | tests/*)
+            core/* | reference/* | fast/* | dialects/* | harness/* | generator/* | diagnosis/* | engines/* | bench/* | fuzz/* | tests/*)
               echo "$file:$line: $target belongs into quotes" ;;
           esac
           ;;

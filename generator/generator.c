@@ -1,0 +1,535 @@
+#include "generator/generator.h"
+
+#include <string.h>
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+
+/* ------------------------------------------------------------------------------------------------------- names */
+
+static const char *const kind_names[] = {
+#define KIND_NAME(NAME, name, words) #name,
+    CBN_GENERATED_KINDS(KIND_NAME)
+#undef KIND_NAME
+};
+
+const char *cbn_generated_kind_name(int kind) {
+  return kind >= 0 && kind < CBN_GENERATED_KIND_COUNT ? kind_names[kind] : NULL;
+}
+
+int cbn_generated_kind_by_name(const char *name) {
+  for (int kind = 0; kind < CBN_GENERATED_KIND_COUNT; kind++)
+    if (strcmp(kind_names[kind], name) == 0) return kind;
+  return -1;
+}
+
+bool cbn_generated_is_conv(enum cbn_generated_kind kind) { return kind < CBN_GENERATED_BATCHNORM_TRAIN; }
+
+static const struct {
+  const char *name;
+  int values;
+} genes[] = {
+#define GENE(NAME, name, values) {#name, values},
+    CBN_GENES(GENE)
+#undef GENE
+};
+
+const char *cbn_gene_name(int gene) { return gene >= 0 && gene < CBN_GENE_COUNT ? genes[gene].name : NULL; }
+int cbn_gene_values(int gene) { return gene >= 0 && gene < CBN_GENE_COUNT ? genes[gene].values : 0; }
+
+/* ------------------------------------------------------------------------------------------------------ tables */
+
+/* What a gene's values stand for. A table begins with the plainest value, so that small bytes are small problems, has
+ * every value up to its largest, so that what fitting makes of a value is in it too, and has some of them more than
+ * once: those around the fast engine's tiles (4 filters, 8 lanes, 24 pixels) and powers of two. */
+static const int64_t extents[] = {
+    1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+    27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 2,  3,
+    4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 15, 17, 3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 16, 23,
+    24, 25, 3,  4,  5,  6,  7,  8,  9,  10, 12, 15, 16, 17, 31, 32, 33, 47, 48, 49, 2,  3,  4,  5,  6,  7,
+    8,  9,  5,  6,  7,  8,  9,  10, 11, 3,  4,  5,  6,  7,  5,  7,  23, 24, 25, 1,  1,  2,  0,  0};
+static const int64_t channels[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16,
+                                   17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
+                                   33, 1,  2,  3,  4,  5,  6,  7,  8,  9,  1,  2,  3,  4,  5,  2,
+                                   3,  4,  5,  7,  8,  9,  15, 16, 17, 1,  2,  3,  4,  6,  1,  0};
+static const int64_t group_counts[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16,
+                                       17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
+                                       33, 1,  1,  1,  1,  1,  1,  1,  1,  1,  1,  1,  1,  1,  1,  1,
+                                       1,  1,  1,  1,  1,  1,  2,  2,  2,  3,  4,  2,  3,  4,  5,  8};
+static const int64_t batches[] = {1, 2, 3, 4, 5, 1, 2, 1, 2, 3, 1, 1, 2, 1, 2, 0};
+static const int64_t kernels[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 3, 3, 3, 3, 2,
+                                  2, 2, 5, 5, 4, 1, 1, 7, 3, 2,  3,  5, 6, 3, 2, 4};
+static const int64_t strides[] = {1, 2, 3, 4, 5, 6, 7, 1, 1, 1, 1, 2, 2, 3, 1, 1}; /* and dilations */
+static const int64_t holes[] = {1, 1, 1, 1, 1, 2, 3, 4};
+static const int64_t paddings[] = {0, 1, 2, 3, 4, 5, 6,  7,  8,  9, 0, 1, 0, 1, 2, 1,
+                                   0, 1, 2, 3, 0, 1, -1, -2, -3, 0, 1, 2, 0, 0, 1, 2};
+static const int64_t output_paddings[] = {0, 1, 2, 3, 4, 5, 6, 0};
+static const int32_t ranks[] = {2, 1, 3, 2, 2, 1, 3, 2};
+static const int32_t norm_ranks[] = {2, 1, 0, 3, 2, 1, 0, 3};
+static const int32_t modes[] = {CBN_PAD_ZEROS, CBN_PAD_ZEROS,   CBN_PAD_ZEROS,     CBN_PAD_ZEROS,
+                                CBN_PAD_ZEROS, CBN_PAD_REFLECT, CBN_PAD_REPLICATE, CBN_PAD_CIRCULAR};
+static const int32_t types[] = {CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F32,  CBN_F32,
+                                CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F64, CBN_F16, CBN_BF16, CBN_F16};
+static const enum cbn_layout layouts[] = {CBN_CONTIGUOUS, CBN_CHANNELS_LAST, CBN_CONTIGUOUS, CBN_STRIDED};
+static const double epsilons[] = {1e-5, 1e-3, 1, 0.25, 1e-12, 0, 1e-8, 0.5, 1e-2, 2, 1e-30, 1e-6, 4, 1e-4, 0.1, 1e-7};
+static const double new_weights[] = {0.1,  0.5, 0,    1,     0.25,  0.01, 0.9, 0.3,
+                                     1e-3, 2,   -0.5, 0.125, 1e-10, 0.75, 0.2, 0.99};
+
+/* ------------------------------------------------------------------------------------------------------ reading */
+
+static int gene(const uint8_t *genome, int which) { return genome[which] % genes[which].values; }
+
+#define PICK(table, genome, which) table[gene(genome, which) % COUNT(table)]
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* What the spatial genes say, before it is made to fit. The last axes are those of a lower rank. */
+static void read_axes(const uint8_t *genome, cbn_conv *c) {
+  for (int a = 0; a < c->spatial_rank; a++) {
+    const int axis = CBN_MAX_SPATIAL - c->spatial_rank + a;
+    c->input[a] = PICK(extents, genome, CBN_GENE_INPUT_D + axis);
+    c->kernel[a] = PICK(kernels, genome, CBN_GENE_KERNEL_D + axis);
+    c->stride[a] = PICK(strides, genome, CBN_GENE_STRIDE_D + axis);
+    c->dilation[a] = PICK(strides, genome, CBN_GENE_DILATION_D + axis);
+    c->input_dilation[a] = PICK(holes, genome, CBN_GENE_INPUT_DILATION_D + axis);
+    c->pad_begin[a] = PICK(paddings, genome, CBN_GENE_PAD_BEGIN_D + axis);
+    c->pad_end[a] = PICK(paddings, genome, CBN_GENE_PAD_END_D + axis);
+    c->output_padding[a] = PICK(output_paddings, genome, CBN_GENE_OUTPUT_PADDING_D + axis);
+  }
+}
+
+/* ------------------------------------------------------------------------------------------------------ fitting */
+
+/* A padding mode's reach into the input. */
+static int64_t widest_padding(const cbn_conv *c, int a) {
+  switch (c->padding_mode) {
+  case CBN_PAD_REFLECT: return most(0, c->input[a] - 1);
+  case CBN_PAD_REPLICATE: return c->input[a] > 0 ? INT64_MAX : 0;
+  case CBN_PAD_CIRCULAR: return c->input[a];
+  default: return INT64_MAX;
+  }
+}
+
+/* A kernel that fits into the padded input: the dilation gives way first. */
+static void fit_kernel(cbn_conv *c, int a) {
+  const int64_t padded = (c->input[a] - 1) * c->input_dilation[a] + 1 + c->pad_begin[a] + c->pad_end[a];
+  if (c->transposed || c->input[a] == 0) return;
+  while (c->dilation[a] > 1 && (c->kernel[a] - 1) * c->dilation[a] >= padded) c->dilation[a]--;
+  while (c->kernel[a] > 1 && (c->kernel[a] - 1) * c->dilation[a] >= padded) c->kernel[a]--;
+}
+
+/* Moves each parameter to the nearest that fits with the others; what fits is left as it is. */
+static void fit_axes(cbn_conv *c, bool may_be_empty) {
+  for (int a = 0; a < c->spatial_rank; a++) {
+    if (c->transposed || c->padding_mode != CBN_PAD_ZEROS) c->input_dilation[a] = 1;
+    c->pad_begin[a] = least(c->pad_begin[a], widest_padding(c, a));
+    c->pad_end[a] = least(c->pad_end[a], widest_padding(c, a));
+    c->output_padding[a] = c->transposed ? least(c->output_padding[a], most(c->stride[a], c->dilation[a]) - 1) : 0;
+    if (!may_be_empty) fit_kernel(c, a);
+  }
+}
+
+/* Shrinks what is too much work, the least telling first: batch, channels by halves, then extents and kernels. */
+static bool is_too_much(const cbn_conv *c) {
+  int64_t extent[CBN_MAX_RANK];
+  cbn_conv_extents(c, CBN_ROLE_OUTPUT, extent);
+  const int64_t output = cbn_extent_product(2 + c->spatial_rank, extent);
+  cbn_conv_extents(c, CBN_ROLE_INPUT, extent);
+  const int64_t input = cbn_extent_product(2 + c->spatial_rank, extent);
+  return cbn_conv_work(c) > CBN_GENERATED_WORK || input > CBN_GENERATED_WORK || output > CBN_GENERATED_WORK;
+}
+
+static bool halve_channels(cbn_conv *c) {
+  int64_t in = c->in_channels / c->groups, out = c->out_channels / c->groups;
+  if (c->groups > 4 && in + out <= 8) c->groups = (c->groups + 1) / 2;
+  else if (in > 1 && in >= out) in = (in + 1) / 2;
+  else if (out > 1) out = (out + 1) / 2;
+  else if (c->groups > 1) c->groups = (c->groups + 1) / 2;
+  else return false;
+  c->in_channels = in * c->groups;
+  c->out_channels = out * c->groups;
+  return true;
+}
+
+static bool halve_longest(cbn_conv *c) {
+  int64_t *longest = &c->input[0];
+  for (int a = 1; a < c->spatial_rank; a++)
+    if (c->input[a] > *longest) longest = &c->input[a];
+  for (int a = 0; a < c->spatial_rank; a++)
+    if (2 * c->kernel[a] > *longest) longest = &c->kernel[a];
+  if (*longest <= 1) return false;
+  *longest = (*longest + 1) / 2;
+  return true;
+}
+
+static void fit_work(cbn_conv *c, bool may_be_empty) {
+  while (is_too_much(c)) {
+    if (c->batch > 1) c->batch--;
+    else if (!halve_channels(c) && !halve_longest(c)) return;
+    fit_axes(c, may_be_empty);
+  }
+}
+
+static void generate_conv(const uint8_t *genome, cbn_generated *p) {
+  static const struct {
+    int32_t transposed, direction;
+  } of_kind[] = {[CBN_GENERATED_CONV_FORWARD] = {0, CBN_FORWARD},
+                 [CBN_GENERATED_CONV_GRAD_INPUT] = {0, CBN_GRAD_INPUT},
+                 [CBN_GENERATED_CONV_GRAD_WEIGHT] = {0, CBN_GRAD_WEIGHT},
+                 [CBN_GENERATED_CONV_GRAD_BIAS] = {0, CBN_GRAD_BIAS},
+                 [CBN_GENERATED_TRANSPOSED_FORWARD] = {1, CBN_FORWARD},
+                 [CBN_GENERATED_TRANSPOSED_GRAD_INPUT] = {1, CBN_GRAD_INPUT},
+                 [CBN_GENERATED_TRANSPOSED_GRAD_WEIGHT] = {1, CBN_GRAD_WEIGHT}};
+  cbn_conv *c = &p->conv;
+  *c = cbn_conv_make(PICK(ranks, genome, CBN_GENE_RANK));
+  c->transposed = of_kind[p->kind].transposed;
+  c->direction = of_kind[p->kind].direction;
+  c->batch = PICK(batches, genome, CBN_GENE_BATCH);
+  c->groups = PICK(group_counts, genome, CBN_GENE_GROUPS);
+  c->in_channels = PICK(channels, genome, CBN_GENE_IN_CHANNELS) * c->groups;
+  c->out_channels = PICK(channels, genome, CBN_GENE_OUT_CHANNELS) * c->groups;
+  c->has_bias = c->direction == CBN_GRAD_BIAS || gene(genome, CBN_GENE_BIAS);
+  c->padding_mode = c->transposed ? CBN_PAD_ZEROS : PICK(modes, genome, CBN_GENE_PADDING_MODE);
+  read_axes(genome, c);
+  const bool may_be_empty = gene(genome, CBN_GENE_NEAR_MISS) % 16 == 1;
+  fit_axes(c, may_be_empty);
+  fit_work(c, may_be_empty);
+  p->layer_type = p->type;
+  p->steps = 1;
+}
+
+/* ----------------------------------------------------------------------------------------- batch normalization */
+
+static void read_step(const uint8_t *genome, int which, cbn_generated_step *step) {
+  const int value = gene(genome, CBN_GENE_STEP_1 + which);
+  *step = (cbn_generated_step){
+      .train = value % 2 == 0, .reset = value / 2 % 8 == 7, .new_weight = new_weights[value / 16 % COUNT(new_weights)]};
+}
+
+static bool is_too_large(const cbn_batchnorm *b) { return cbn_batchnorm_work(b) > CBN_GENERATED_WORK; }
+
+static void fit_size(cbn_batchnorm *b) {
+  while (is_too_large(b)) {
+    int64_t *longest = &b->channels;
+    for (int a = 0; a < b->spatial_rank; a++)
+      if (b->extent[a] > *longest) longest = &b->extent[a];
+    *longest = (*longest + 1) / 2;
+  }
+}
+
+static void generate_batchnorm(const uint8_t *genome, cbn_generated *p) {
+  cbn_batchnorm *b = &p->batchnorm;
+  const int statistics = gene(genome, CBN_GENE_STATISTICS), affine = gene(genome, CBN_GENE_AFFINE);
+  *b = cbn_batchnorm_make(PICK(norm_ranks, genome, CBN_GENE_RANK));
+  b->batch = PICK(batches, genome, CBN_GENE_BATCH);
+  b->channels = PICK(channels, genome, CBN_GENE_IN_CHANNELS);
+  for (int a = 0; a < b->spatial_rank; a++)
+    b->extent[a] = PICK(extents, genome, CBN_GENE_INPUT_D + CBN_MAX_SPATIAL - b->spatial_rank + a);
+  fit_size(b);
+  b->epsilon = PICK(epsilons, genome, CBN_GENE_EPSILON);
+  b->new_weight = PICK(new_weights, genome, CBN_GENE_NEW_WEIGHT);
+  b->has_weight = affine != 1 && affine != 3;
+  b->has_bias = affine < 2;
+  b->running_variance = statistics % 2;
+  const bool by_gene = p->kind == CBN_GENERATED_BATCHNORM_GRAD;
+  const bool train = p->kind == CBN_GENERATED_BATCHNORM_TRAIN || p->kind == CBN_GENERATED_BATCHNORM_PROGRAM;
+  b->statistics = (by_gene ? statistics / 2 % 2 == 0 : train) ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
+  b->update_running = !by_gene && train && statistics / 4 != 3;
+  b->direction = by_gene ? CBN_GRAD_INPUT : CBN_FORWARD;
+  p->layer_type = (p->type == CBN_F16 || p->type == CBN_BF16) && statistics / 4 % 2 ? CBN_F32 : p->type;
+  p->in_place = gene(genome, CBN_GENE_BIAS);
+  p->steps = 1;
+  if (p->kind != CBN_GENERATED_BATCHNORM_PROGRAM) return;
+  p->steps = 2 + gene(genome, CBN_GENE_STEPS) % (CBN_GENERATED_STEPS - 1);
+  for (int i = 0; i < p->steps; i++) read_step(genome, i, &p->step[i]);
+}
+
+/* --------------------------------------------------------------------------------------------------------- data */
+
+/* A fill by gene. Where sums are to be exact: small integers, sparse ones, powers of two, an impulse, ones. Else
+ * numbers that round, large, small, far from 0, and special ones. */
+static cbn_fill fill_of(int gene_value, bool exact, uint64_t seed, bool positive) {
+  static const struct {
+    enum cbn_fill_kind kind;
+    double a, b; /* integers: low, high; exact: bits, density; normal: mean, scale; ramp: start, step */
+  } grid[] = {{CBN_FILL_INTEGERS, -4, 4}, {CBN_FILL_INTEGERS, -1, 1},  {CBN_FILL_INTEGERS, 0, 3},
+              {CBN_FILL_EXACT, 3, 1},     {CBN_FILL_EXACT, 2, 0.25},   {CBN_FILL_EXACT, 1, 0.1},
+              {CBN_FILL_ONES, 0, 0},      {CBN_FILL_IMPULSE, 0, 0},    {CBN_FILL_INTEGERS, -2, 7},
+              {CBN_FILL_INTEGERS, -4, 4}, {CBN_FILL_RAMP, 0, 1},       {CBN_FILL_INTEGERS, 1, 5},
+              {CBN_FILL_EXACT, 4, 0.5},   {CBN_FILL_INTEGERS, -3, -1}, {CBN_FILL_RAMP, -3, 1},
+              {CBN_FILL_INTEGERS, -4, 4}},
+    round[] = {{CBN_FILL_NORMAL, 0, 1},     {CBN_FILL_NORMAL, 0, 1},     {CBN_FILL_NORMAL, 1, 0.5},
+               {CBN_FILL_NORMAL, 10, 1},    {CBN_FILL_NORMAL, 100, 0.1}, {CBN_FILL_NORMAL, 0, 1e-3},
+               {CBN_FILL_NORMAL, 0, 1e3},   {CBN_FILL_SPECIAL, 0, 0},    {CBN_FILL_NORMAL, 0, 1e-20},
+               {CBN_FILL_NORMAL, 0, 1e-38}, {CBN_FILL_NORMAL, 0, 1e18},  {CBN_FILL_NORMAL, 1000, 1},
+               {CBN_FILL_RAMP, 0.1, 0.1},   {CBN_FILL_NORMAL, -5, 2},    {CBN_FILL_RAMP, 0.1, 0},
+               {CBN_FILL_NORMAL, 0, 1}};
+  const int i = gene_value % COUNT(grid);
+  cbn_fill fill = cbn_fill_make(exact ? grid[i].kind : round[i].kind);
+  const double a = exact ? grid[i].a : round[i].a, b = exact ? grid[i].b : round[i].b;
+  fill.seed = seed;
+  switch ((enum cbn_fill_kind)fill.kind) {
+  case CBN_FILL_INTEGERS:
+    fill.low = (int64_t)a;
+    fill.high = (int64_t)b;
+    break;
+  case CBN_FILL_EXACT:
+    fill.bits = (int32_t)a;
+    fill.density = b;
+    break;
+  case CBN_FILL_NORMAL:
+    fill.mean = a;
+    fill.scale = b;
+    break;
+  case CBN_FILL_RAMP:
+    fill.start = a;
+    fill.step = b;
+    break;
+  default: break;
+  }
+  if (positive) { /* a variance: positive numbers, by the same gene */
+    fill.kind = CBN_FILL_INTEGERS;
+    fill.low = 1 + i % 3;
+    fill.high = fill.low + i / 4;
+  }
+  return fill;
+}
+
+/* Which of the call's tensors a gene fills. */
+static int fill_gene(int role) {
+  switch (role) {
+  case CBN_ROLE_INPUT: return CBN_GENE_INPUT_FILL;
+  case CBN_ROLE_WEIGHT:
+  case CBN_ROLE_BIAS: return CBN_GENE_WEIGHT_FILL;
+  case CBN_ROLE_GRAD_OUTPUT: return CBN_GENE_GRAD_FILL;
+  default: return CBN_GENE_STATISTICS_FILL;
+  }
+}
+
+static void generate_data(const uint8_t *genome, cbn_generated *p) {
+  const uint64_t seed = (uint64_t)(gene(genome, CBN_GENE_SEED_1) | gene(genome, CBN_GENE_SEED_2) << 8);
+  for (int role = 0; role <= CBN_ROLE_GRAD_OUTPUT; role++)
+    p->fill[role] = fill_of(gene(genome, fill_gene(role)), p->exact, seed, role == CBN_ROLE_RUNNING_VAR);
+}
+
+/* ------------------------------------------------------------------------------------------------- near misses */
+
+enum { NEAR_MISSES = 12 }; /* of 256 values of the gene */
+
+/* Breaks one rule, on the side of its edge that is refused. */
+static void miss(cbn_generated *p, int which) {
+  cbn_conv *c = &p->conv;
+  cbn_batchnorm *b = &p->batchnorm;
+  const int last = c->spatial_rank - 1;
+  p->valid = false;
+  if (!cbn_generated_is_conv(p->kind)) {
+    switch (which % 3) {
+    case 0: b->channels = -1; break;
+    case 1: b->batch = -1; break;
+    default: b->direction = CBN_GRAD_INPUT; b->update_running = 1;
+    }
+    return;
+  }
+  switch (which) {
+  case 0: c->stride[last] = 0; break;
+  case 1: c->dilation[0] = 0; break;
+  case 2: c->kernel[last] = 0; break;
+  case 3: c->groups = 0; break;
+  case 4:
+    c->groups = most(c->groups, 2);
+    c->in_channels = 2 * c->groups + 1;
+    break;
+  case 5: c->output_padding[last] = c->transposed ? most(c->stride[last], c->dilation[last]) : 1; break;
+  case 6: c->input[0] = -1; break;
+  case 7: c->input_dilation[last] = 0; break;
+  case 8: c->out_channels = -c->groups; break;
+  case 9: c->batch = -1; break;
+  case 10:
+    c->padding_mode = CBN_PAD_REFLECT;
+    c->transposed = 0;
+    c->input_dilation[0] = 1;
+    c->pad_begin[0] = most(c->input[0], 1);
+    break;
+  default: c->padding_mode = CBN_PAD_CIRCULAR + 1;
+  }
+}
+
+void cbn_generate(const uint8_t *bytes, size_t size, cbn_generated *p) {
+  uint8_t genome[CBN_GENOME_BYTES] = {0};
+  if (size > 0) memcpy(genome, bytes, size < sizeof genome ? size : sizeof genome);
+  *p = (cbn_generated){.kind = (enum cbn_generated_kind)gene(genome, CBN_GENE_KIND), .valid = true};
+  p->exact = gene(genome, CBN_GENE_EXACT) == 0;
+  p->type = PICK(types, genome, CBN_GENE_TYPE);
+  p->layout = PICK(layouts, genome, CBN_GENE_LAYOUT);
+  p->threads = 1 + gene(genome, CBN_GENE_THREADS);
+  if (cbn_generated_is_conv(p->kind)) generate_conv(genome, p);
+  else generate_batchnorm(genome, p);
+  generate_data(genome, p);
+  const int missing = gene(genome, CBN_GENE_NEAR_MISS) - (cbn_gene_values(CBN_GENE_NEAR_MISS) - NEAR_MISSES);
+  if (missing >= 0) miss(p, missing);
+}
+
+/* --------------------------------------------------------------------------------------------------- backwards */
+
+/* Compares the problems parameter by parameter: how many differ, and the name of the first that does. */
+typedef struct comparison {
+  int different;
+  const char *first;
+} comparison;
+
+static void compare(comparison *c, bool same, const char *name) {
+  if (same) return;
+  if (c->different++ == 0) c->first = name;
+}
+
+static void compare_axes(comparison *c, const int64_t *a, const int64_t *b, const char *name) {
+  for (int i = 0; i < CBN_MAX_SPATIAL; i++) compare(c, a[i] == b[i], name);
+}
+
+static void compare_convs(comparison *c, const cbn_conv *a, const cbn_conv *b) {
+  compare(c, a->spatial_rank == b->spatial_rank, "the number of axes");
+  compare(c, a->direction == b->direction && a->transposed == b->transposed, "direction");
+  compare(c, a->padding_mode == b->padding_mode, "padding_mode");
+  compare(c, a->has_bias == b->has_bias, "bias");
+  compare(c, a->batch == b->batch, "batch");
+  compare(c, a->groups == b->groups, "groups");
+  compare(c, a->in_channels / most(a->groups, 1) == b->in_channels / most(b->groups, 1), "in_channels");
+  compare(c, a->out_channels / most(a->groups, 1) == b->out_channels / most(b->groups, 1), "out_channels");
+  compare_axes(c, a->input, b->input, "the input's extents");
+  compare_axes(c, a->pad_begin, b->pad_begin, "pad_begin");
+  compare_axes(c, a->pad_end, b->pad_end, "pad_end");
+  compare_axes(c, a->input_dilation, b->input_dilation, "input_dilation");
+  compare_axes(c, a->dilation, b->dilation, "dilation");
+  compare_axes(c, a->kernel, b->kernel, "kernel");
+  compare_axes(c, a->stride, b->stride, "stride");
+  compare_axes(c, a->output_padding, b->output_padding, "output_padding");
+}
+
+static void compare_batchnorms(comparison *c, const cbn_batchnorm *a, const cbn_batchnorm *b) {
+  compare(c, a->spatial_rank == b->spatial_rank, "the number of axes");
+  compare(c, a->direction == b->direction, "direction");
+  compare(c, a->statistics == b->statistics, "statistics");
+  compare(c, a->update_running == b->update_running, "update_running");
+  compare(c, a->running_variance == b->running_variance, "running_variance");
+  compare(c, a->has_weight == b->has_weight, "weight");
+  compare(c, a->has_bias == b->has_bias, "bias");
+  compare(c, a->batch == b->batch, "batch");
+  compare(c, a->channels == b->channels, "channels");
+  compare_axes(c, a->extent, b->extent, "the input's extents");
+  compare(c, a->epsilon == b->epsilon, "epsilon");
+  compare(c, a->new_weight == b->new_weight, "new_weight");
+}
+
+static bool same_fill(const cbn_fill *a, const cbn_fill *b) {
+  return a->kind == b->kind && a->seed == b->seed && a->low == b->low && a->high == b->high && a->bits == b->bits &&
+         a->shift == b->shift && a->density == b->density && a->mean == b->mean && a->scale == b->scale &&
+         a->start == b->start && a->step == b->step && a->value == b->value && a->position == b->position;
+}
+
+static comparison compare_problems(const cbn_generated *a, const cbn_generated *b) {
+  comparison c = {0, NULL};
+  compare(&c, a->kind == b->kind, "kind");
+  compare(&c, a->valid == b->valid, "validity");
+  compare(&c, a->type == b->type, "the input's type");
+  compare(&c, a->layer_type == b->layer_type, "the layer's type");
+  compare(&c, a->exact == b->exact, "the kind of data");
+  compare(&c, a->layout == b->layout, "layout");
+  compare(&c, a->in_place == b->in_place, "in_place");
+  compare(&c, a->threads == b->threads, "threads");
+  if (cbn_generated_is_conv(a->kind)) compare_convs(&c, &a->conv, &b->conv);
+  else compare_batchnorms(&c, &a->batchnorm, &b->batchnorm);
+  for (int role = 0; role <= CBN_ROLE_GRAD_OUTPUT; role++)
+    compare(&c, same_fill(&a->fill[role], &b->fill[role]), cbn_role_name(role));
+  compare(&c, a->steps == b->steps, "the number of steps");
+  for (int i = 0; i < CBN_GENERATED_STEPS; i++) {
+    compare(&c, a->step[i].train == b->step[i].train, "a step's mode");
+    compare(&c, a->step[i].reset == b->step[i].reset, "a step's reset");
+    compare(&c, a->step[i].new_weight == b->step[i].new_weight, "a step's new_weight");
+  }
+  return c;
+}
+
+bool cbn_generated_equal(const cbn_generated *a, const cbn_generated *b) {
+  return compare_problems(a, b).different == 0;
+}
+
+static void set_rank(const cbn_generated *problem, uint8_t *bytes) {
+  const bool conv = cbn_generated_is_conv(problem->kind);
+  const int32_t rank = conv ? problem->conv.spatial_rank : problem->batchnorm.spatial_rank;
+  for (uint8_t i = 0; i < COUNT(ranks); i++)
+    if ((conv ? ranks : norm_ranks)[i] == rank) {
+      bytes[CBN_GENE_RANK] = i;
+      return;
+    }
+}
+
+static void look_up(uint8_t *bytes, int which, const int64_t *table, int count, int64_t value) {
+  for (int i = count - 1; i >= 0; i--)
+    if (table[i] == value) bytes[which] = (uint8_t)i;
+}
+
+/* The genes of a convolution's extents and windows, which fitting leaves as they are if they fit. */
+static void look_up_conv(const cbn_conv *c, uint8_t *bytes) {
+  look_up(bytes, CBN_GENE_BATCH, batches, COUNT(batches), c->batch);
+  look_up(bytes, CBN_GENE_GROUPS, group_counts, COUNT(group_counts), c->groups);
+  look_up(bytes, CBN_GENE_IN_CHANNELS, channels, COUNT(channels), c->in_channels / most(c->groups, 1));
+  look_up(bytes, CBN_GENE_OUT_CHANNELS, channels, COUNT(channels), c->out_channels / most(c->groups, 1));
+  for (int a = 0; a < c->spatial_rank; a++) {
+    const int axis = CBN_MAX_SPATIAL - c->spatial_rank + a;
+    look_up(bytes, CBN_GENE_INPUT_D + axis, extents, COUNT(extents), c->input[a]);
+    look_up(bytes, CBN_GENE_KERNEL_D + axis, kernels, COUNT(kernels), c->kernel[a]);
+    look_up(bytes, CBN_GENE_STRIDE_D + axis, strides, COUNT(strides), c->stride[a]);
+    look_up(bytes, CBN_GENE_DILATION_D + axis, strides, COUNT(strides), c->dilation[a]);
+    look_up(bytes, CBN_GENE_INPUT_DILATION_D + axis, holes, COUNT(holes), c->input_dilation[a]);
+    look_up(bytes, CBN_GENE_PAD_BEGIN_D + axis, paddings, COUNT(paddings), c->pad_begin[a]);
+    look_up(bytes, CBN_GENE_PAD_END_D + axis, paddings, COUNT(paddings), c->pad_end[a]);
+    look_up(bytes, CBN_GENE_OUTPUT_PADDING_D + axis, output_paddings, COUNT(output_paddings), c->output_padding[a]);
+  }
+}
+
+/* Set at once, before the search: what many other parameters follow from. */
+static bool is_set_first(int which, bool valid) {
+  return (which == CBN_GENE_NEAR_MISS && valid) || which == CBN_GENE_KIND || which == CBN_GENE_EXACT ||
+         which == CBN_GENE_TYPE || which == CBN_GENE_RANK || which == CBN_GENE_STEPS || which >= CBN_GENE_SEED_1;
+}
+
+/* What many parameters follow from, and what can be looked up, comes first; then, gene by gene, the least value that
+ * leaves the fewest parameters different; again, as what fits one depends on others. */
+bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES], const char **parameter) {
+  enum { PASSES = 6 };
+  cbn_generated made;
+  memset(bytes, 0, CBN_GENOME_BYTES);
+  bytes[CBN_GENE_KIND] = (uint8_t)problem->kind;
+  bytes[CBN_GENE_EXACT] = !problem->exact;
+  bytes[CBN_GENE_NEAR_MISS] = problem->valid; /* 1: an output may be empty, so that nothing is made to fit it */
+  set_rank(problem, bytes);
+  if (cbn_generated_is_conv(problem->kind)) look_up_conv(&problem->conv, bytes);
+  while (types[bytes[CBN_GENE_TYPE]] != problem->type && bytes[CBN_GENE_TYPE] + 1 < COUNT(types))
+    bytes[CBN_GENE_TYPE]++;
+  bytes[CBN_GENE_STEPS] = (uint8_t)(problem->steps > 2 ? problem->steps - 2 : 0);
+  bytes[CBN_GENE_SEED_1] = (uint8_t)problem->fill[CBN_ROLE_INPUT].seed;
+  bytes[CBN_GENE_SEED_2] = (uint8_t)(problem->fill[CBN_ROLE_INPUT].seed >> 8);
+  cbn_generate(bytes, CBN_GENOME_BYTES, &made);
+  comparison best = compare_problems(&made, problem);
+  for (int pass = 0; pass < PASSES && best.different > 0; pass++)
+    for (int which = 0; which < CBN_GENE_COUNT && best.different > 0; which++) {
+      uint8_t chosen = bytes[which];
+      for (int value = 0; !is_set_first(which, problem->valid) && value < genes[which].values; value++) {
+        bytes[which] = (uint8_t)value;
+        cbn_generate(bytes, CBN_GENOME_BYTES, &made);
+        const comparison c = compare_problems(&made, problem);
+        if (c.different >= best.different) continue;
+        best = c;
+        chosen = (uint8_t)value;
+      }
+      bytes[which] = chosen;
+    }
+  if (parameter != NULL) *parameter = best.first;
+  if (best.different > 0) return false;
+  uint8_t plain[CBN_GENOME_BYTES];
+  memcpy(plain, bytes, sizeof plain);
+  if (problem->valid) plain[CBN_GENE_NEAR_MISS] = 0;
+  cbn_generate(plain, sizeof plain, &made);
+  if (cbn_generated_equal(&made, problem)) memcpy(bytes, plain, sizeof plain);
+  return true;
+}

@@ -1,0 +1,179 @@
+/* The generator: what bytes become, and back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "generator/generator.h"
+
+static uint64_t random_state = 1;
+
+static uint8_t random_byte(void) {
+  random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+  return (uint8_t)(random_state >> 56);
+}
+
+static void random_genome(uint8_t bytes[CBN_GENOME_BYTES]) {
+  for (int i = 0; i < CBN_GENOME_BYTES; i++) bytes[i] = random_byte();
+}
+
+static bool is_valid(const cbn_generated *p) {
+  cbn_violation v;
+  return cbn_generated_is_conv(p->kind) ? cbn_conv_validate(&p->conv, &v) : cbn_batchnorm_validate(&p->batchnorm, &v);
+}
+
+/* At least nineteen in twenty are valid; a near miss, and only that, is refused by validation. */
+static void most_bytes_are_valid_problems(void **state) {
+  (void)state;
+  enum { COUNT = 200000 };
+  int valid = 0;
+  for (int i = 0; i < COUNT; i++) {
+    uint8_t bytes[CBN_GENOME_BYTES];
+    cbn_generated p;
+    random_genome(bytes);
+    cbn_generate(bytes, sizeof bytes, &p);
+    if (is_valid(&p) != p.valid)
+      fail_msg("kind %s says it is %svalid", cbn_generated_kind_name((int)p.kind), p.valid ? "" : "not ");
+    valid += p.valid;
+  }
+  assert_true(valid >= COUNT / 100 * 95 && valid < COUNT);
+}
+
+/* Work is bounded, and what random bytes make is worth while: no kind of problem crowds out the others. */
+static void problems_are_small_and_varied(void **state) {
+  (void)state;
+  enum { COUNT = 100000 };
+  int convs = 0, single_tap = 0, strided = 0, dilated = 0, grouped = 0, empty = 0,
+      kinds[CBN_GENERATED_KIND_COUNT] = {0};
+  int axes[CBN_MAX_SPATIAL + 1] = {0};
+  double work = 0;
+  for (int i = 0; i < COUNT; i++) {
+    uint8_t bytes[CBN_GENOME_BYTES];
+    cbn_generated p;
+    random_genome(bytes);
+    cbn_generate(bytes, sizeof bytes, &p);
+    kinds[p.kind]++;
+    if (!p.valid) continue;
+    const bool conv = cbn_generated_is_conv(p.kind);
+    assert_true((conv ? cbn_conv_work(&p.conv) : cbn_batchnorm_work(&p.batchnorm)) <= CBN_GENERATED_WORK);
+    if (!conv) continue;
+    bool stride = false, dilation = false;
+    for (int a = 0; a < p.conv.spatial_rank; a++) {
+      stride = stride || p.conv.stride[a] > 1;
+      dilation = dilation || p.conv.dilation[a] > 1;
+    }
+    convs++;
+    axes[p.conv.spatial_rank]++;
+    single_tap += cbn_extent_product(p.conv.spatial_rank, p.conv.kernel) == 1;
+    strided += stride;
+    dilated += dilation;
+    grouped += p.conv.groups > 1;
+    empty += cbn_conv_work(&p.conv) == 0;
+    work += (double)cbn_conv_work(&p.conv);
+  }
+  for (int kind = 0; kind < CBN_GENERATED_KIND_COUNT; kind++)
+    assert_true(kinds[kind] > COUNT / CBN_GENERATED_KIND_COUNT / 2);
+  for (int rank = 1; rank <= CBN_MAX_SPATIAL; rank++) assert_true(axes[rank] > convs / 8);
+  assert_true(single_tap < convs / 10 && empty < convs / 5);
+  assert_true(strided > convs / 3 && strided < convs * 9 / 10);
+  assert_true(dilated > convs / 3 && dilated < convs * 9 / 10);
+  assert_true(grouped > convs / 4 && grouped < convs * 3 / 4);
+  assert_true(work / convs > 1000 && work / convs < 3000);
+}
+
+/* The same bytes are the same problem; none is the smallest; more than there are genes count for nothing. */
+static void the_bytes_alone_decide(void **state) {
+  (void)state;
+  uint8_t bytes[2 * CBN_GENOME_BYTES] = {0};
+  cbn_generated none, p, q;
+  cbn_generate(NULL, 0, &none);
+  assert_int_equal(none.kind, CBN_GENERATED_CONV_FORWARD);
+  assert_true(none.valid && none.exact);
+  assert_int_equal(cbn_conv_work(&none.conv), 1);
+  cbn_generate(bytes, CBN_GENOME_BYTES, &p);
+  assert_true(cbn_generated_equal(&none, &p));
+  for (int i = 0; i < 1000; i++) {
+    random_genome(bytes);
+    random_genome(bytes + CBN_GENOME_BYTES);
+    const size_t size = random_byte() % (CBN_GENOME_BYTES + 1);
+    cbn_generate(bytes, CBN_GENOME_BYTES, &p);
+    cbn_generate(bytes, sizeof bytes, &q);
+    assert_true(cbn_generated_equal(&p, &q));
+    cbn_generate(bytes, size, &p);
+    memset(bytes + size, 0, sizeof bytes - size);
+    cbn_generate(bytes, CBN_GENOME_BYTES, &q);
+    assert_true(cbn_generated_equal(&p, &q));
+  }
+}
+
+/* A byte counts modulo the number of its gene's values. */
+static void a_gene_has_as_many_values_as_it_says(void **state) {
+  (void)state;
+  for (int i = 0; i < 2000; i++) {
+    uint8_t bytes[CBN_GENOME_BYTES];
+    cbn_generated p, q;
+    random_genome(bytes);
+    cbn_generate(bytes, sizeof bytes, &p);
+    for (int gene = 0; gene < CBN_GENE_COUNT; gene++) bytes[gene] = (uint8_t)(bytes[gene] % cbn_gene_values(gene));
+    cbn_generate(bytes, sizeof bytes, &q);
+    assert_true(cbn_generated_equal(&p, &q));
+  }
+}
+
+/* Every valid problem has a genome that gives it back. */
+static void problems_have_their_bytes(void **state) {
+  (void)state;
+  for (int i = 0; i < 3000; i++) {
+    uint8_t bytes[CBN_GENOME_BYTES], back[CBN_GENOME_BYTES];
+    const char *parameter = NULL;
+    cbn_generated p, q;
+    random_genome(bytes);
+    cbn_generate(bytes, sizeof bytes, &p);
+    if (!p.valid) continue;
+    if (!cbn_genome_of(&p, back, &parameter)) fail_msg("problem %d has no bytes: %s", i, parameter);
+    cbn_generate(back, sizeof back, &q);
+    assert_true(cbn_generated_equal(&p, &q));
+  }
+}
+
+/* What no gene gives is named. */
+static void other_problems_have_none(void **state) {
+  (void)state;
+  cbn_generated p;
+  uint8_t bytes[CBN_GENOME_BYTES];
+  const char *parameter;
+  cbn_generate(NULL, 0, &p);
+  p.conv.stride[1] = 100;
+  assert_false(cbn_genome_of(&p, bytes, &parameter));
+  assert_string_equal(parameter, "stride");
+  cbn_generate(NULL, 0, &p);
+  p.fill[CBN_ROLE_WEIGHT].low = -17;
+  assert_false(cbn_genome_of(&p, bytes, &parameter));
+  assert_string_equal(parameter, "weight");
+}
+
+static void names(void **state) {
+  (void)state;
+  for (int kind = 0; kind < CBN_GENERATED_KIND_COUNT; kind++)
+    assert_int_equal(cbn_generated_kind_by_name(cbn_generated_kind_name(kind)), kind);
+  assert_int_equal(cbn_generated_kind_by_name("conv"), -1);
+  assert_null(cbn_generated_kind_name(CBN_GENERATED_KIND_COUNT));
+  assert_string_equal(cbn_gene_name(CBN_GENE_PAD_END_W), "pad_end_w");
+  assert_null(cbn_gene_name(CBN_GENE_COUNT));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(most_bytes_are_valid_problems),
+      cmocka_unit_test(problems_are_small_and_varied),
+      cmocka_unit_test(the_bytes_alone_decide),
+      cmocka_unit_test(a_gene_has_as_many_values_as_it_says),
+      cmocka_unit_test(problems_have_their_bytes),
+      cmocka_unit_test(other_problems_have_none),
+      cmocka_unit_test(names),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
