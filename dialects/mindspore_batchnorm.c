@@ -5,29 +5,12 @@
 
 #include "dialects/mindspore.h"
 
-static const char *const names[] = {"num_features",
-                                    "eps",
-                                    "momentum",
-                                    "affine",
-                                    "gamma_init",
-                                    "beta_init",
-                                    "moving_mean_init",
-                                    "moving_var_init",
-                                    "dtype",
-                                    "use_batch_statistics",
-                                    "data_format",
-                                    NULL};
-static const char *const names_3d[] = {"num_features",
-                                       "eps",
-                                       "momentum",
-                                       "affine",
-                                       "gamma_init",
-                                       "beta_init",
-                                       "moving_mean_init",
-                                       "moving_var_init",
-                                       "dtype",
-                                       "use_batch_statistics",
-                                       NULL};
+#define SHARED_NAMES                                                                                                   \
+  "num_features", "eps", "momentum", "affine", "gamma_init", "beta_init", "moving_mean_init", "moving_var_init",       \
+      "dtype", "use_batch_statistics"
+
+static const char *const names[] = {SHARED_NAMES, "data_format", NULL};
+static const char *const names_3d[] = {SHARED_NAMES, NULL};
 
 /* Whose statistics normalise: the mode's own (None), always the batch's, never. */
 enum batch_statistics { BY_MODE, ALWAYS, NEVER };

@@ -486,9 +486,17 @@ static const char *mode_name(const cbn_case *golden, const cbn_step *step) {
   return cbn_step_trains(golden, step) ? "train" : "eval";
 }
 
+static void forget_steps(cbn_case_result *result) {
+  for (size_t i = 0; result->steps != NULL && i < result->golden->step_count; i++) {
+    for (int k = 0; k < result->steps[i].tensor_count; k++) free(result->steps[i].tensor[k].map);
+    result->steps[i].tensor_count = 0;
+  }
+}
+
 /* Runs the steps by the solution in force, from the beginning. */
 static void run_steps(evaluation *e) {
-  for (size_t i = 0; i < e->solution.count; i++) e->result->steps[i].tensor_count = 0;
+  forget_steps(e->result);
+  e->unsupported = false;
   for (size_t i = 0; i < e->solution.count; i++)
     if (!e->solution.steps[i].rejected && !run_step(e, i)) break;
 }
@@ -556,7 +564,7 @@ void cbn_evaluate(const cbn_case *golden, const cbn_case_set *set, cbn_engine_pr
     cbn_solve_options stated = solve;
     stated.arithmetic = cbn_stated_arithmetic(golden);
     if (cbn_solve(golden, &solve, &e.solution, &error) && /* a large one has no bounds that could differ */
-        (e.solution.large || e.arithmetic == stated.arithmetic || cbn_solve(golden, &stated, &e.stated, &error)))
+        (e.solution.large || !solve.stated_too || cbn_solve(golden, &stated, &e.stated, &error)))
       evaluate_solved(&e);
     else fail_case(result, &error);
   }
@@ -567,8 +575,7 @@ void cbn_evaluate(const cbn_case *golden, const cbn_case_set *set, cbn_engine_pr
 }
 
 void cbn_case_result_release(cbn_case_result *result) {
-  for (size_t i = 0; result->steps != NULL && i < result->golden->step_count; i++)
-    for (int k = 0; k < result->steps[i].tensor_count; k++) free(result->steps[i].tensor[k].map);
+  forget_steps(result);
   free(result->steps);
   free(result->claims);
   free(result->upstream_holds);

@@ -46,13 +46,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Unit roundoff and smallest normal of the types. */
-static const struct {
-  double unit, normal, subnormal;
-} types[] = {[CBN_F32] = {0x1p-24, 0x1p-126, 0x1p-149},
-             [CBN_F64] = {0x1p-53, 0x1p-1022, 0x1p-1074},
-             [CBN_F16] = {0x1p-11, 0x1p-14, 0x1p-24},
-             [CBN_BF16] = {0x1p-8, 0x1p-126, 0x1p-133}};
+#include "reference/arithmetic.h"
 
 /* The type that an engine works in. */
 static int32_t working_type(int32_t type, uint32_t arithmetic) {
@@ -78,8 +72,8 @@ static int64_t channel_of(const errors *e, int64_t i) { return i / e->inner % e-
 
 static bool errors_open(errors *e, const cbn_expected *expected, const cbn_tensor *actual, int32_t work, bool shared) {
   *e = (errors){.expected = expected, .actual = actual, .channels = 1, .inner = 1};
-  e->work_unit = types[work].unit;
-  e->unit = types[expected->type].unit;
+  e->work_unit = (double)formats[work].u;
+  e->unit = (double)formats[expected->type].u;
   if (expected->rank == 1) e->channels = expected->extent[0];
   if (expected->rank > 1) {
     e->channels = expected->extent[1];
@@ -113,7 +107,7 @@ static bool worth_a_look(const errors *e, int64_t i) {
   const double actual = cbn_tensor_get(e->actual, i);
   return interval.flags == 0 && isfinite(interval.value) && isfinite(actual) && isfinite(interval.bound) &&
          interval.bound > 0 && fabs(actual - interval.value) <= interval.bound &&
-         fabs(interval.value) >= 2 * types[e->expected->type].normal;
+         fabs(interval.value) >= 2 * (double)formats[e->expected->type].normal;
 }
 
 /* Enters the deviations of one element, unless the reference is not exact enough to see errors of that size. */
@@ -339,7 +333,7 @@ static bool smooth(const cbn_tensor *tensor) {
   for (int64_t k = 0; k < count; k++) {
     const int64_t i = triples <= SAMPLE ? k : (int64_t)(mixed((uint64_t)k) % (uint64_t)triples);
     const double a = cbn_tensor_get(tensor, i), b = cbn_tensor_get(tensor, i + 1), c = cbn_tensor_get(tensor, i + 2);
-    between += fabs(a - 2 * b + c) <= fmax(fabs(c - a) / 8, 8 * types[tensor->type].unit * fabs(b));
+    between += fabs(a - 2 * b + c) <= fmax(fabs(c - a) / 8, 8 * (double)formats[tensor->type].u * fabs(b));
   }
   return count > 8 && 2 * between > count;
 }
@@ -370,7 +364,7 @@ static bool has_subnormal(const cbn_tensor *tensor) {
   const int64_t elements = cbn_tensor_count(tensor);
   for (int64_t i = 0; i < elements; i++) {
     const double x = fabs(cbn_tensor_get(tensor, i));
-    if (x > 0 && x < types[tensor->type].normal) return true;
+    if (x > 0 && x < (double)formats[tensor->type].normal) return true;
   }
   return false;
 }
@@ -503,7 +497,7 @@ bool cbn_suspect_conv(const cbn_conv *conv, const cbn_tensor *const tensor[CBN_R
     if (why != NULL) return silent(result, why);
   }
   const int32_t work = working_type(expected->type, arithmetic);
-  const double lost = arithmetic & CBN_FLUSHES_SUBNORMALS ? types[work].normal : types[work].subnormal;
+  const double lost = arithmetic & CBN_FLUSHES_SUBNORMALS ? (double)formats[work].normal : (double)formats[work].eta;
   int64_t *count[CBN_MAX_SPATIAL] = {NULL};
   clusters *c = calloc(1, sizeof *c);
   errors e;
@@ -590,7 +584,7 @@ static void enter_channel(const normalization *p, const channel_scale *s, errors
     const int64_t i = position(p, channel, k);
     const double x = cbn_tensor_get(p->x, i), g = p->g == NULL ? 0 : cbn_tensor_get(p->g, i);
     const double single = sqrt(8) * e->work_unit * magnitude(p, s, x, g);
-    if (!(single > 0x1p10 * types[CBN_F32].normal) || !isfinite(single) || !worth_a_look(e, i)) continue;
+    if (!(single > 0x1p10 * (double)formats[CBN_F32].normal) || !isfinite(single) || !worth_a_look(e, i)) continue;
     if (bound_of_sums(e, i) > 0) enter(e, i, single, shared_deviation(p, bound_of_sums(e, i), single));
   }
 }
@@ -686,7 +680,7 @@ bool cbn_suspect_batchnorm(const cbn_batchnorm *batchnorm, const cbn_tensor *con
   if (why == NULL && backward) why = unfit(p.g, true);
   if (why != NULL) return silent(result, why);
   const int32_t work = working_type(x->type, arithmetic);
-  if ((double)p.values * types[work].unit > 0x1p-5) return silent(result, "sums of so many values lose addends whole");
+  if ((double)p.values * (double)formats[work].u > 0x1p-5) return silent(result, "sums of so many values lose addends whole");
   clusters *c = calloc(1, sizeof *c);
   errors e;
   const bool whole = role == CBN_ROLE_OUTPUT || role == CBN_ROLE_GRAD_INPUT;

@@ -76,25 +76,8 @@ static const float untouched = 12345.678f; /* what gaps and unwritten outputs ho
 
 /* Strides by layout; GAPS permutes the axes and leaves holes. */
 static void make(holder *h, int32_t rank, const int64_t *extent, enum layout layout, chance *r) {
-  int order[CBN_MAX_RANK]; /* from the fastest axis on */
-  for (int i = 0; i < rank; i++) order[i] = rank - 1 - i;
-  if (layout == LAST && rank > 1) {
-    order[0] = 1;
-    for (int i = 1; i < rank - 1; i++) order[i] = rank - i;
-  }
-  for (int i = rank - 1; layout == GAPS && i > 0; i--) {
-    const int j = (int)between(r, 0, i), swap = order[i];
-    order[i] = order[j];
-    order[j] = swap;
-  }
-  *h = (holder){.t = {.type = CBN_F32, .rank = rank}};
-  int64_t stride = layout == GAPS ? between(r, 1, 3) : 1;
-  for (int i = 0; i < rank; i++) {
-    h->t.extent[order[i]] = extent[order[i]];
-    h->t.stride[order[i]] = stride;
-    stride = stride * (extent[order[i]] > 0 ? extent[order[i]] : 1) + (layout == GAPS ? between(r, 0, 2) : 0);
-  }
-  h->size = stride;
+  *h = (holder){0};
+  draw_strides(&h->t, CBN_F32, rank, extent, layout == LAST, layout == GAPS, 0, r);
   /* Exactly as long as its elements need, so that a sanitizer sees the first one too many. */
   int64_t last = 0;
   for (int i = 0; i < rank; i++) last += (extent[i] > 0 ? extent[i] - 1 : 0) * h->t.stride[i];

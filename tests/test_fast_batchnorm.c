@@ -99,25 +99,8 @@ enum { UNTOUCHED = 0x6b };
  * as its elements need, so that a sanitizer
  * sees the first byte too many. */
 static void make(holder *h, int32_t type, int32_t rank, const int64_t *extent, enum layout layout, chance *r) {
-  int order[CBN_MAX_RANK]; /* from the fastest axis on */
-  for (int i = 0; i < rank; i++) order[i] = rank - 1 - i;
-  if ((layout == LAST || layout == SLICE) && rank > 1) {
-    order[0] = 1;
-    for (int i = 1; i < rank - 1; i++) order[i] = rank - i;
-  }
-  for (int i = rank - 1; layout == GAPS && i > 0; i--) {
-    const int j = (int)between(r, 0, i), swap = order[i];
-    order[i] = order[j];
-    order[j] = swap;
-  }
-  *h = (holder){.t = {.type = type, .rank = rank}};
-  int64_t stride = layout == GAPS ? between(r, 1, 3) : 1;
-  for (int i = 0; i < rank; i++) {
-    h->t.extent[order[i]] = extent[order[i]];
-    h->t.stride[order[i]] = stride;
-    stride = stride * (extent[order[i]] > 0 ? extent[order[i]] : 1) + (layout == GAPS ? between(r, 0, 2) : 0);
-    if (layout == SLICE && i == 0) stride += 3;
-  }
+  *h = (holder){.bytes = 0};
+  draw_strides(&h->t, type, rank, extent, layout == LAST || layout == SLICE, layout == GAPS, layout == SLICE ? 3 : 0, r);
   h->bytes = (size_t)cbn_tensor_bytes(&h->t);
   h->t.data = allocated(h->bytes);
   h->before = allocated(h->bytes);

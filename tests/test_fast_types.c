@@ -224,24 +224,7 @@ static const uint16_t untouched = 0x5bad;
 
 /* A tensor with its whole memory: as long as its elements need, gaps included. */
 static void make(cbn_tensor *t, int32_t type, int32_t rank, const int64_t *extent, enum layout layout, chance *r) {
-  int order[CBN_MAX_RANK]; /* from the fastest axis on */
-  for (int i = 0; i < rank; i++) order[i] = rank - 1 - i;
-  if (layout == LAST && rank > 1) {
-    order[0] = 1;
-    for (int i = 1; i < rank - 1; i++) order[i] = rank - i;
-  }
-  for (int i = rank - 1; layout == GAPS && i > 0; i--) {
-    const int j = (int)between(r, 0, i), swap = order[i];
-    order[i] = order[j];
-    order[j] = swap;
-  }
-  *t = (cbn_tensor){.type = type, .rank = rank};
-  int64_t stride = layout == GAPS ? between(r, 1, 3) : 1;
-  for (int i = 0; i < rank; i++) {
-    t->extent[order[i]] = extent[order[i]];
-    t->stride[order[i]] = stride;
-    stride = stride * (extent[order[i]] > 0 ? extent[order[i]] : 1) + (layout == GAPS ? between(r, 0, 2) : 0);
-  }
+  draw_strides(t, type, rank, extent, layout == LAST, layout == GAPS, 0, r);
   const int64_t bytes = cbn_tensor_bytes(t);
   t->data = bytes > 0 ? allocated((size_t)bytes) : NULL;
   for (int64_t i = 0; i < bytes / 2; i++) ((uint16_t *)t->data)[i] = untouched;
