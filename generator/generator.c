@@ -69,7 +69,7 @@ static const int32_t modes[] = {CBN_PAD_ZEROS, CBN_PAD_ZEROS,   CBN_PAD_ZEROS,  
                                 CBN_PAD_ZEROS, CBN_PAD_REFLECT, CBN_PAD_REPLICATE, CBN_PAD_CIRCULAR};
 static const int32_t types[] = {CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F32,  CBN_F32,
                                 CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F64, CBN_F16, CBN_BF16, CBN_F16};
-static const enum cbn_layout layouts[] = {CBN_CONTIGUOUS, CBN_CHANNELS_LAST, CBN_CONTIGUOUS, CBN_STRIDED};
+static const enum cbn_layout layouts[] = {CBN_CONTIGUOUS, CBN_CHANNELS_LAST, CBN_MIXED, CBN_STRIDED};
 static const double epsilons[] = {1e-5, 1e-3, 1, 0.25, 1e-12, 0, 1e-8, 0.5, 1e-2, 2, 1e-30, 1e-6, 4, 1e-4, 0.1, 1e-7};
 static const double new_weights[] = {0.1,  0.5, 0,    1,     0.25,  0.01, 0.9, 0.3,
                                      1e-3, 2,   -0.5, 0.125, 1e-10, 0.75, 0.2, 0.99};
@@ -82,6 +82,11 @@ static int gene(const uint8_t *genome, int which) { return genome[which] % genes
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* The last value alone stands for large problems. */
+static int64_t times_as_large(const uint8_t *genome) {
+  return gene(genome, CBN_GENE_SIZE) == cbn_gene_values(CBN_GENE_SIZE) - 1 ? CBN_GENERATED_LARGE : 1;
+}
 
 /* What the spatial genes say, before it is made to fit. The last axes are those of a lower rank. */
 static void read_axes(const uint8_t *genome, cbn_conv *c) {
@@ -129,14 +134,14 @@ static void fit_axes(cbn_conv *c, bool may_be_empty) {
   }
 }
 
-/* Shrinks what is too much work, the least telling first: batch, channels by halves, then extents and kernels. */
-static bool is_too_much(const cbn_conv *c) {
-  int64_t extent[CBN_MAX_RANK];
-  cbn_conv_extents(c, CBN_ROLE_OUTPUT, extent);
-  const int64_t output = cbn_extent_product(2 + c->spatial_rank, extent);
-  cbn_conv_extents(c, CBN_ROLE_INPUT, extent);
-  const int64_t input = cbn_extent_product(2 + c->spatial_rank, extent);
-  return cbn_conv_work(c) > CBN_GENERATED_WORK || input > CBN_GENERATED_WORK || output > CBN_GENERATED_WORK;
+static bool is_too_much(const cbn_conv *c, int64_t times) {
+  static const int roles[] = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT, CBN_ROLE_OUTPUT};
+  for (int i = 0; i < COUNT(roles); i++) {
+    int64_t extent[CBN_MAX_RANK];
+    cbn_conv_extents(c, roles[i], extent);
+    if (cbn_extent_product(2 + c->spatial_rank, extent) > times * CBN_GENERATED_ELEMENTS) return true;
+  }
+  return cbn_conv_work(c) > times * CBN_GENERATED_WORK;
 }
 
 static bool halve_channels(cbn_conv *c) {
@@ -162,8 +167,9 @@ static bool halve_longest(cbn_conv *c) {
   return true;
 }
 
-static void fit_work(cbn_conv *c, bool may_be_empty) {
-  while (is_too_much(c)) {
+/* Shrinks what is too much work, the least telling first: batch, channels by halves, then extents and kernels. */
+static void fit_work(cbn_conv *c, int64_t times, bool may_be_empty) {
+  while (is_too_much(c, times)) {
     if (c->batch > 1) c->batch--;
     else if (!halve_channels(c) && !halve_longest(c)) return;
     fit_axes(c, may_be_empty);
@@ -193,7 +199,7 @@ static void generate_conv(const uint8_t *genome, cbn_generated *p) {
   read_axes(genome, c);
   const bool may_be_empty = gene(genome, CBN_GENE_NEAR_MISS) % 16 == 1;
   fit_axes(c, may_be_empty);
-  fit_work(c, may_be_empty);
+  fit_work(c, times_as_large(genome), may_be_empty);
   p->layer_type = p->type;
   p->steps = 1;
 }
@@ -206,10 +212,8 @@ static void read_step(const uint8_t *genome, int which, cbn_generated_step *step
       .train = value % 2 == 0, .reset = value / 2 % 8 == 7, .new_weight = new_weights[value / 16 % COUNT(new_weights)]};
 }
 
-static bool is_too_large(const cbn_batchnorm *b) { return cbn_batchnorm_work(b) > CBN_GENERATED_WORK; }
-
-static void fit_size(cbn_batchnorm *b) {
-  while (is_too_large(b)) {
+static void fit_size(cbn_batchnorm *b, int64_t times) {
+  while (cbn_batchnorm_work(b) > times * CBN_GENERATED_ELEMENTS) {
     int64_t *longest = &b->channels;
     for (int a = 0; a < b->spatial_rank; a++)
       if (b->extent[a] > *longest) longest = &b->extent[a];
@@ -225,7 +229,7 @@ static void generate_batchnorm(const uint8_t *genome, cbn_generated *p) {
   b->channels = PICK(channels, genome, CBN_GENE_IN_CHANNELS);
   for (int a = 0; a < b->spatial_rank; a++)
     b->extent[a] = PICK(extents, genome, CBN_GENE_INPUT_D + CBN_MAX_SPATIAL - b->spatial_rank + a);
-  fit_size(b);
+  fit_size(b, times_as_large(genome));
   b->epsilon = PICK(epsilons, genome, CBN_GENE_EPSILON);
   b->new_weight = PICK(new_weights, genome, CBN_GENE_NEW_WEIGHT);
   b->has_weight = affine != 1 && affine != 3;
@@ -361,7 +365,6 @@ void cbn_generate(const uint8_t *bytes, size_t size, cbn_generated *p) {
   p->exact = gene(genome, CBN_GENE_EXACT) == 0;
   p->type = PICK(types, genome, CBN_GENE_TYPE);
   p->layout = PICK(layouts, genome, CBN_GENE_LAYOUT);
-  p->threads = 1 + gene(genome, CBN_GENE_THREADS);
   if (cbn_generated_is_conv(p->kind)) generate_conv(genome, p);
   else generate_batchnorm(genome, p);
   generate_data(genome, p);
@@ -435,7 +438,6 @@ static comparison compare_problems(const cbn_generated *a, const cbn_generated *
   compare(&c, a->exact == b->exact, "the kind of data");
   compare(&c, a->layout == b->layout, "layout");
   compare(&c, a->in_place == b->in_place, "in_place");
-  compare(&c, a->threads == b->threads, "threads");
   if (cbn_generated_is_conv(a->kind)) compare_convs(&c, &a->conv, &b->conv);
   else compare_batchnorms(&c, &a->batchnorm, &b->batchnorm);
   for (int role = 0; role <= CBN_ROLE_GRAD_OUTPUT; role++)
@@ -490,7 +492,8 @@ static void look_up_conv(const cbn_conv *c, uint8_t *bytes) {
 /* Set at once, before the search: what many other parameters follow from. */
 static bool is_set_first(int which, bool valid) {
   return (which == CBN_GENE_NEAR_MISS && valid) || which == CBN_GENE_KIND || which == CBN_GENE_EXACT ||
-         which == CBN_GENE_TYPE || which == CBN_GENE_RANK || which == CBN_GENE_STEPS || which >= CBN_GENE_SEED_1;
+         which == CBN_GENE_SIZE || which == CBN_GENE_TYPE || which == CBN_GENE_RANK || which == CBN_GENE_STEPS ||
+         which >= CBN_GENE_SEED_1;
 }
 
 /* What many parameters follow from, and what can be looked up, comes first; then, gene by gene, the least value that
@@ -501,6 +504,7 @@ bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES]
   memset(bytes, 0, CBN_GENOME_BYTES);
   bytes[CBN_GENE_KIND] = (uint8_t)problem->kind;
   bytes[CBN_GENE_EXACT] = !problem->exact;
+  bytes[CBN_GENE_SIZE] = (uint8_t)(cbn_gene_values(CBN_GENE_SIZE) - 1); /* for now: nothing is too much */
   bytes[CBN_GENE_NEAR_MISS] = problem->valid; /* 1: an output may be empty, so that nothing is made to fit it */
   set_rank(problem, bytes);
   if (cbn_generated_is_conv(problem->kind)) look_up_conv(&problem->conv, bytes);
@@ -527,9 +531,13 @@ bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES]
   if (parameter != NULL) *parameter = best.first;
   if (best.different > 0) return false;
   uint8_t plain[CBN_GENOME_BYTES];
-  memcpy(plain, bytes, sizeof plain);
-  if (problem->valid) plain[CBN_GENE_NEAR_MISS] = 0;
-  cbn_generate(plain, sizeof plain, &made);
-  if (cbn_generated_equal(&made, problem)) memcpy(bytes, plain, sizeof plain);
+  static const int unneeded[] = {CBN_GENE_SIZE, CBN_GENE_NEAR_MISS};
+  for (int i = 0; i < COUNT(unneeded); i++) {
+    if (unneeded[i] == CBN_GENE_NEAR_MISS && !problem->valid) continue;
+    memcpy(plain, bytes, sizeof plain);
+    plain[unneeded[i]] = 0;
+    cbn_generate(plain, sizeof plain, &made);
+    if (cbn_generated_equal(&made, problem)) memcpy(bytes, plain, sizeof plain);
+  }
   return true;
 }

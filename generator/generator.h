@@ -15,7 +15,16 @@
 #include <convbn/fill.h>
 #include <convbn/operator.h>
 
-enum { CBN_GENOME_BYTES = 64, CBN_GENERATED_STEPS = 6, CBN_GENERATED_WORK = 4000 };
+/* Most problems have at most CBN_GENERATED_WORK multiply-adds (a batch normalization: elements) and at most
+ * CBN_GENERATED_ELEMENTS elements in any tensor; one in 256 may have CBN_GENERATED_LARGE times as much of both, for what
+ * begins beyond a kernel's blocks. */
+enum {
+  CBN_GENOME_BYTES = 64,
+  CBN_GENERATED_STEPS = 6,
+  CBN_GENERATED_WORK = 4000,
+  CBN_GENERATED_ELEMENTS = 1500,
+  CBN_GENERATED_LARGE = 64
+};
 
 /* What may be generated: one kind for each fuzz target, or any. */
 #define CBN_GENERATED_KINDS(X)                                                                                         \
@@ -48,7 +57,7 @@ int cbn_generated_kind_by_name(const char *name); /* -1 if there is none */
   X(EXACT, exact, 2)                                                                                                   \
   X(TYPE, type, 16)                                                                                                    \
   X(LAYOUT, layout, 4)                                                                                                 \
-  X(THREADS, threads, 2)                                                                                               \
+  X(SIZE, size, 256)                                                                                                   \
   X(RANK, rank, 8)                                                                                                     \
   X(BATCH, batch, 16)                                                                                                  \
   X(GROUPS, groups, 64)                                                                                                \
@@ -123,7 +132,6 @@ typedef struct cbn_generated {
   int32_t type, layer_type;
   enum cbn_layout layout;
   bool in_place;
-  int32_t threads;
   cbn_fill fill[CBN_ROLE_COUNT]; /* of the tensors that the call reads */
   int steps;                     /* of a program; else 1 */
   cbn_generated_step step[CBN_GENERATED_STEPS];

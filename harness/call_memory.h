@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #include "core/error.h"
-#include "harness/verdict.h"
+#include "core/verdict.h"
 
 /* Shared memory that grows and never shrinks under a reader: a sealed memfd. */
 typedef struct cbn_shared_memory {

@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "harness/frames.h"
-#include "harness/verdict.h"
+#include "core/verdict.h"
 
 enum { CBN_LAST_WORDS = 2048 }; /* bytes of a child's standard error that are kept */
 

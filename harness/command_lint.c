@@ -5,7 +5,7 @@
 
 #include "harness/commands.h"
 #include "harness/lint.h"
-#include "harness/verdict.h"
+#include "core/verdict.h"
 
 static error_t parse(int key, char *text, struct argp_state *state) {
   int *first = state->input;

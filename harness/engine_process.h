@@ -7,7 +7,7 @@
 #include <convbn/engine.h>
 
 #include "core/error.h"
-#include "harness/verdict.h"
+#include "core/verdict.h"
 
 typedef struct cbn_engine_process cbn_engine_process;
 

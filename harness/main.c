@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "harness/commands.h"
-#include "harness/verdict.h"
+#include "core/verdict.h"
 
 static const struct {
   const char *name, *text;

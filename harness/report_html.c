@@ -1,6 +1,6 @@
 #include "harness/report_html.h"
 
-#include "harness/verdict.h"
+#include "core/verdict.h"
 
 #include <errno.h>
 #include <string.h>

@@ -46,7 +46,7 @@ static void most_bytes_are_valid_problems(void **state) {
 static void problems_are_small_and_varied(void **state) {
   (void)state;
   enum { COUNT = 100000 };
-  int convs = 0, single_tap = 0, strided = 0, dilated = 0, grouped = 0, empty = 0,
+  int convs = 0, single_tap = 0, strided = 0, dilated = 0, grouped = 0, empty = 0, large = 0,
       kinds[CBN_GENERATED_KIND_COUNT] = {0};
   int axes[CBN_MAX_SPATIAL + 1] = {0};
   double work = 0;
@@ -58,7 +58,10 @@ static void problems_are_small_and_varied(void **state) {
     kinds[p.kind]++;
     if (!p.valid) continue;
     const bool conv = cbn_generated_is_conv(p.kind);
-    assert_true((conv ? cbn_conv_work(&p.conv) : cbn_batchnorm_work(&p.batchnorm)) <= CBN_GENERATED_WORK);
+    const int64_t size = conv ? cbn_conv_work(&p.conv) : cbn_batchnorm_work(&p.batchnorm);
+    const int64_t most = conv ? CBN_GENERATED_WORK : CBN_GENERATED_ELEMENTS;
+    assert_true(size <= most * CBN_GENERATED_LARGE);
+    large += size > most;
     if (!conv) continue;
     bool stride = false, dilation = false;
     for (int a = 0; a < p.conv.spatial_rank; a++) {
@@ -77,6 +80,7 @@ static void problems_are_small_and_varied(void **state) {
   for (int kind = 0; kind < CBN_GENERATED_KIND_COUNT; kind++)
     assert_true(kinds[kind] > COUNT / CBN_GENERATED_KIND_COUNT / 2);
   for (int rank = 1; rank <= CBN_MAX_SPATIAL; rank++) assert_true(axes[rank] > convs / 8);
+  assert_true(large > COUNT / 2000 && large <= COUNT / 256 * 2);
   assert_true(single_tap < convs / 10 && empty < convs / 5);
   assert_true(strided > convs / 3 && strided < convs * 9 / 10);
   assert_true(dilated > convs / 3 && dilated < convs * 9 / 10);

@@ -1,6 +1,6 @@
 /* Verdicts: one list, used by every part (runner, reports, exit code, documentation). */
-#ifndef CBN_HARNESS_VERDICT_H
-#define CBN_HARNESS_VERDICT_H
+#ifndef CBN_CORE_VERDICT_H
+#define CBN_CORE_VERDICT_H
 
 /* Name, text, what the verdict counts as, and one sentence for people. */
 #define CBN_VERDICTS(X)                                                                                                \

@@ -1,5 +1,5 @@
 /* The list of verdicts as a table. */
-#include "harness/verdict.h"
+#include "core/verdict.h"
 
 static const struct {
   const char *name, *sentence;
