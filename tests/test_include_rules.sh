@@ -9,7 +9,8 @@ declare -A may_include=(
   [dialects]="dialects core"
   [harness]="harness dialects reference core"
   [generator]="generator core"
-  [diagnosis]="diagnosis dialects reference core"
+  [diagnosis]="diagnosis generator dialects reference core"
+  [fuzz]="fuzz diagnosis harness generator dialects reference core"
   [engines]=""
   [bench]="bench fast core"
 )
