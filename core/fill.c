@@ -43,12 +43,6 @@ static double integer_between(uint32_t word, int64_t low, int64_t high) {
   return (double)(low + below(word, (uint64_t)(high - low) + 1));
 }
 
-static double normal(const cbn_fill *fill, philox4x32_ctr_t r) {
-  const uint32_t sum = (r.v[0] & 0xffff) + (r.v[0] >> 16) + (r.v[1] & 0xffff) + (r.v[1] >> 16);
-  /* The sum of four has mean 131070 and standard deviation 2^16/sqrt(3); the factor is sqrt(3)/2 in units of 2^-15. */
-  return fill->mean + fill->scale * (((double)sum - 131070) * (0.8660254037844386 / 32768));
-}
-
 static double special(uint32_t word) {
   static const double values[] = {0,         -0.0,      1,           -1,     0x1p-149, -0x1p-149, 0x1p-126 - 0x1p-149,
                                   0x1p-126,  -0x1p-126, 1 + 0x1p-23, 0x1p24, 0x1p127,  -0x1p127,  INFINITY,
@@ -56,24 +50,69 @@ static double special(uint32_t word) {
   return values[below(word, sizeof values / sizeof values[0])];
 }
 
-double cbn_fill_element(const cbn_fill *fill, int role, int64_t index) {
-  switch (fill->kind) {
-  case CBN_FILL_INTEGERS: return integer_between(draw(fill->seed, role, index).v[0], fill->low, fill->high);
-  case CBN_FILL_EXACT: {
-    const philox4x32_ctr_t r = draw(fill->seed, role, index);
-    const int64_t most = ((int64_t)1 << fill->bits) - 1;
-    if ((double)r.v[1] >= fill->density * 0x1p32) return 0;
-    return ldexp(integer_between(r.v[0], -most, most), fill->shift);
-  }
-  case CBN_FILL_NORMAL: return normal(fill, draw(fill->seed, role, index));
-  case CBN_FILL_IMPULSE: return index == fill->position ? fill->value : 0;
-  case CBN_FILL_RAMP: return fill->start + fill->step * (double)index;
-  case CBN_FILL_SPECIAL: return special(draw(fill->seed, role, index).v[0]);
-  default: return 1;
+/* Elements `first` to `first + count - 1` of a tensor. */
+typedef struct range {
+  int role;
+  int64_t first, count;
+} range;
+
+static void fill_integers(const cbn_fill *fill, const range *of, double *values) {
+  for (int64_t i = 0; i < of->count; i++)
+    values[i] = integer_between(draw(fill->seed, of->role, of->first + i).v[0], fill->low, fill->high);
+}
+
+static void fill_exact(const cbn_fill *fill, const range *of, double *values) {
+  const int64_t most = ((int64_t)1 << fill->bits) - 1;
+  const double unit = ldexp(1, fill->shift), threshold = fill->density * 0x1p32;
+  for (int64_t i = 0; i < of->count; i++) {
+    const philox4x32_ctr_t r = draw(fill->seed, of->role, of->first + i);
+    values[i] = (double)r.v[1] >= threshold ? 0 : integer_between(r.v[0], -most, most) * unit;
   }
 }
 
+static void fill_normal(const cbn_fill *fill, const range *of, double *values) {
+  for (int64_t i = 0; i < of->count; i++) {
+    const philox4x32_ctr_t r = draw(fill->seed, of->role, of->first + i);
+    const uint32_t sum = (r.v[0] & 0xffff) + (r.v[0] >> 16) + (r.v[1] & 0xffff) + (r.v[1] >> 16);
+    /* The sum of four has mean 131070 and standard deviation 2^16/sqrt(3); the factor is sqrt(3)/2 in units of 2^-15. */
+    values[i] = fill->mean + fill->scale * (((double)sum - 131070) * (0.8660254037844386 / 32768));
+  }
+}
+
+static void fill_special(const cbn_fill *fill, const range *of, double *values) {
+  for (int64_t i = 0; i < of->count; i++) values[i] = special(draw(fill->seed, of->role, of->first + i).v[0]);
+}
+
+static void fill_range(const cbn_fill *fill, const range *of, double *values) {
+  switch (fill->kind) {
+  case CBN_FILL_INTEGERS: fill_integers(fill, of, values); break;
+  case CBN_FILL_EXACT: fill_exact(fill, of, values); break;
+  case CBN_FILL_NORMAL: fill_normal(fill, of, values); break;
+  case CBN_FILL_SPECIAL: fill_special(fill, of, values); break;
+  case CBN_FILL_IMPULSE:
+    for (int64_t i = 0; i < of->count; i++) values[i] = of->first + i == fill->position ? fill->value : 0;
+    break;
+  case CBN_FILL_RAMP:
+    for (int64_t i = 0; i < of->count; i++) values[i] = fill->start + fill->step * (double)(of->first + i);
+    break;
+  default:
+    for (int64_t i = 0; i < of->count; i++) values[i] = 1;
+  }
+}
+
+double cbn_fill_element(const cbn_fill *fill, int role, int64_t index) {
+  double value;
+  fill_range(fill, &(range){.role = role, .first = index, .count = 1}, &value);
+  return value;
+}
+
 void cbn_fill_tensor(const cbn_fill *fill, int role, const cbn_tensor *tensor) {
+  enum { BLOCK = 256 };
+  double values[BLOCK];
   const int64_t count = cbn_tensor_count(tensor);
-  for (int64_t i = 0; i < count; i++) cbn_tensor_set(tensor, i, cbn_fill_element(fill, role, i));
+  for (int64_t first = 0; first < count; first += BLOCK) {
+    const range of = {.role = role, .first = first, .count = count - first < BLOCK ? count - first : BLOCK};
+    fill_range(fill, &of, values);
+    cbn_tensor_write(tensor, of.first, of.count, values);
+  }
 }

@@ -149,6 +149,102 @@ void cbn_tensor_set(const cbn_tensor *tensor, int64_t index, double value) {
   store(tensor->type, tensor->data, cbn_tensor_offset(tensor, index), value);
 }
 
+/* ---- many elements in a row ---- */
+
+/* A way through a tensor in row-major order, a row at a time: axes that follow each other in memory are one. */
+typedef struct walk {
+  int32_t rank;
+  int64_t extent[CBN_MAX_RANK], stride[CBN_MAX_RANK], index[CBN_MAX_RANK];
+  int64_t offset; /* of the element that comes next */
+} walk;
+
+static walk walk_from(const cbn_tensor *tensor, int64_t first) {
+  walk w = {.rank = 1, .extent = {1}};
+  for (int32_t a = 0; a < tensor->rank; a++) {
+    const int64_t extent = tensor->extent[a], stride = tensor->stride[a];
+    if (extent == 1) continue;
+    int32_t last = w.rank - 1;
+    const bool follows = w.stride[last] == extent * stride;
+    if (w.extent[last] == 1) w.extent[last] = extent;
+    else if (follows) w.extent[last] *= extent;
+    else w.extent[++last] = extent;
+    w.stride[last] = stride;
+    w.rank = last + 1;
+  }
+  for (int32_t a = w.rank - 1; a >= 0 && first > 0; a--) {
+    w.index[a] = first % w.extent[a];
+    w.offset += w.index[a] * w.stride[a];
+    first /= w.extent[a];
+  }
+  return w;
+}
+
+/* How many of `most` elements are left in the row. */
+static int64_t row_length(const walk *w, int64_t most) {
+  const int64_t left = w->extent[w->rank - 1] - w->index[w->rank - 1];
+  return left < most ? left : most;
+}
+
+/* Goes on by `count` elements of the row; at its end to the next row, as an odometer does. */
+static void advance(walk *w, int64_t count) {
+  for (int32_t a = w->rank - 1; a >= 0; a--) {
+    w->index[a] += count;
+    w->offset += count * w->stride[a];
+    if (w->index[a] < w->extent[a]) return;
+    w->offset -= w->extent[a] * w->stride[a];
+    w->index[a] = 0;
+    count = 1;
+  }
+}
+
+static void load_row(int32_t type, const void *data, int64_t offset, int64_t stride, int64_t count, double *values) {
+  switch (type) {
+  case CBN_F32:
+    for (int64_t i = 0; i < count; i++) values[i] = load(CBN_F32, data, offset + i * stride);
+    break;
+  case CBN_F64:
+    for (int64_t i = 0; i < count; i++) values[i] = load(CBN_F64, data, offset + i * stride);
+    break;
+  default:
+    for (int64_t i = 0; i < count; i++) values[i] = load(type, data, offset + i * stride);
+  }
+}
+
+static void store_row(int32_t type, void *data, int64_t offset, int64_t stride, int64_t count, const double *values) {
+  switch (type) {
+  case CBN_F32:
+    for (int64_t i = 0; i < count; i++) store(CBN_F32, data, offset + i * stride, values[i]);
+    break;
+  case CBN_F64:
+    for (int64_t i = 0; i < count; i++) store(CBN_F64, data, offset + i * stride, values[i]);
+    break;
+  default:
+    for (int64_t i = 0; i < count; i++) store(type, data, offset + i * stride, values[i]);
+  }
+}
+
+void cbn_tensor_read(const cbn_tensor *tensor, int64_t first, int64_t count, double *values) {
+  walk w = walk_from(tensor, first);
+  while (count > 0) {
+    const int64_t row = row_length(&w, count);
+    load_row(tensor->type, tensor->data, w.offset, w.stride[w.rank - 1], row, values);
+    advance(&w, row);
+    values += row;
+    count -= row;
+  }
+}
+
+void cbn_tensor_write(const cbn_tensor *tensor, int64_t first, int64_t count, const double *values) {
+  walk w = walk_from(tensor, first);
+  while (count > 0) {
+    const int64_t row = row_length(&w, count);
+    store_row(tensor->type, tensor->data, w.offset, w.stride[w.rank - 1], row, values);
+    advance(&w, row);
+    values += row;
+    count -= row;
+  }
+}
+
 static bool same_strides(const cbn_tensor *a, const cbn_tensor *b) {
   return memcmp(a->stride, b->stride, (size_t)a->rank * sizeof a->stride[0]) == 0;
 }

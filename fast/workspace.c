@@ -10,7 +10,9 @@
 #endif
 
 /* Below this much work a thread costs more than it brings. */
-enum { WORK_PER_THREAD = 1 << 20 };
+#ifndef CBN_FAST_WORK_PER_THREAD
+#define CBN_FAST_WORK_PER_THREAD (1 << 20) /* fuzzers start threads earlier, to have seen them */
+#endif
 
 int cbn_fast_fail(cbn_call *call, int status, const char *format, ...) {
   if (call->message && call->message_size > 0) {
@@ -38,7 +40,7 @@ void *cbn_fast_take(char **memory, int64_t bytes) {
 int cbn_fast_threads(const cbn_call *call, int64_t pieces, int64_t work) {
   int64_t threads = call->threads;
   if (threads > pieces) threads = pieces;
-  if (threads > work / WORK_PER_THREAD) threads = work / WORK_PER_THREAD;
+  if (threads > work / CBN_FAST_WORK_PER_THREAD) threads = work / CBN_FAST_WORK_PER_THREAD;
   return threads < 1 ? 1 : threads > 1024 ? 1024 : (int)threads;
 }
 

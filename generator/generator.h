@@ -132,7 +132,7 @@ typedef struct cbn_generated {
   int32_t type, layer_type;
   enum cbn_layout layout;
   bool in_place;
-  cbn_fill fill[CBN_ROLE_COUNT]; /* of the tensors that the call reads */
+  cbn_fill fill[CBN_ROLE_COUNT]; /* of the tensors that a call reads; the input of step s has the seed plus s */
   int steps;                     /* of a program; else 1 */
   cbn_generated_step step[CBN_GENERATED_STEPS];
 } cbn_generated;

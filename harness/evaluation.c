@@ -208,29 +208,12 @@ static void engine_call_release(engine_call *c) {
     if (c->owned[role]) cbn_tensor_release(&c->tensor[role]);
 }
 
-/* Whose memory a result takes where the engine works in place. */
-static int in_place_of(int role) {
-  return role == CBN_ROLE_OUTPUT ? CBN_ROLE_INPUT : role == CBN_ROLE_GRAD_INPUT ? CBN_ROLE_GRAD_OUTPUT : -1;
-}
-
-/* Activations, and a convolution's weight, have the case's layout, or, mixed, each another than those it is used with;
- * all else is dense. */
-static enum cbn_layout layout_of(const evaluation *e, int role, int32_t rank) {
-  static const enum cbn_layout mixed[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = CBN_CHANNELS_LAST,
-                                                        [CBN_ROLE_WEIGHT] = CBN_STRIDED,
-                                                        [CBN_ROLE_OUTPUT] = CBN_CONTIGUOUS,
-                                                        [CBN_ROLE_GRAD_OUTPUT] = CBN_STRIDED,
-                                                        [CBN_ROLE_GRAD_INPUT] = CBN_CONTIGUOUS,
-                                                        [CBN_ROLE_GRAD_WEIGHT] = CBN_CHANNELS_LAST};
-  if (rank <= 1) return CBN_CONTIGUOUS;
-  return e->golden->layout == CBN_MIXED ? mixed[role] : e->golden->layout;
-}
-
 /* Memory for one tensor: a copy of `from`, or, where that is NULL, of a result. */
 static bool own_tensor(evaluation *e, engine_call *c, int role, int32_t type, int32_t rank, const int64_t *extent,
                        const cbn_tensor *from) {
   cbn_tensor *tensor = &c->tensor[role];
-  c->owned[role] = cbn_tensor_describe(tensor, type, rank, extent, layout_of(e, role, rank)) && cbn_tensor_allocate(tensor);
+  c->owned[role] = cbn_tensor_describe(tensor, type, rank, extent, cbn_role_layout(e->golden->layout, role, rank)) &&
+                   cbn_tensor_allocate(tensor);
   if (c->owned[role] && from != NULL) cbn_tensor_copy(tensor, from);
   return c->owned[role];
 }
@@ -244,10 +227,11 @@ static bool prepare_tensor(evaluation *e, const cbn_solved_step *solved, engine_
   call->tensor[role] = &c->tensor[role];
   if (role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR) {
     c->tensor[role] = e->running[role - CBN_ROLE_RUNNING_MEAN];
-  } else if (given != NULL && layout_of(e, role, rank) == CBN_CONTIGUOUS && !e->golden->in_place) {
+  } else if (given != NULL && cbn_role_layout(e->golden->layout, role, rank) == CBN_CONTIGUOUS &&
+             !e->golden->in_place) {
     c->tensor[role] = *given;
-  } else if (e->golden->in_place && in_place_of(role) >= 0) {
-    c->tensor[role] = c->tensor[in_place_of(role)];
+  } else if (e->golden->in_place && cbn_in_place_of(role) >= 0) {
+    c->tensor[role] = c->tensor[cbn_in_place_of(role)];
   } else {
     const bool of_layer = role == CBN_ROLE_GRAD_WEIGHT || role == CBN_ROLE_GRAD_BIAS;
     const int32_t type = given != NULL ? given->type : of_layer ? solved->layer_type : solved->input.type;

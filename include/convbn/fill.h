@@ -30,7 +30,7 @@ typedef struct cbn_fill {
   int32_t kind;              /* enum cbn_fill_kind */
   uint64_t seed;
   int64_t low, high;         /* integers: both ends included */
-  int32_t bits, shift;       /* exact */
+  int32_t bits, shift;       /* exact; shift from -1074 to 1023 */
   double density;            /* exact */
   double mean, scale;        /* normal */
   double start, step;        /* ramp */

@@ -11,7 +11,7 @@ extern "C" {
 /* A broken rule: its number and name in the list of rules, and a sentence that names the value
  * (`stride must be >= 1, got 0 on axis H`). */
 typedef struct cbn_violation {
-  int rule;         /* index into the list of rules */
+  int rule; /* index into the list of rules */
   char message[256];
 } cbn_violation;
 
@@ -77,6 +77,13 @@ bool cbn_types_go_together(int32_t operator_kind, int32_t activations, int32_t l
 /* The extents of the tensor with that role in a call of a valid problem, by its direction; returns its rank, 0 where
  * the call has no such tensor. */
 int32_t cbn_call_extents(const cbn_call *call, int role, int64_t extent[CBN_MAX_RANK]);
+
+/* The layout of the tensor with that role in a call of `layout`: activations, and a convolution's weight, have the
+ * call's, or, mixed, each another than those it is used with; all else is contiguous. */
+enum cbn_layout cbn_role_layout(enum cbn_layout layout, int role, int32_t rank);
+
+/* The role whose tensor a result may be, where an engine works in place (CBN_IN_PLACE); -1 for all others. */
+int cbn_in_place_of(int role);
 
 /* True if every tensor that the problem has is in `call` with the right extents, memory, and types that go together (as
  * convbn/engine.h says), and no other one is; else the broken rule. For engines' edges. */

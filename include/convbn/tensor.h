@@ -63,6 +63,10 @@ double cbn_type_round(int32_t type, double value);
 double cbn_tensor_get(const cbn_tensor *tensor, int64_t index);
 void cbn_tensor_set(const cbn_tensor *tensor, int64_t index, double value);
 
+/* The same for `count` elements from row-major logical position `first` on: `values[0]` is that of position `first`. */
+void cbn_tensor_read(const cbn_tensor *tensor, int64_t first, int64_t count, double *values);
+void cbn_tensor_write(const cbn_tensor *tensor, int64_t first, int64_t count, const double *values);
+
 /* Copies the elements of `from` to `to`: same type and extents, any strides. */
 void cbn_tensor_copy(const cbn_tensor *to, const cbn_tensor *from);
 
