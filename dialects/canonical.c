@@ -44,16 +44,13 @@ static bool read_axes(const cbn_value *params, const char *name, int32_t rank, i
   return true;
 }
 
-/* The number of the name that the parameter is. */
+/* The number of the name that the parameter is; that behind the last for no name. */
 static bool read_name(const cbn_value *params, const char *name, const char *const *names, enum cbn_rule rule,
                       int32_t *result, cbn_rejection *r) {
   const cbn_value *value = cbn_parameter(params, name);
   if (value == NULL) return true;
-  for (int32_t i = 0; names[i] != NULL; i++)
-    if (cbn_value_is(value, names[i])) {
-      *result = i;
-      return true;
-    }
+  for (*result = 0; names[*result] != NULL; ++*result)
+    if (cbn_value_is(value, names[*result])) return true;
   return cbn_reject(r, rule, VIOLATION, "%s has no value %s", name, cbn_printed_value(value).text);
 }
 
@@ -70,13 +67,16 @@ static bool read_rank(const cbn_shape *input, int32_t least, int32_t *spatial_ra
                     least + 2, input->rank);
 }
 
+/* Of a layer's call, and of a call for one gradient alone. */
+static const char *const directions[] = {"forward", "grad_input", "grad_weight", "grad_bias", NULL};
+
 static const char *const padding_modes[] = {"zeros", "reflect", "replicate", "circular", NULL};
 
 static bool plan_conv(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                       cbn_rejection *r) {
   static const char *const names[] = {
       "out_channels",   "kernel",     "groups",         "stride",       "dilation", "pad_begin", "pad_end",
-      "input_dilation", "transposed", "output_padding", "padding_mode", "bias",     NULL};
+      "input_dilation", "transposed", "output_padding", "padding_mode", "bias",     "direction", NULL};
   const cbn_value *params = request->params;
   int32_t rank;
   (void)operator;
@@ -93,11 +93,14 @@ static bool plan_conv(const cbn_dialect_operator *operator, const cbn_request *r
          read_axes(params, "input_dilation", rank, c->input_dilation, r) &&
          read_flag(params, "transposed", &c->transposed, r) &&
          read_axes(params, "output_padding", rank, c->output_padding, r) &&
+         read_flag(params, "bias", &c->has_bias, r) &&
+         read_name(params, "direction", directions, CBN_RULE_PARAMETER_TYPE, &c->direction, r) &&
          read_name(params, "padding_mode", padding_modes, CBN_RULE_PADDING_MODE_UNKNOWN, &c->padding_mode, r) &&
-         read_flag(params, "bias", &c->has_bias, r) && check_types(request, plan->kind, r) &&
+         check_types(request, plan->kind, r) &&
          cbn_forward_violation(plan, VIOLATION, r);
 }
 
+static const char *const gradients[] = {"forward", "grad_input", NULL};
 static const char *const statistics[] = {"batch", "running", NULL};
 static const char *const variances[] = {"biased", "unbiased", NULL};
 
@@ -105,7 +108,7 @@ static const char *const variances[] = {"biased", "unbiased", NULL};
 static bool plan_batchnorm(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                            cbn_rejection *r) {
   static const char *const names[] = {"epsilon",          "new_weight", "statistics", "update_running",
-                                      "running_variance", "weight",     "bias",       NULL};
+                                      "running_variance", "weight",     "bias",       "direction", NULL};
   const cbn_value *params = request->params;
   int32_t rank;
   (void)operator;
@@ -116,10 +119,11 @@ static bool plan_batchnorm(const cbn_dialect_operator *operator, const cbn_reque
   b->channels = plan->features = request->input.extent[1];
   memcpy(b->extent, request->input.extent + 2, (size_t)rank * sizeof b->extent[0]);
   b->statistics = request->training ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
-  b->update_running = request->training;
   plan->has_initial[CBN_ROLE_WEIGHT] = plan->has_initial[CBN_ROLE_BIAS] = true;
   plan->has_initial[CBN_ROLE_RUNNING_MEAN] = plan->has_initial[CBN_ROLE_RUNNING_VAR] = true;
   plan->initial[CBN_ROLE_WEIGHT] = plan->initial[CBN_ROLE_RUNNING_VAR] = 1;
+  if (!read_name(params, "direction", gradients, CBN_RULE_PARAMETER_TYPE, &b->direction, r)) return false;
+  b->update_running = request->training && b->direction == CBN_FORWARD;
   return read_number(params, "epsilon", &b->epsilon, r) && read_number(params, "new_weight", &b->new_weight, r) &&
          read_name(params, "statistics", statistics, CBN_RULE_PARAMETER_TYPE, &b->statistics, r) &&
          read_flag(params, "update_running", &b->update_running, r) &&
@@ -136,13 +140,13 @@ static const cbn_dialect_operator operators[] = {
      .kind = CBN_OPERATOR_CONV,
      .spatial_rank = CBN_MAX_SPATIAL,
      .signature = "(out_channels, kernel, groups=1, stride=1, dilation=1, pad_begin=0, pad_end=0, input_dilation=1, "
-                  "transposed=false, output_padding=0, padding_mode='zeros', bias=false)",
+                  "transposed=false, output_padding=0, padding_mode='zeros', bias=false, direction='forward')",
      .plan = plan_conv},
     {.name = "batchnorm",
      .kind = CBN_OPERATOR_BATCHNORM,
      .spatial_rank = CBN_MAX_SPATIAL,
      .signature = "(epsilon=1e-05, new_weight=0.1, statistics=by mode, update_running=by mode, "
-                  "running_variance='biased', weight=true, bias=true)",
+                  "running_variance='biased', weight=true, bias=true, direction='forward')",
      .plan = plan_batchnorm,
      .changeable = batchnorm_changeable,
      .resets = true},

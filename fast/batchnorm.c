@@ -481,6 +481,6 @@ int cbn_fast_batchnorm(const cbn_fast_kernels *kernels, cbn_call *call) {
     v.channels = min64(slab, v.b->channels - v.first);
     run_slab(&v);
   }
-  free(workspace);
+  cbn_fast_release(workspace);
   return CBN_OK;
 }

@@ -315,7 +315,7 @@ static int correlate(const cbn_conv_kernels *kernels, cbn_call *call) {
   if (!r.workspace) return CBN_ERROR;
   if (!covers) run_piece(&r, &rest);
   if (adds) cbn_fast_pieces_visit(&whole, run_piece, &r);
-  free(r.workspace);
+  cbn_fast_release(r.workspace);
   return CBN_OK;
 }
 

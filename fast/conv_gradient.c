@@ -18,9 +18,7 @@
 enum {
   WANTED_ITEMS = 16,
   PART_FILTERS = 128,
-  PANEL_PIXELS = CBN_KC,  /* pixels of a panel: as many steps as a panel of the forward product has */
-  MOST_SUMS = 1 << 16,    /* floats of an item's sums, more only for a single group */
-  WORK_PER_ITEM = 1 << 20 /* multiply-adds */
+  PANEL_PIXELS = CBN_KC /* pixels of a panel: as many steps as a panel of the forward product has */
 };
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -203,14 +201,14 @@ static void cut_work(learning *v) {
   v->part_filters = min64(v->part_filters, g->filters);
   v->sums_pitch = cut(cbn_fast_plan_box(p, 0).count, CBN_VL) * CBN_VL;
   const int64_t group_sums = v->part_filters * v->sums_pitch, rest = p->boxes * v->parts;
-  const int64_t most = max64(1, MOST_SUMS / group_sums);
+  const int64_t most = max64(1, CBN_MOST_SUMS / group_sums);
   v->chunk_groups = min64(most, cut(g->groups, min64(g->groups, cut(2 * WANTED_ITEMS, rest))));
   v->chunks = cut(g->groups, v->chunk_groups);
   v->items = rest * v->chunks;
   v->sums = v->chunk_groups * group_sums;
   v->blocks = p->row_blocks * p->column_blocks;
   const int64_t wanted = min64(cut(WANTED_ITEMS, v->items), v->blocks);
-  v->ranges = max64(1, min64(wanted, cbn_fast_work(g) / WORK_PER_ITEM));
+  v->ranges = max64(1, min64(wanted, cbn_fast_work(g) / CBN_WORK_PER_ITEM));
   v->range_blocks = cut(v->blocks, v->ranges);
   v->ranges = cut(v->blocks, v->range_blocks);
   v->gradient_pitch = cut(p->block_rows * p->block_columns, CBN_VL) * CBN_VL;
@@ -299,13 +297,13 @@ int cbn_fast_grad_weight(const cbn_conv_kernels *kernels, cbn_call *call) {
   r.workspace = cbn_fast_allocate(call, r.partial + r.threads * r.lane);
   if (!r.workspace) return CBN_ERROR;
   cbn_fast_pieces_visit(&whole, run_piece, &r);
-  free(r.workspace);
+  cbn_fast_release(r.workspace);
   return CBN_OK;
 }
 
 /* -------------------------------------------------------------------------------------------------------- bias */
 
-enum { BIAS_CHANNELS = 256, BIAS_PART = 1 << 14 };
+enum { BIAS_CHANNELS = 256 };
 
 /* A tensor's batch and spatial axes, innermost last, neighbours merged where memory allows. */
 typedef struct summing {
@@ -372,7 +370,7 @@ int cbn_fast_grad_bias(const cbn_conv_kernels *kernels, cbn_call *call) {
   v.task_channels = v.columns ? BIAS_CHANNELS : 1;
   v.tasks = cut(v.channels, v.task_channels);
   const int64_t values = v.rows * v.extent[3];
-  v.parts = max64(1, min64(cut(WANTED_ITEMS, v.tasks), values / BIAS_PART));
+  v.parts = max64(1, min64(cut(WANTED_ITEMS, v.tasks), values / CBN_BIAS_PART));
   double *const partial = v.parts > 1 ? cbn_fast_allocate(call, v.parts * v.channels * (int64_t)sizeof(double)) : NULL;
   if (v.parts > 1 && !partial) return CBN_ERROR;
   v.partial = partial;
@@ -383,6 +381,6 @@ int cbn_fast_grad_bias(const cbn_conv_kernels *kernels, cbn_call *call) {
     for (int64_t part = 0; part < v.parts; part++) sum += partial[part * v.channels + c];
     ((float *)v.to->data)[c * v.to->stride[0]] = (float)sum;
   }
-  free(partial);
+  cbn_fast_release(partial);
   return CBN_OK;
 }

@@ -2,6 +2,7 @@
 #include "fast/convert.h"
 
 #include "fast/fast.h"
+#include "fast/limits.h"
 #include "fast/workspace.h"
 
 #include <convbn/operator.h>
@@ -206,10 +207,10 @@ static int64_t layout(conversion *v, int64_t images, char *memory) {
 /* As many images as fit the limit, at least one; parts of about the same size. */
 static int64_t choose_images(conversion *v) {
   const int64_t batch = v->call->conv->batch;
-  if (batch <= 1 || layout(v, batch, NULL) <= CBN_FAST_WORKSPACE_LIMIT) return batch;
+  if (batch <= 1 || layout(v, batch, NULL) <= CBN_CONVERTED_BYTES) return batch;
   const int64_t one = layout(v, 1, NULL), two = layout(v, 2, NULL);
   const int64_t each = max64(1, batch > 2 ? two - one : one);
-  const int64_t most = max64(1, 1 + (CBN_FAST_WORKSPACE_LIMIT - one) / each);
+  const int64_t most = max64(1, 1 + (CBN_CONVERTED_BYTES - one) / each);
   const int64_t parts = batch / most + (batch % most != 0);
   return batch / parts + (batch % parts != 0);
 }
@@ -290,6 +291,6 @@ int cbn_fast_conv_converted(const cbn_convert_kernels *kernels, cbn_call *call, 
     first += count;
   } while (status == CBN_OK && first < call->conv->batch);
   if (status == CBN_OK) store_totals(&v);
-  free(memory);
+  cbn_fast_release(memory);
   return status;
 }

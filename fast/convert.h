@@ -23,7 +23,7 @@ void cbn_fast_store(const cbn_convert_kernels *kernels, int32_t type, void *to, 
 typedef int cbn_fast_run(const void *context, cbn_call *call);
 
 /* Computes a valid convolution of f16 or bf16 tensors, in any direction, by `run`, which gets the same problem in f32:
- * as many images at a time as CBN_FAST_WORKSPACE_LIMIT bytes hold converted, at least one. Parts of a gradient that
+ * as many images at a time as CBN_CONVERTED_BYTES hold converted, at least one. Parts of a gradient that
  * sums over the batch are added in f32, in the order of the batch. CBN_OK, what `run` answered, or CBN_ERROR without
  * memory. */
 int cbn_fast_conv_converted(const cbn_convert_kernels *kernels, cbn_call *call, cbn_fast_run *run, const void *context);

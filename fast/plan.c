@@ -2,10 +2,8 @@
 #include "fast/plan.h"
 
 enum {
-  PACKED_LIMIT = 24 << 18, /* floats: 24 MiB of packed weights at most */
-  PART_FILTERS = 128,      /* packing pixels once for so many filters costs little */
-  WANTED_ITEMS = 16,
-  INDIRECT_PIXELS = 4096
+  PART_FILTERS = 128, /* packing pixels once for so many filters costs little */
+  WANTED_ITEMS = 16
 };
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -87,7 +85,7 @@ static void cut_pixels(cbn_fast_plan *p) {
   int64_t pixels = CBN_NC;
   if (p->indirect) {
     const int64_t depth = max64(1, cbn_fast_plan_box(p, 0).count);
-    pixels = max64(CBN_NC, min64(INDIRECT_PIXELS, CBN_STAGED / depth) / CBN_NR * CBN_NR);
+    pixels = max64(CBN_NC, min64(CBN_INDIRECT_PIXELS, CBN_STAGED / depth) / CBN_NR * CBN_NR);
   }
   p->rows = p->g.batch * p->g.axis[0].output * p->g.axis[1].output;
   p->block_columns = min64(columns, cut(even_piece(columns, pixels), CBN_NR) * CBN_NR);
@@ -140,7 +138,7 @@ static void choose_weights(cbn_fast_plan *p) {
   const bool dense = find_weight_step(p);
   p->panels = cut(p->g.filters, CBN_MR);
   /* Divided, since padded panels may not fit 64 bits where filters do. */
-  const int64_t limit = PACKED_LIMIT / CBN_MR / max64(1, p->reduction) / max64(1, p->panels);
+  const int64_t limit = CBN_PACKED_WEIGHTS / CBN_MR / max64(1, p->reduction) / max64(1, p->panels);
   const bool fits = p->g.groups <= limit;
   p->pack_weights = fits && !dense;
   p->direct_weights = dense && !p->pack_weights;

@@ -5,10 +5,9 @@
 
 #include "fast/geometry.h"
 #include "fast/kernels.h"
+#include "fast/limits.h"
 
 enum {
-  CBN_KC = 288,                 /* longest piece of the reduction, 32 channels of 3x3: a panel takes 27 KiB, L1 */
-  CBN_NC = 480,                 /* pixels of a block: what is staged for it stays in L2 */
   CBN_STAGED = CBN_KC * CBN_NC, /* most floats staged at a time */
   CBN_INDIRECT_FILTERS = 8      /* with so few filters a group, packing costs more than it saves */
 };

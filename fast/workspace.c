@@ -1,18 +1,16 @@
 /* fast/workspace.c - memory, messages, threads. */
 #include "fast/workspace.h"
 
+#include "fast/limits.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
 
-/* Below this much work a thread costs more than it brings. */
-#ifndef CBN_FAST_WORK_PER_THREAD
-#define CBN_FAST_WORK_PER_THREAD (1 << 20) /* fuzzers start threads earlier, to have seen them */
-#endif
+#include "core/scratch.h"
 
 int cbn_fast_fail(cbn_call *call, int status, const char *format, ...) {
   if (call->message && call->message_size > 0) {
@@ -25,11 +23,12 @@ int cbn_fast_fail(cbn_call *call, int status, const char *format, ...) {
 }
 
 void *cbn_fast_allocate(cbn_call *call, int64_t bytes) {
-  const size_t size = ((size_t)bytes + 63) / 64 * 64;
-  void *memory = aligned_alloc(64, size ? size : 64);
+  void *memory = cbn_scratch_take((size_t)bytes);
   if (!memory) cbn_fast_fail(call, CBN_ERROR, "no memory for a workspace of %" PRId64 " bytes", bytes);
   return memory;
 }
+
+void cbn_fast_release(void *memory) { cbn_scratch_give(memory); }
 
 void *cbn_fast_take(char **memory, int64_t bytes) {
   void *here = *memory;
@@ -40,7 +39,7 @@ void *cbn_fast_take(char **memory, int64_t bytes) {
 int cbn_fast_threads(const cbn_call *call, int64_t pieces, int64_t work) {
   int64_t threads = call->threads;
   if (threads > pieces) threads = pieces;
-  if (threads > work / CBN_FAST_WORK_PER_THREAD) threads = work / CBN_FAST_WORK_PER_THREAD;
+  if (threads > work / CBN_WORK_PER_THREAD) threads = work / CBN_WORK_PER_THREAD;
   return threads < 1 ? 1 : threads > 1024 ? 1024 : (int)threads;
 }
 

@@ -4,8 +4,10 @@
 
 #include <convbn/engine.h>
 
-/* One block, 64-byte aligned; NULL without memory, the reason then in the call's message. Released with free. */
+/* One block, 64-byte aligned; NULL without memory, the reason then in the call's message. Released, NULL allowed, by the
+ * thread that asked for it, before those that it asked for earlier (core/scratch.h). */
 void *cbn_fast_allocate(cbn_call *call, int64_t bytes);
+void cbn_fast_release(void *memory);
 
 /* Writes the reason for a status other than CBN_OK and returns the status. */
 #if defined(__GNUC__)

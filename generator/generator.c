@@ -241,7 +241,7 @@ static void generate_batchnorm(const uint8_t *genome, cbn_generated *p) {
   b->update_running = !by_gene && train && statistics / 4 != 3;
   b->direction = by_gene ? CBN_GRAD_INPUT : CBN_FORWARD;
   p->layer_type = (p->type == CBN_F16 || p->type == CBN_BF16) && statistics / 4 % 2 ? CBN_F32 : p->type;
-  p->in_place = gene(genome, CBN_GENE_BIAS);
+  p->in_place = gene(genome, CBN_GENE_BIAS) && p->layout != CBN_MIXED; /* what works in place has one layout */
   p->steps = 1;
   if (p->kind != CBN_GENERATED_BATCHNORM_PROGRAM) return;
   p->steps = 2 + gene(genome, CBN_GENE_STEPS) % (CBN_GENERATED_STEPS - 1);
@@ -327,11 +327,9 @@ static void miss(cbn_generated *p, int which) {
   const int last = c->spatial_rank - 1;
   p->valid = false;
   if (!cbn_generated_is_conv(p->kind)) {
-    switch (which % 3) {
-    case 0: b->channels = -1; break;
-    case 1: b->batch = -1; break;
-    default: b->direction = CBN_GRAD_INPUT; b->update_running = 1;
-    }
+    if (which % 3 == 0) b->channels = -1;
+    else if (b->direction == CBN_FORWARD || which % 3 == 1) b->batch = -1;
+    else b->update_running = 1;
     return;
   }
   switch (which) {
@@ -350,7 +348,6 @@ static void miss(cbn_generated *p, int which) {
   case 9: c->batch = -1; break;
   case 10:
     c->padding_mode = CBN_PAD_REFLECT;
-    c->transposed = 0;
     c->input_dilation[0] = 1;
     c->pad_begin[0] = most(c->input[0], 1);
     break;
@@ -423,10 +420,28 @@ static void compare_batchnorms(comparison *c, const cbn_batchnorm *a, const cbn_
   compare(c, a->new_weight == b->new_weight, "new_weight");
 }
 
+bool cbn_generated_reads(const cbn_generated *p, int role) {
+  const bool conv = cbn_generated_is_conv(p->kind);
+  const bool statistic = role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR;
+  const cbn_call call = {.operator_kind = conv ? CBN_OPERATOR_CONV : CBN_OPERATOR_BATCHNORM,
+                         .conv = conv ? &p->conv : NULL,
+                         .batchnorm = conv ? NULL : &p->batchnorm};
+  int64_t extent[CBN_MAX_RANK];
+  if (!p->valid || role > CBN_ROLE_GRAD_OUTPUT) return false;
+  return (statistic && p->kind == CBN_GENERATED_BATCHNORM_PROGRAM) || cbn_call_extents(&call, role, extent) > 0;
+}
+
+/* Do both give every element the same value, whatever the tensor? */
 static bool same_fill(const cbn_fill *a, const cbn_fill *b) {
-  return a->kind == b->kind && a->seed == b->seed && a->low == b->low && a->high == b->high && a->bits == b->bits &&
-         a->shift == b->shift && a->density == b->density && a->mean == b->mean && a->scale == b->scale &&
-         a->start == b->start && a->step == b->step && a->value == b->value && a->position == b->position;
+  if (a->kind != b->kind || (cbn_fill_is_random(a->kind) && a->seed != b->seed)) return false;
+  switch ((enum cbn_fill_kind)a->kind) {
+  case CBN_FILL_INTEGERS: return a->low == b->low && a->high == b->high;
+  case CBN_FILL_EXACT: return a->bits == b->bits && a->shift == b->shift && a->density == b->density;
+  case CBN_FILL_NORMAL: return a->mean == b->mean && a->scale == b->scale;
+  case CBN_FILL_IMPULSE: return a->value == b->value && a->position == b->position;
+  case CBN_FILL_RAMP: return a->start == b->start && a->step == b->step;
+  default: return true;
+  }
 }
 
 static comparison compare_problems(const cbn_generated *a, const cbn_generated *b) {
@@ -435,13 +450,13 @@ static comparison compare_problems(const cbn_generated *a, const cbn_generated *
   compare(&c, a->valid == b->valid, "validity");
   compare(&c, a->type == b->type, "the input's type");
   compare(&c, a->layer_type == b->layer_type, "the layer's type");
-  compare(&c, a->exact == b->exact, "the kind of data");
+  compare(&c, !a->valid || a->exact == b->exact, "the kind of data");
   compare(&c, a->layout == b->layout, "layout");
   compare(&c, a->in_place == b->in_place, "in_place");
   if (cbn_generated_is_conv(a->kind)) compare_convs(&c, &a->conv, &b->conv);
   else compare_batchnorms(&c, &a->batchnorm, &b->batchnorm);
   for (int role = 0; role <= CBN_ROLE_GRAD_OUTPUT; role++)
-    compare(&c, same_fill(&a->fill[role], &b->fill[role]), cbn_role_name(role));
+    compare(&c, !cbn_generated_reads(a, role) || same_fill(&a->fill[role], &b->fill[role]), cbn_role_name(role));
   compare(&c, a->steps == b->steps, "the number of steps");
   for (int i = 0; i < CBN_GENERATED_STEPS; i++) {
     compare(&c, a->step[i].train == b->step[i].train, "a step's mode");
@@ -489,6 +504,14 @@ static void look_up_conv(const cbn_conv *c, uint8_t *bytes) {
   }
 }
 
+/* All random fills have one seed. */
+static uint64_t seed_of(const cbn_generated *problem) {
+  for (int role = 0; role <= CBN_ROLE_GRAD_OUTPUT; role++)
+    if (cbn_generated_reads(problem, role) && cbn_fill_is_random(problem->fill[role].kind))
+      return problem->fill[role].seed;
+  return 0;
+}
+
 /* Set at once, before the search: what many other parameters follow from. */
 static bool is_set_first(int which, bool valid) {
   return (which == CBN_GENE_NEAR_MISS && valid) || which == CBN_GENE_KIND || which == CBN_GENE_EXACT ||
@@ -511,8 +534,8 @@ bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES]
   while (types[bytes[CBN_GENE_TYPE]] != problem->type && bytes[CBN_GENE_TYPE] + 1 < COUNT(types))
     bytes[CBN_GENE_TYPE]++;
   bytes[CBN_GENE_STEPS] = (uint8_t)(problem->steps > 2 ? problem->steps - 2 : 0);
-  bytes[CBN_GENE_SEED_1] = (uint8_t)problem->fill[CBN_ROLE_INPUT].seed;
-  bytes[CBN_GENE_SEED_2] = (uint8_t)(problem->fill[CBN_ROLE_INPUT].seed >> 8);
+  bytes[CBN_GENE_SEED_1] = (uint8_t)seed_of(problem);
+  bytes[CBN_GENE_SEED_2] = (uint8_t)(seed_of(problem) >> 8);
   cbn_generate(bytes, CBN_GENOME_BYTES, &made);
   comparison best = compare_problems(&made, problem);
   for (int pass = 0; pass < PASSES && best.different > 0; pass++)

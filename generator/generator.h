@@ -147,7 +147,10 @@ bool cbn_generated_is_conv(enum cbn_generated_kind kind);
  * gene gives, where there are none. */
 bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES], const char **parameter);
 
-/* Do both describe the same call with the same data? */
+/* Does a call of the problem read a tensor with that role? No call is made of a near miss. */
+bool cbn_generated_reads(const cbn_generated *problem, int role);
+
+/* Do both describe the same calls with the same data? What no call reads does not count. */
 bool cbn_generated_equal(const cbn_generated *a, const cbn_generated *b);
 
 #endif

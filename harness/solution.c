@@ -41,8 +41,8 @@ static int32_t layer_type(const cbn_case *golden) {
   return golden->steps[0].input->type;
 }
 
-static bool plan_step(const cbn_case *golden, const cbn_step *step, int64_t trained, const cbn_shape *input,
-                      cbn_solved_step *solved) {
+bool cbn_step_plan(const cbn_case *golden, const cbn_step *step, int64_t trained, const cbn_shape *input,
+                   cbn_solved_step *solved) {
   const cbn_request request = {.params = step->params,
                                .input = *input,
                                .input_type = step->input->type,
@@ -135,7 +135,7 @@ bool cbn_case_is_large(const cbn_case *golden) {
   for (size_t i = 0; i < golden->step_count; i++) {
     cbn_solved_step solved = {0};
     if (golden->steps[i].input->has_shape &&
-        plan_step(golden, &golden->steps[i], 0, &golden->steps[i].input->shape, &solved) && is_large(&solved))
+        cbn_step_plan(golden, &golden->steps[i], 0, &golden->steps[i].input->shape, &solved) && is_large(&solved))
       return true;
   }
   return false;
@@ -261,12 +261,19 @@ static bool count_memory(const cbn_case *golden, const cbn_solved_step *solved, 
 
 /* --------------------------------------------------------------------------------------------------- reference */
 
+/* CBN_FORWARD: a layer's call, with the gradients if there is a grad_output; else the one that is asked for. */
+static int32_t asked_direction(const cbn_plan *plan) {
+  return plan->kind == CBN_OPERATOR_CONV ? plan->conv.direction : plan->batchnorm.direction;
+}
+
 bool cbn_step_call_make(const cbn_solved_step *step, int direction, cbn_step_call *made) {
   const cbn_plan *plan = &step->plan;
   const bool conv = plan->kind == CBN_OPERATOR_CONV, forward = direction == CBN_FORWARD;
+  const int32_t asked = asked_direction(plan);
   *made = (cbn_step_call){.call = {.struct_size = sizeof made->call, .operator_kind = (int32_t)plan->kind},
                           .conv = plan->conv,
                           .batchnorm = plan->batchnorm};
+  if (asked != CBN_FORWARD && asked != direction) return false;
   if (!forward && (!step->has_gradients || (!conv && direction != CBN_GRAD_INPUT))) return false;
   if (direction == CBN_GRAD_BIAS && !plan->conv.has_bias) return false;
   made->conv.direction = made->batchnorm.direction = direction;
@@ -365,9 +372,6 @@ static bool compute_conv(const cbn_solve_options *options, cbn_solved_step *solv
 static bool compute_batchnorm(const cbn_solve_options *options, state *now, cbn_solved_step *solved) {
   const cbn_batchnorm *b = &solved->plan.batchnorm;
   cbn_step_call forward, backward;
-  cbn_expected *output = allocate_result(solved, CBN_ROLE_OUTPUT);
-  cbn_step_call_make(solved, CBN_FORWARD, &forward);
-  if (output == NULL) return false;
   if (cbn_step_call_make(solved, CBN_GRAD_INPUT, &backward)) { /* before the statistics move on */
     const cbn_expected *input = allocate_result(solved, CBN_ROLE_GRAD_INPUT);
     const cbn_expected *weight = b->has_weight ? allocate_result(solved, CBN_ROLE_GRAD_WEIGHT) : NULL;
@@ -376,7 +380,11 @@ static bool compute_batchnorm(const cbn_solve_options *options, state *now, cbn_
     cbn_reference_batchnorm_backward(&backward.batchnorm, backward.call.tensor, &now->mean, &now->var,
                                      options->arithmetic, input, weight, bias);
   }
-  cbn_reference_batchnorm(&forward.batchnorm, forward.call.tensor, &now->mean, &now->var, options->arithmetic, output);
+  if (cbn_step_call_make(solved, CBN_FORWARD, &forward)) {
+    const cbn_expected *output = allocate_result(solved, CBN_ROLE_OUTPUT);
+    if (output == NULL) return false;
+    cbn_reference_batchnorm(&forward.batchnorm, forward.call.tensor, &now->mean, &now->var, options->arithmetic, output);
+  }
   return (now->mean.rank == 0 || copy_expected(&now->mean, &solved->expected[CBN_ROLE_RUNNING_MEAN])) &&
          (now->var.rank == 0 || copy_expected(&now->var, &solved->expected[CBN_ROLE_RUNNING_VAR]));
 }
@@ -421,7 +429,7 @@ static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options,
     cbn_shape shape;
     CBN_FORWARD(input_shape(golden, step, options, &shape, error));
     if (step->reset) trained = 0;
-    const bool accepted = plan_step(golden, step, trained, &shape, solved);
+    const bool accepted = cbn_step_plan(golden, step, trained, &shape, solved);
     if (!accepted && !step->expect.rejected && solved->rejection.rule == CBN_RULE_UNKNOWN_PARAMETER)
       return refuse_unknown(golden, step->params, &solved->rejection, error);
     if (shape.rank < 0 && (accepted || solved->rejection.rule == CBN_RULE_INPUT_RANK))
@@ -433,6 +441,8 @@ static bool plan_steps(const cbn_case *golden, const cbn_solve_options *options,
     if (!cbn_types_go_together((int32_t)solved->plan.kind, solved->input_type, solved->layer_type))
       return refuse(golden, step->input->node, error, "type", "no engine is given the types of '%s' and layer of %s",
                     "input");
+    if (asked_direction(&solved->plan) != CBN_FORWARD && !solved->has_gradients)
+      return refuse(golden, NULL, error, "missing-tensor", "the tensor '%s' of %s is missing", "grad_output");
     CBN_FORWARD(count_memory(golden, solved, options, &bytes, error));
     if (options->other_variance) solved->plan.batchnorm.running_variance ^= CBN_VARIANCE_BIASED ^ CBN_VARIANCE_UNBIASED;
     trained += cbn_step_trains(golden, step);
@@ -483,9 +493,18 @@ void cbn_solution_release(cbn_solution *solution) {
 
 /* ------------------------------------------------------------------------------------------------ expectations */
 
+/* Is it a result that the step does not have, for one other direction is asked for? */
+static bool is_left_out(const cbn_solved_step *step, int role) {
+  cbn_step_call made;
+  int64_t extent[CBN_MAX_RANK];
+  const int32_t asked = asked_direction(&step->plan);
+  if (asked == CBN_FORWARD || (role != CBN_ROLE_OUTPUT && !is_gradient(role))) return false;
+  return !cbn_step_call_make(step, asked, &made) || cbn_call_extents(&made.call, role, extent) == 0;
+}
+
 cbn_shape cbn_native_shape(const cbn_solved_step *step, int role) {
   int64_t extent[CBN_MAX_RANK];
-  cbn_shape shape = {.rank = plan_extents(&step->plan, role, extent)};
+  cbn_shape shape = {.rank = is_left_out(step, role) ? 0 : plan_extents(&step->plan, role, extent)};
   const bool drop = step->plan.unbatched && is_activation(role);
   if (shape.rank == 0 && step->expected[role].rank > 0) { /* statistics that the call did not touch */
     shape.rank = step->expected[role].rank;

@@ -53,6 +53,11 @@ typedef struct cbn_step_call {
 } cbn_step_call;
 bool cbn_step_call_make(const cbn_solved_step *step, int direction, cbn_step_call *made);
 
+/* Asks the dialect what the step is, without its tensors: sets `rejected` or the plan, and the types. `trained` counts
+ * the calls in training before it, `input` is the shape of its input. False where it is rejected. */
+bool cbn_step_plan(const cbn_case *golden, const cbn_step *step, int64_t trained, const cbn_shape *input,
+                   cbn_solved_step *solved);
+
 /* Solves the case. False where the case itself is wrong: a tensor is missing, has another shape than the parameters
  * say, needs more memory than it may. Released with cbn_solution_release in either event. */
 bool cbn_solve(const cbn_case *golden, const cbn_solve_options *options, cbn_solution *solution, cbn_error *error);

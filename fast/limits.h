@@ -1,0 +1,26 @@
+/* fast/limits.h - the sizes at which the engine goes another way: cuts a problem, packs in parts, starts a thread.
+ *
+ * CBN_FAST_SMALL_LIMITS makes them so small that problems of a fuzzer's size go all ways; results then differ in the order of
+ * a weight gradient's sums only. One of the fuzzers' builds has it, the others have what is shipped. */
+#ifndef CBN_FAST_LIMITS_H
+#define CBN_FAST_LIMITS_H
+
+#ifdef CBN_FAST_SMALL_LIMITS
+#define CBN_FAST_LIMIT(shipped, small) (small)
+#else
+#define CBN_FAST_LIMIT(shipped, small) (shipped)
+#endif
+
+enum {
+  CBN_KC = CBN_FAST_LIMIT(288, 20), /* longest piece of the reduction, 32 channels of 3x3: a panel takes 27 KiB, L1 */
+  CBN_NC = CBN_FAST_LIMIT(480, 48), /* pixels of a block: what is staged for it stays in L2 */
+  CBN_INDIRECT_PIXELS = CBN_FAST_LIMIT(4096, 96),        /* the same where they are multiplied in place */
+  CBN_PACKED_WEIGHTS = CBN_FAST_LIMIT(24 << 18, 256),    /* floats packed beforehand, at most: 24 MiB */
+  CBN_CONVERTED_BYTES = CBN_FAST_LIMIT(64 << 20, 4096),  /* of f16 and bf16 images converted at a time */
+  CBN_MOST_SUMS = CBN_FAST_LIMIT(1 << 16, 128),          /* floats of an item of a weight's gradient */
+  CBN_BIAS_PART = CBN_FAST_LIMIT(1 << 14, 32),           /* values of a bias' gradient worth a part of their own */
+  CBN_WORK_PER_ITEM = CBN_FAST_LIMIT(1 << 20, 1 << 11),  /* multiply-adds that a weight's gradient takes in one part */
+  CBN_WORK_PER_THREAD = CBN_FAST_LIMIT(1 << 20, 1 << 13) /* below, a thread costs more than it brings */
+};
+
+#endif

@@ -1,0 +1,306 @@
+/* Target cases: any text as a case file. A refusal is one line at a place inside the text, by a known rule; a tree has
+ * its values at places where they stand, prints as text that reads back to it, and comes out the same each time; small
+ * cases are linted and solved. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuzz/demand.h"
+#include "fuzz/targets.h"
+#include "harness/case_parser.h"
+#include "harness/lint.h"
+#include "harness/solution.h"
+#include "harness/yaml.h"
+
+/* The rules of reading, of parsing, of solving, of linting. */
+static const char *const rules[] = {"file-size",
+                                    "syntax",
+                                    "empty",
+                                    "documents",
+                                    "depth",
+                                    "values",
+                                    "memory",
+                                    "alias",
+                                    "tag",
+                                    "key",
+                                    "duplicate-key",
+                                    "merge-key",
+                                    "number",
+                                    "type",
+                                    "unknown-key",
+                                    "missing-key",
+                                    "unknown-rule",
+                                    "acceptable",
+                                    "expect",
+                                    "mode",
+                                    "missing-tensor",
+                                    "reset",
+                                    "params",
+                                    "steps",
+                                    "status",
+                                    "layout",
+                                    "in-place",
+                                    "id",
+                                    "format",
+                                    "dialect",
+                                    "operator",
+                                    "no-cases",
+                                    "shape",
+                                    "value-count",
+                                    "fill",
+                                    "tensor",
+                                    "npy",
+                                    "memory-limit",
+                                    "large",
+                                    "unknown-parameter",
+                                    "duplicate-id",
+                                    "flag",
+                                    "relation",
+                                    "comment",
+                                    "expectation",
+                                    "twin",
+                                    NULL};
+
+static const cbn_yaml_limits limits = {.file_bytes = 1 << 16, .depth = 16, .values = 4096};
+enum { ARENA_BYTES = 4 << 20, PRINTED_BYTES = 1 << 18, SOLVED_BYTES = 1 << 20, SOLVED_WORK = 20000 };
+#define NAME "fuzz.yaml"
+
+/* -------------------------------------------------------------------------------------------------- places */
+
+struct text {
+  const char *bytes;
+  size_t size;
+};
+
+/* Bytes of the line break that begins here, 0 if none does: libyaml counts NEL, LS and PS as breaks, too. */
+static size_t break_at(struct text text, size_t i) {
+  const char *at = text.bytes + i;
+  const size_t left = text.size - i;
+  if (left >= 2 && memcmp(at, "\r\n", 2) == 0) return 2;
+  if (left >= 1 && (*at == '\n' || *at == '\r')) return 1;
+  if (left >= 2 && memcmp(at, "\xC2\x85", 2) == 0) return 2;
+  return left >= 3 && (memcmp(at, "\xE2\x80\xA8", 3) == 0 || memcmp(at, "\xE2\x80\xA9", 3) == 0) ? 3 : 0;
+}
+
+/* The byte at a place: a position from 0 to the text's size, one beyond it where the text has no such place. */
+static size_t byte_at(struct text text, uint32_t line, uint32_t column) {
+  size_t i = 0;
+  for (size_t length; line > 1 && i<text.size; i += length> 0 ? length : 1)
+    if ((length = break_at(text, i)) > 0) line--;
+  if (line != 1) return text.size + 1;
+  for (; column > 1 && i < text.size && break_at(text, i) == 0; column--) do
+      i++;
+    while (i < text.size && ((unsigned char)text.bytes[i] & 0xC0) == 0x80);
+  return column == 1 ? i : text.size + 1;
+}
+
+/* ------------------------------------------------------------------------------------------------- messages */
+
+static void check_message(struct text text, const cbn_error *error) {
+  const cbn_place place = cbn_demand_message(error->text, NAME, rules);
+  CBN_DEMAND(place.line == 0 || byte_at(text, place.line, place.column) <= text.size,
+             "a message about a place outside the text: %s", error->text);
+}
+
+/* ---------------------------------------------------------------------------------------------------- trees */
+
+/* A value stands where its first character is; what is left out stands where it would. */
+static void check_places(struct text text, const cbn_value *value) {
+  const size_t at = byte_at(text, value->line, value->column);
+  const bool left_out = value->kind == CBN_NULL || (value->kind == CBN_STRING && value->as.string.length == 0);
+  CBN_DEMAND(at <= text.size, "a %s at %u:%u, outside the text", cbn_value_kind_name(value->kind), value->line,
+             value->column);
+  CBN_DEMAND(left_out || (at < text.size && (unsigned char)text.bytes[at] > ' '), "a %s at %u:%u, where nothing stands",
+             cbn_value_kind_name(value->kind), value->line, value->column);
+  for (size_t i = 0; value->kind == CBN_LIST && i < value->as.list.count; i++)
+    check_places(text, value->as.list.items[i]);
+  for (size_t i = 0; value->kind == CBN_MAP && i < value->as.map.count; i++) {
+    check_places(text, value->as.map.keys[i]);
+    check_places(text, value->as.map.items[i]);
+  }
+}
+
+static bool same_real(double a, double b) { return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b)); }
+
+static bool same_values(const cbn_value *a, const cbn_value *b, bool places);
+
+static bool same_items(const cbn_value *const *a, const cbn_value *const *b, size_t count, bool places) {
+  for (size_t i = 0; i < count; i++)
+    if (!same_values(a[i], b[i], places)) return false;
+  return true;
+}
+
+static bool same_values(const cbn_value *a, const cbn_value *b, bool places) {
+  if (a->kind != b->kind || (places && (a->line != b->line || a->column != b->column))) return false;
+  switch (a->kind) {
+  case CBN_NULL: return true;
+  case CBN_BOOLEAN: return a->as.boolean == b->as.boolean;
+  case CBN_INTEGER: return a->as.integer == b->as.integer;
+  case CBN_REAL: return same_real(a->as.real, b->as.real);
+  case CBN_STRING:
+    return a->as.string.length == b->as.string.length &&
+           memcmp(a->as.string.text, b->as.string.text, a->as.string.length + 1) == 0;
+  case CBN_LIST:
+    return a->as.list.count == b->as.list.count &&
+           same_items(a->as.list.items, b->as.list.items, a->as.list.count, places);
+  case CBN_MAP:
+    return a->as.map.count == b->as.map.count && same_items(a->as.map.keys, b->as.map.keys, a->as.map.count, places) &&
+           same_items(a->as.map.items, b->as.map.items, a->as.map.count, places);
+  }
+  return false;
+}
+
+static cbn_arena *create_arena(void) {
+  cbn_arena *arena = cbn_arena_create(ARENA_BYTES);
+  CBN_DEMAND(arena != NULL, "there is no memory left");
+  return arena;
+}
+
+/* Reads the text a second time: the same tree or the same message. */
+static void check_again(struct text text, const cbn_value *root, const cbn_error *error) {
+  cbn_arena *arena = create_arena();
+  const cbn_value *again;
+  cbn_error other;
+  if (!cbn_yaml_parse(NAME, text.bytes, text.size, &limits, arena, &again, &other))
+    CBN_DEMAND(root == NULL && strcmp(error->text, other.text) == 0, "refused another way: %s", other.text);
+  else CBN_DEMAND(root != NULL && same_values(root, again, true), "a text reads as another tree the second time");
+  cbn_arena_destroy(arena);
+}
+
+/* Prints the tree, unless it is too long, and reads it back. */
+static void check_printed(const cbn_value *root) {
+  char *text = malloc(PRINTED_BYTES);
+  CBN_DEMAND(text != NULL, "there is no memory left");
+  const size_t length = cbn_value_print(root, text, PRINTED_BYTES);
+  CBN_DEMAND(length < PRINTED_BYTES && text[length] == '\0', "a printed value is longer than its space");
+  if (length + 8 < PRINTED_BYTES) {
+    cbn_arena *arena = create_arena();
+    const cbn_value *again;
+    cbn_error error;
+    const cbn_yaml_limits wider = {.file_bytes = PRINTED_BYTES, .depth = limits.depth, .values = limits.values};
+    CBN_DEMAND(cbn_yaml_parse(NAME, text, length, &wider, arena, &again, &error), "a printed value is refused: %s",
+               error.text);
+    CBN_DEMAND(same_values(root, again, false), "a printed value reads as another one");
+    cbn_arena_destroy(arena);
+  }
+  free(text);
+}
+
+/* ---------------------------------------------------------------------------------------------------- cases */
+
+static bool is_npy(const cbn_tensor_source *source) { return source != NULL && source->content == CBN_CONTENT_NPY; }
+
+static bool expects_npy(const cbn_expectation *expect) {
+  for (int role = 0; role < CBN_ROLE_COUNT; role++)
+    if (is_npy(expect->tensor[role])) return true;
+  return false;
+}
+
+/* Multiply-adds of a step, all directions. */
+static int64_t step_work(const cbn_case *golden, const cbn_step *step) {
+  const cbn_request request = {.params = step->params,
+                               .input = step->input->shape,
+                               .input_type = step->input->type,
+                               .layer_type = step->input->type,
+                               .training = cbn_step_trains(golden, step)};
+  cbn_plan plan;
+  cbn_rejection rejection;
+  if (!golden->operator->plan(golden->operator, & request, &plan, &rejection)) {
+    CBN_DEMAND(cbn_rule_name((int)rejection.rule) != NULL && rejection.exception != NULL && rejection.message[0] != 0,
+               "a rejection that says nothing");
+    return 0;
+  }
+  return plan.kind == CBN_OPERATOR_CONV ? cbn_conv_work(&plan.conv) : cbn_batchnorm_work(&plan.batchnorm);
+}
+
+/* Does the case need no file, and little time? */
+static bool is_small(const cbn_case *golden) {
+  int64_t work = 0;
+  for (int role = 0; role < CBN_ROLE_COUNT; role++)
+    if (is_npy(golden->tensor[role])) return false;
+  for (size_t i = 0; i < golden->step_count; i++) {
+    const cbn_step *step = &golden->steps[i];
+    if (is_npy(step->input) || is_npy(step->grad_output) || expects_npy(&step->expect)) return false;
+    for (int role = 0; role < CBN_ROLE_COUNT; role++)
+      if (is_npy(step->load[role])) return false;
+    const int64_t more = step_work(golden, step);
+    if (more > SOLVED_WORK - work) return false;
+    work += more;
+  }
+  return true;
+}
+
+/* Solves the case within its memory: a message, or a solution that agrees with itself. */
+static void check_solution(struct text text, const cbn_case *golden) {
+  const cbn_solve_options options = {.arithmetic = cbn_stated_arithmetic(golden), .memory_bytes = SOLVED_BYTES};
+  cbn_solution solution;
+  cbn_error error;
+  if (!cbn_solve(golden, &options, &solution, &error)) {
+    check_message(text, &error);
+  } else {
+    CBN_DEMAND(solution.count == golden->step_count && solution.work <= SOLVED_WORK && !solution.large,
+               "the work of %s is not what its plan says", golden->id);
+    CBN_DEMAND(cbn_solutions_agree(&solution, &solution, &error), "%s differs from itself: %s", golden->id, error.text);
+    for (size_t i = 0; i < solution.count; i++)
+      if (!cbn_expectation_holds(golden, &golden->steps[i].expect, &solution, i, golden->by_hand, true, &error))
+        CBN_DEMAND(error.text[0] != '\0', "an expectation does not hold, and nothing says why");
+  }
+  cbn_solution_release(&solution);
+}
+
+static void check_problem(void *context, const char *line) { cbn_demand_message(line, context, rules); }
+
+/* The whole way of a file, with what compares its cases. */
+static void check_lint(struct text text) {
+  char path[32];
+  const int descriptor = cbn_memory_file((const uint8_t *)text.bytes, text.size);
+  snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+  cbn_case_set *set = cbn_cases_create();
+  CBN_DEMAND(set != NULL, "there is no memory left");
+  cbn_cases_load(set, path, check_problem, path);
+  cbn_lint(set, set, path, false, SOLVED_BYTES, check_problem, path);
+  cbn_cases_destroy(set);
+  close(descriptor);
+}
+
+static void check_cases(struct text text, const cbn_value *root, cbn_arena *arena) {
+  cbn_case_parser parser = {.arena = arena, .file = NAME};
+  cbn_error error;
+  bool small = true;
+  if (!cbn_parse_header(&parser, root, &error)) {
+    check_message(text, &error);
+    return;
+  }
+  for (size_t i = 0; i < parser.case_count; i++) {
+    cbn_case golden;
+    if (!cbn_parse_case(&parser, i, &golden, &error)) {
+      check_message(text, &error);
+      continue;
+    }
+    CBN_DEMAND(byte_at(text, golden.line, 1) <= text.size, "a case that begins outside the text");
+    if (is_small(&golden)) check_solution(text, &golden);
+    else small = false;
+  }
+  if (small) check_lint(text);
+}
+
+void cbn_fuzz_cases(const cbn_target *target, const uint8_t *bytes, size_t size) {
+  struct text text = {(const char *)bytes, size};
+  cbn_arena *arena = create_arena();
+  const cbn_value *root = NULL;
+  cbn_error error;
+  (void)target;
+  const bool read = cbn_yaml_parse(NAME, text.bytes, text.size, &limits, arena, &root, &error);
+  if (text.size >= 3 && memcmp(text.bytes, "\xEF\xBB\xBF", 3) == 0) text.bytes += 3, text.size -= 3;
+  check_again(text, root, &error);
+  if (read) {
+    check_places(text, root);
+    check_printed(root);
+    check_cases(text, root, arena);
+  } else {
+    check_message(text, &error);
+  }
+  cbn_arena_destroy(arena);
+}
