@@ -26,7 +26,7 @@ enum { POISONS = false };
 #endif
 
 /* Each block follows a zone of ZONE bytes, out of bounds, that holds where the block before it began; one more zone is
- * the end of all. Generated problems need less than half of it. */
+ * the end of all. Ninety-nine in a hundred generated problems fit. */
 enum { ZONE = 64, ARENA = 128 << 10 };
 
 static _Thread_local struct {

@@ -19,8 +19,10 @@ static const struct {
 enum { TYPES = sizeof types / sizeof types[0] };
 
 const char *cbn_layout_name(enum cbn_layout layout) {
-  static const char *const names[] = {
-      [CBN_CONTIGUOUS] = "contiguous", [CBN_CHANNELS_LAST] = "channels_last", [CBN_STRIDED] = "strided", [CBN_MIXED] = "mixed"};
+  static const char *const names[] = {[CBN_CONTIGUOUS] = "contiguous",
+                                      [CBN_CHANNELS_LAST] = "channels_last",
+                                      [CBN_STRIDED] = "strided",
+                                      [CBN_MIXED] = "mixed"};
   return names[layout];
 }
 

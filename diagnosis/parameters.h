@@ -28,6 +28,9 @@ double cbn_parameter_plain(const cbn_generated *problem, cbn_parameter parameter
 bool cbn_parameter_is_choice(cbn_parameter parameter);
 bool cbn_parameter_is_real(cbn_parameter parameter);
 
+/* Has it an entry for each axis, and with the input's extent decides the output's? */
+bool cbn_parameter_is_of_window(cbn_parameter parameter);
+
 /* Names without axes and values ("stride"); of a choice among several the value's name ("reflect"). */
 const char *cbn_parameter_word(const cbn_generated *problem, cbn_parameter parameter);
 

@@ -4,42 +4,47 @@
 
 #include "diagnosis/trial.h"
 
-/* Where in a tensor the wrong elements lie: the first that describes all of them, from narrow to wide. Name, sentence. */
+/* Where in a tensor the wrong elements lie: everywhere, or the first that holds all of them and not the whole tensor. Name,
+ * sentence. A result *reads beyond* an axis where a tap of the kernel meets nothing of the other tensor there, only
+ * padding; that is said of outputs and of gradients with respect to inputs, taps of gradients with respect to weights. Tails are
+ * said of axes with 8 elements and more. */
 #define CBN_PLACES(X)                                                                                                  \
   X(NOWHERE, "nowhere", "the finding is not about elements")                                                           \
-  X(STATISTIC, "statistic", "in a running statistic")                                                                  \
-  X(ONE_CHANNEL_VALUE, "channel-value", "in a vector of one value a channel")                                          \
-  X(CORNER, "corner", "in corners of the spatial axes")                                                                \
-  X(TAIL_LANES, "tail-lanes", "in what is left of a row, or of the channels, after whole vectors of 8")                \
-  X(FIRST_BORDER, "first-border", "where an output reads padding before the input")                                    \
-  X(LAST_BORDER, "last-border", "where an output reads padding behind the input")                                      \
-  X(BORDER, "border", "where an output reads padding")                                                                 \
-  X(ONE_CHANNEL, "one-channel", "in one channel of several")                                                           \
-  X(ONE_GROUP, "one-group", "in one group of several")                                                                 \
-  X(LATER_IMAGES, "later-images", "in every image but the first")                                                      \
-  X(INTERIOR, "interior", "where no padding is read")                                                                  \
-  X(EVERYWHERE, "everywhere", "in nearly all elements")                                                                \
+  X(EVERYWHERE, "everywhere", "in all or nearly all elements")                                                         \
+  X(CHANNEL_TAIL, "channel-tail", "in the channels that whole vectors of 8 leave over")                                \
+  X(ROW_TAIL, "row-tail", "in what whole vectors of 8 leave over of a row")                                            \
+  X(GROUP, "group", "in one group of several")                                                                         \
+  X(CHANNEL, "channel", "in one channel of several")                                                                   \
+  X(TAP, "tap", "at one position of the kernel")                                                                       \
+  X(LATER_IMAGES, "later-images", "in no element of the first image")                                                  \
+  X(FIRST_BORDER, "first-border", "where the result reads beyond the beginning of an axis")                            \
+  X(LAST_BORDER, "last-border", "where the result reads beyond the end of an axis")                                    \
+  X(BORDER, "border", "where the result reads beyond an axis")                                                         \
+  X(INTERIOR, "interior", "where the result does not read beyond an axis")                                             \
   X(SCATTERED, "scattered", "in no pattern that has a name")
 
 enum cbn_place {
 #define CBN_PLACE_ENUM(NAME, name, sentence) CBN_PLACE_##NAME,
   CBN_PLACES(CBN_PLACE_ENUM)
 #undef CBN_PLACE_ENUM
-      CBN_PLACE_COUNT
+      CBN_PLACES_COUNT
 };
 const char *cbn_place_name(enum cbn_place place);
 const char *cbn_place_sentence(enum cbn_place place);
 
-/* Of a mismatch; NOWHERE for every other finding. */
+/* Of a mismatch, before the trial's next run; NOWHERE for every other finding. */
 enum cbn_place cbn_place_of(const cbn_generated *problem, const cbn_finding *finding);
 
 /* One line, the same for findings that are one:
  *
  *   KIND SUBJECT/reference VERDICT TYPE ROLE PLACE PARAMETER...
  *
- * "conv_grad_weight fast/reference mismatch f32 grad_weight tail-lanes stride dilation" where the parameters are those that
- * are not at their plainest value, without axes and values, in the order of the genes. Of a problem that has not been
- * minimised the line holds more parameters than matter. */
+ * "conv_grad_weight fast/reference mismatch f32 grad_weight row-tail stride dilation" where the parameters are those that
+ * are not at their plainest value, without axes, steps and values, in the order of diagnosis/parameters.h after "rank"; choices among
+ * several have their value's name ("channels_last", "reflect"). The last are "steps" of a program of several and "data" where
+ * small positive integers do not do. ROLE is "-" where the finding is about none, or a
+ * crash. In the place of PLACE a near miss has the rule that it breaks. Of a problem that has not been minimised the line
+ * holds more parameters than matter. Needs what cbn_place_of needs. */
 typedef struct cbn_signature {
   char text[384];
   char id[17]; /* its hash: 16 hexadecimal digits */

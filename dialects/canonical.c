@@ -74,9 +74,9 @@ static const char *const padding_modes[] = {"zeros", "reflect", "replicate", "ci
 
 static bool plan_conv(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                       cbn_rejection *r) {
-  static const char *const names[] = {
-      "out_channels",   "kernel",     "groups",         "stride",       "dilation", "pad_begin", "pad_end",
-      "input_dilation", "transposed", "output_padding", "padding_mode", "bias",     "direction", NULL};
+  static const char *const names[] = {"out_channels", "kernel",  "groups",         "stride",     "dilation",
+                                      "pad_begin",    "pad_end", "input_dilation", "transposed", "output_padding",
+                                      "padding_mode", "bias",    "direction",      NULL};
   const cbn_value *params = request->params;
   int32_t rank;
   (void)operator;
@@ -96,8 +96,7 @@ static bool plan_conv(const cbn_dialect_operator *operator, const cbn_request *r
          read_flag(params, "bias", &c->has_bias, r) &&
          read_name(params, "direction", directions, CBN_RULE_PARAMETER_TYPE, &c->direction, r) &&
          read_name(params, "padding_mode", padding_modes, CBN_RULE_PADDING_MODE_UNKNOWN, &c->padding_mode, r) &&
-         check_types(request, plan->kind, r) &&
-         cbn_forward_violation(plan, VIOLATION, r);
+         check_types(request, plan->kind, r) && cbn_forward_violation(plan, VIOLATION, r);
 }
 
 static const char *const gradients[] = {"forward", "grad_input", NULL};

@@ -17,7 +17,6 @@
 #include <convbn/operator.h>
 
 #include <math.h>
-#include <stdlib.h>
 
 enum {
   PIECE = 4096,    /* values of a piece: 16 KiB */

@@ -11,7 +11,6 @@
 #include "fast/workspace.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 typedef struct convolution {
   cbn_fast_plan plan;

@@ -12,7 +12,6 @@
 #include "fast/workspace.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {

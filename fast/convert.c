@@ -7,7 +7,6 @@
 
 #include <convbn/operator.h>
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { BUFFER = 256, ROW = 4096 };

@@ -23,7 +23,7 @@ int cbn_fast_fail(cbn_call *call, int status, const char *format, ...) {
 }
 
 void *cbn_fast_allocate(cbn_call *call, int64_t bytes) {
-  void *memory = cbn_scratch_take((size_t)bytes);
+  void *memory = cbn_scratch_take(((size_t)bytes + 63) / 64 * 64); /* what cbn_fast_take hands out ends there */
   if (!memory) cbn_fast_fail(call, CBN_ERROR, "no memory for a workspace of %" PRId64 " bytes", bytes);
   return memory;
 }

@@ -4,8 +4,9 @@
 
 #include <convbn/engine.h>
 
-/* One block, 64-byte aligned; NULL without memory, the reason then in the call's message. Released, NULL allowed, by the
- * thread that asked for it, before those that it asked for earlier (core/scratch.h). */
+/* One block, 64-byte aligned and up to a multiple of 64 bytes; NULL without memory, the reason then in the call's
+ * message. Released, NULL allowed, by the thread that asked for it, before those that it asked for earlier
+ * (core/scratch.h). */
 void *cbn_fast_allocate(cbn_call *call, int64_t bytes);
 void cbn_fast_release(void *memory);
 

@@ -1,12 +1,13 @@
 /* Target cases: any text as a case file. A refusal is one line at a place inside the text, by a known rule; a tree has
- * its values at places where they stand, prints as text that reads back to it, and comes out the same each time; small
- * cases are linted and solved. */
+ * its values at places where they stand, prints as text that reads back to it, and comes out the same each time; cases
+ * become problems and cases again where they can, small ones are linted and solved. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "fuzz/case_text.h"
 #include "fuzz/demand.h"
 #include "fuzz/targets.h"
 #include "harness/case_parser.h"
@@ -61,6 +62,7 @@ static const char *const rules[] = {"file-size",
                                     "comment",
                                     "expectation",
                                     "twin",
+                                    "problem",
                                     NULL};
 
 static const cbn_yaml_limits limits = {.file_bytes = 1 << 16, .depth = 16, .values = 4096};
@@ -69,51 +71,63 @@ enum { ARENA_BYTES = 4 << 20, PRINTED_BYTES = 1 << 18, SOLVED_BYTES = 1 << 20, S
 
 /* -------------------------------------------------------------------------------------------------- places */
 
+/* A text and where its lines begin. */
 struct text {
   const char *bytes;
-  size_t size;
+  size_t size, lines, *begin;
 };
 
 /* Bytes of the line break that begins here, 0 if none does: libyaml counts NEL, LS and PS as breaks, too. */
-static size_t break_at(struct text text, size_t i) {
-  const char *at = text.bytes + i;
-  const size_t left = text.size - i;
-  if (left >= 2 && memcmp(at, "\r\n", 2) == 0) return 2;
-  if (left >= 1 && (*at == '\n' || *at == '\r')) return 1;
-  if (left >= 2 && memcmp(at, "\xC2\x85", 2) == 0) return 2;
-  return left >= 3 && (memcmp(at, "\xE2\x80\xA8", 3) == 0 || memcmp(at, "\xE2\x80\xA9", 3) == 0) ? 3 : 0;
+static size_t break_at(const struct text *text, size_t i) {
+  unsigned char at[3] = {0};
+  for (size_t k = 0; k < 3 && i + k < text->size; k++) at[k] = (unsigned char)text->bytes[i + k];
+  if (at[0] == '\r' && at[1] == '\n') return 2;
+  if (at[0] == '\n' || at[0] == '\r') return 1;
+  if (at[0] == 0xC2 && at[1] == 0x85) return 2;
+  return at[0] == 0xE2 && at[1] == 0x80 && (at[2] == 0xA8 || at[2] == 0xA9) ? 3 : 0;
 }
 
-/* The byte at a place: a position from 0 to the text's size, one beyond it where the text has no such place. */
-static size_t byte_at(struct text text, uint32_t line, uint32_t column) {
-  size_t i = 0;
-  for (size_t length; line > 1 && i<text.size; i += length> 0 ? length : 1)
-    if ((length = break_at(text, i)) > 0) line--;
-  if (line != 1) return text.size + 1;
-  for (; column > 1 && i < text.size && break_at(text, i) == 0; column--) do
+static struct text open_text(const uint8_t *bytes, size_t size) {
+  struct text text = {.bytes = (const char *)bytes, .size = size, .lines = 1};
+  if (size >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) text.bytes += 3, text.size -= 3; /* a byte order mark */
+  text.begin = malloc((size + 1) * sizeof *text.begin);
+  CBN_DEMAND(text.begin != NULL, "there is no memory left");
+  text.begin[0] = 0;
+  for (size_t i = 0, width; i<text.size; i += width> 0 ? width : 1)
+    if ((width = break_at(&text, i)) > 0) text.begin[text.lines++] = i + width;
+  return text;
+}
+
+/* The byte at a place: a position from 0 to the text's size, one beyond it where the text has no such place. libyaml ends
+ * the last line, even where the text does not, and lets what is left out stand behind it. */
+static size_t byte_at(const struct text *text, uint32_t line, uint32_t column) {
+  if (line == text->lines + 1 && column == 1) return text->size;
+  if (line < 1 || line > text->lines) return text->size + 1;
+  size_t i = text->begin[line - 1];
+  for (; column > 1 && i < text->size && break_at(text, i) == 0; column--) do
       i++;
-    while (i < text.size && ((unsigned char)text.bytes[i] & 0xC0) == 0x80);
-  return column == 1 ? i : text.size + 1;
+    while (i < text->size && ((unsigned char)text->bytes[i] & 0xC0) == 0x80);
+  return column == 1 ? i : text->size + 1;
 }
 
 /* ------------------------------------------------------------------------------------------------- messages */
 
-static void check_message(struct text text, const cbn_error *error) {
+static void check_message(const struct text *text, const cbn_error *error) {
   const cbn_place place = cbn_demand_message(error->text, NAME, rules);
-  CBN_DEMAND(place.line == 0 || byte_at(text, place.line, place.column) <= text.size,
+  CBN_DEMAND(place.line == 0 || byte_at(text, place.line, place.column) <= text->size,
              "a message about a place outside the text: %s", error->text);
 }
 
 /* ---------------------------------------------------------------------------------------------------- trees */
 
 /* A value stands where its first character is; what is left out stands where it would. */
-static void check_places(struct text text, const cbn_value *value) {
+static void check_places(const struct text *text, const cbn_value *value) {
   const size_t at = byte_at(text, value->line, value->column);
   const bool left_out = value->kind == CBN_NULL || (value->kind == CBN_STRING && value->as.string.length == 0);
-  CBN_DEMAND(at <= text.size, "a %s at %u:%u, outside the text", cbn_value_kind_name(value->kind), value->line,
+  CBN_DEMAND(at <= text->size, "a %s at %u:%u, outside the text", cbn_value_kind_name(value->kind), value->line,
              value->column);
-  CBN_DEMAND(left_out || (at < text.size && (unsigned char)text.bytes[at] > ' '), "a %s at %u:%u, where nothing stands",
-             cbn_value_kind_name(value->kind), value->line, value->column);
+  CBN_DEMAND(left_out || (at < text->size && (unsigned char)text->bytes[at] > ' '),
+             "a %s at %u:%u, where nothing stands", cbn_value_kind_name(value->kind), value->line, value->column);
   for (size_t i = 0; value->kind == CBN_LIST && i < value->as.list.count; i++)
     check_places(text, value->as.list.items[i]);
   for (size_t i = 0; value->kind == CBN_MAP && i < value->as.map.count; i++) {
@@ -159,11 +173,11 @@ static cbn_arena *create_arena(void) {
 }
 
 /* Reads the text a second time: the same tree or the same message. */
-static void check_again(struct text text, const cbn_value *root, const cbn_error *error) {
+static void check_again(const struct text *text, const cbn_value *root, const cbn_error *error) {
   cbn_arena *arena = create_arena();
   const cbn_value *again;
   cbn_error other;
-  if (!cbn_yaml_parse(NAME, text.bytes, text.size, &limits, arena, &again, &other))
+  if (!cbn_yaml_parse(NAME, text->bytes, text->size, &limits, arena, &again, &other))
     CBN_DEMAND(root == NULL && strcmp(error->text, other.text) == 0, "refused another way: %s", other.text);
   else CBN_DEMAND(root != NULL && same_values(root, again, true), "a text reads as another tree the second time");
   cbn_arena_destroy(arena);
@@ -233,7 +247,7 @@ static bool is_small(const cbn_case *golden) {
 }
 
 /* Solves the case within its memory: a message, or a solution that agrees with itself. */
-static void check_solution(struct text text, const cbn_case *golden) {
+static void check_solution(const struct text *text, const cbn_case *golden) {
   const cbn_solve_options options = {.arithmetic = cbn_stated_arithmetic(golden), .memory_bytes = SOLVED_BYTES};
   cbn_solution solution;
   cbn_error error;
@@ -250,22 +264,46 @@ static void check_solution(struct text text, const cbn_case *golden) {
   cbn_solution_release(&solution);
 }
 
-static void check_problem(void *context, const char *line) { cbn_demand_message(line, context, rules); }
+/* The problem of the case, if it has one, as a case, and that one's problem. */
+static void check_problem(const struct text *text, const cbn_case *golden) {
+  cbn_generated problem, again;
+  cbn_error error;
+  cbn_case_parser parser = {.arena = create_arena(), .file = NAME};
+  const cbn_value *root;
+  cbn_case other;
+  char *written = NULL;
+  size_t length = 0;
+  if (!cbn_problem_of_case(golden, &problem, &error)) {
+    check_message(text, &error);
+  } else if (cbn_case_possible(&problem, &error)) {
+    FILE *file = open_memstream(&written, &length);
+    CBN_DEMAND(file != NULL && cbn_case_write(file, &problem, NULL, NULL) && fclose(file) == 0, "no case is written");
+    CBN_DEMAND(cbn_yaml_parse(NAME, written, length, &limits, parser.arena, &root, &error) &&
+                   cbn_parse_header(&parser, root, &error) && cbn_parse_case(&parser, 0, &other, &error) &&
+                   cbn_problem_of_case(&other, &again, &error),
+               "a case's problem makes no case: %s\n%s", error.text, written);
+    CBN_DEMAND(cbn_generated_equal(&problem, &again), "a case's problem comes back as another one:\n%s", written);
+    free(written);
+  }
+  cbn_arena_destroy(parser.arena);
+}
+
+static void check_line(void *context, const char *line) { cbn_demand_message(line, context, rules); }
 
 /* The whole way of a file, with what compares its cases. */
-static void check_lint(struct text text) {
+static void check_lint(const struct text *text) {
   char path[32];
-  const int descriptor = cbn_memory_file((const uint8_t *)text.bytes, text.size);
+  const int descriptor = cbn_memory_file((const uint8_t *)text->bytes, text->size);
   snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
   cbn_case_set *set = cbn_cases_create();
   CBN_DEMAND(set != NULL, "there is no memory left");
-  cbn_cases_load(set, path, check_problem, path);
-  cbn_lint(set, set, path, false, SOLVED_BYTES, check_problem, path);
+  cbn_cases_load(set, path, check_line, path);
+  cbn_lint(set, set, path, false, SOLVED_BYTES, check_line, path);
   cbn_cases_destroy(set);
   close(descriptor);
 }
 
-static void check_cases(struct text text, const cbn_value *root, cbn_arena *arena) {
+static void check_cases(const struct text *text, const cbn_value *root, cbn_arena *arena) {
   cbn_case_parser parser = {.arena = arena, .file = NAME};
   cbn_error error;
   bool small = true;
@@ -279,7 +317,8 @@ static void check_cases(struct text text, const cbn_value *root, cbn_arena *aren
       check_message(text, &error);
       continue;
     }
-    CBN_DEMAND(byte_at(text, golden.line, 1) <= text.size, "a case that begins outside the text");
+    CBN_DEMAND(byte_at(text, golden.line, 1) <= text->size, "a case that begins outside the text");
+    check_problem(text, &golden);
     if (is_small(&golden)) check_solution(text, &golden);
     else small = false;
   }
@@ -287,20 +326,20 @@ static void check_cases(struct text text, const cbn_value *root, cbn_arena *aren
 }
 
 void cbn_fuzz_cases(const cbn_target *target, const uint8_t *bytes, size_t size) {
-  struct text text = {(const char *)bytes, size};
+  struct text text = open_text(bytes, size);
   cbn_arena *arena = create_arena();
   const cbn_value *root = NULL;
   cbn_error error;
   (void)target;
-  const bool read = cbn_yaml_parse(NAME, text.bytes, text.size, &limits, arena, &root, &error);
-  if (text.size >= 3 && memcmp(text.bytes, "\xEF\xBB\xBF", 3) == 0) text.bytes += 3, text.size -= 3;
-  check_again(text, root, &error);
+  const bool read = cbn_yaml_parse(NAME, (const char *)bytes, size, &limits, arena, &root, &error);
+  check_again(&text, root, &error);
   if (read) {
-    check_places(text, root);
+    check_places(&text, root);
     check_printed(root);
-    check_cases(text, root, arena);
+    check_cases(&text, root, arena);
   } else {
-    check_message(text, &error);
+    check_message(&text, &error);
   }
   cbn_arena_destroy(arena);
+  free(text.begin);
 }

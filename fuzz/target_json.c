@@ -1,6 +1,6 @@
 /* Target json: operators and tensors as frames carry them. What is accepted becomes JSON and comes back the same; a
  * tensor that is accepted lies within its memory. */
-#include <convbn/tensor.h>
+#include <convbn/operator.h>
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 #include "generator/generator.h"
 
+#include <math.h>
 #include <string.h>
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
@@ -336,7 +337,11 @@ static void miss(cbn_generated *p, int which) {
   case 0: c->stride[last] = 0; break;
   case 1: c->dilation[0] = 0; break;
   case 2: c->kernel[last] = 0; break;
-  case 3: c->groups = 0; break;
+  case 3:
+    c->in_channels /= c->groups;
+    c->out_channels /= c->groups;
+    c->groups = 0;
+    break;
   case 4:
     c->groups = most(c->groups, 2);
     c->in_channels = 2 * c->groups + 1;
@@ -405,6 +410,9 @@ static void compare_convs(comparison *c, const cbn_conv *a, const cbn_conv *b) {
   compare_axes(c, a->output_padding, b->output_padding, "output_padding");
 }
 
+/* A NaN, which cases may have, is the same as another one. */
+static bool same_real(double a, double b) { return a == b || (isnan(a) && isnan(b)); }
+
 static void compare_batchnorms(comparison *c, const cbn_batchnorm *a, const cbn_batchnorm *b) {
   compare(c, a->spatial_rank == b->spatial_rank, "the number of axes");
   compare(c, a->direction == b->direction, "direction");
@@ -416,8 +424,8 @@ static void compare_batchnorms(comparison *c, const cbn_batchnorm *a, const cbn_
   compare(c, a->batch == b->batch, "batch");
   compare(c, a->channels == b->channels, "channels");
   compare_axes(c, a->extent, b->extent, "the input's extents");
-  compare(c, a->epsilon == b->epsilon, "epsilon");
-  compare(c, a->new_weight == b->new_weight, "new_weight");
+  compare(c, same_real(a->epsilon, b->epsilon), "epsilon");
+  compare(c, same_real(a->new_weight, b->new_weight), "new_weight");
 }
 
 bool cbn_generated_reads(const cbn_generated *p, int role) {
@@ -431,15 +439,14 @@ bool cbn_generated_reads(const cbn_generated *p, int role) {
   return (statistic && p->kind == CBN_GENERATED_BATCHNORM_PROGRAM) || cbn_call_extents(&call, role, extent) > 0;
 }
 
-/* Do both give every element the same value, whatever the tensor? */
-static bool same_fill(const cbn_fill *a, const cbn_fill *b) {
+bool cbn_generated_same_data(const cbn_fill *a, const cbn_fill *b) {
   if (a->kind != b->kind || (cbn_fill_is_random(a->kind) && a->seed != b->seed)) return false;
   switch ((enum cbn_fill_kind)a->kind) {
   case CBN_FILL_INTEGERS: return a->low == b->low && a->high == b->high;
-  case CBN_FILL_EXACT: return a->bits == b->bits && a->shift == b->shift && a->density == b->density;
-  case CBN_FILL_NORMAL: return a->mean == b->mean && a->scale == b->scale;
-  case CBN_FILL_IMPULSE: return a->value == b->value && a->position == b->position;
-  case CBN_FILL_RAMP: return a->start == b->start && a->step == b->step;
+  case CBN_FILL_EXACT: return a->bits == b->bits && a->shift == b->shift && same_real(a->density, b->density);
+  case CBN_FILL_NORMAL: return same_real(a->mean, b->mean) && same_real(a->scale, b->scale);
+  case CBN_FILL_IMPULSE: return same_real(a->value, b->value) && a->position == b->position;
+  case CBN_FILL_RAMP: return same_real(a->start, b->start) && same_real(a->step, b->step);
   default: return true;
   }
 }
@@ -456,12 +463,13 @@ static comparison compare_problems(const cbn_generated *a, const cbn_generated *
   if (cbn_generated_is_conv(a->kind)) compare_convs(&c, &a->conv, &b->conv);
   else compare_batchnorms(&c, &a->batchnorm, &b->batchnorm);
   for (int role = 0; role <= CBN_ROLE_GRAD_OUTPUT; role++)
-    compare(&c, !cbn_generated_reads(a, role) || same_fill(&a->fill[role], &b->fill[role]), cbn_role_name(role));
+    compare(&c, !cbn_generated_reads(b, role) || cbn_generated_same_data(&a->fill[role], &b->fill[role]),
+            cbn_role_name(role));
   compare(&c, a->steps == b->steps, "the number of steps");
   for (int i = 0; i < CBN_GENERATED_STEPS; i++) {
     compare(&c, a->step[i].train == b->step[i].train, "a step's mode");
     compare(&c, a->step[i].reset == b->step[i].reset, "a step's reset");
-    compare(&c, a->step[i].new_weight == b->step[i].new_weight, "a step's new_weight");
+    compare(&c, same_real(a->step[i].new_weight, b->step[i].new_weight), "a step's new_weight");
   }
   return c;
 }
@@ -493,7 +501,8 @@ static void look_up_conv(const cbn_conv *c, uint8_t *bytes) {
   look_up(bytes, CBN_GENE_OUT_CHANNELS, channels, COUNT(channels), c->out_channels / most(c->groups, 1));
   for (int a = 0; a < c->spatial_rank; a++) {
     const int axis = CBN_MAX_SPATIAL - c->spatial_rank + a;
-    look_up(bytes, CBN_GENE_INPUT_D + axis, extents, COUNT(extents), c->input[a]);
+    const int64_t roomy = 50; /* for a near miss' -1: an extent to which nothing is made to fit */
+    look_up(bytes, CBN_GENE_INPUT_D + axis, extents, COUNT(extents), c->input[a] < 0 ? roomy : c->input[a]);
     look_up(bytes, CBN_GENE_KERNEL_D + axis, kernels, COUNT(kernels), c->kernel[a]);
     look_up(bytes, CBN_GENE_STRIDE_D + axis, strides, COUNT(strides), c->stride[a]);
     look_up(bytes, CBN_GENE_DILATION_D + axis, strides, COUNT(strides), c->dilation[a]);

@@ -150,6 +150,9 @@ bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES]
 /* Does a call of the problem read a tensor with that role? No call is made of a near miss. */
 bool cbn_generated_reads(const cbn_generated *problem, int role);
 
+/* Do both fills give every element of any tensor the same value? */
+bool cbn_generated_same_data(const cbn_fill *a, const cbn_fill *b);
+
 /* Do both describe the same calls with the same data? What no call reads does not count. */
 bool cbn_generated_equal(const cbn_generated *a, const cbn_generated *b);
 

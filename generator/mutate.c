@@ -102,20 +102,9 @@ static bool set(mutation *m, int gene, int64_t number) {
 
 /* --------------------------------------------------------------------------------------------------- relevance */
 
-/* Does the call read that tensor? */
-static bool is_read(const cbn_generated *p, int role) {
-  const bool conv = cbn_generated_is_conv(p->kind);
-  const cbn_call call = {.struct_size = sizeof call,
-                         .operator_kind = conv ? CBN_OPERATOR_CONV : CBN_OPERATOR_BATCHNORM,
-                         .conv = conv ? &p->conv : NULL,
-                         .batchnorm = conv ? NULL : &p->batchnorm};
-  int64_t extent[CBN_MAX_RANK];
-  return cbn_call_extents(&call, role, extent) > 0;
-}
-
 static bool reads_random_numbers(const cbn_generated *p) {
   for (int role = 0; role <= CBN_ROLE_GRAD_OUTPUT; role++)
-    if (cbn_fill_is_random(p->fill[role].kind) && is_read(p, role)) return true;
+    if (cbn_fill_is_random(p->fill[role].kind) && cbn_generated_reads(p, role)) return true;
   return false;
 }
 
@@ -131,14 +120,15 @@ static bool axis_gene_matters(const cbn_generated *p, int gene) {
   }
 }
 
-/* Does the problem depend on the gene? Its kind, its size and its validity have mutations and shares of their own. */
+/* Kind, size and validity have mutations and shares of their own. */
+static bool has_share(int gene) { return gene == CBN_GENE_KIND || gene == CBN_GENE_NEAR_MISS || gene == CBN_GENE_SIZE; }
+
+/* Does the problem depend on the gene, of those that any mutation may change? */
 static bool matters(const cbn_generated *p, int gene) {
   const bool conv = cbn_generated_is_conv(p->kind);
+  if (has_share(gene)) return false;
   if (is_axis_gene(gene)) return axis_gene_matters(p, gene);
   switch (gene) {
-  case CBN_GENE_KIND:
-  case CBN_GENE_NEAR_MISS:
-  case CBN_GENE_SIZE: return false;
   case CBN_GENE_GROUPS:
   case CBN_GENE_OUT_CHANNELS: return conv;
   case CBN_GENE_PADDING_MODE: return conv && !p->conv.transposed;
@@ -148,10 +138,10 @@ static bool matters(const cbn_generated *p, int gene) {
   case CBN_GENE_AFFINE: return !conv;
   case CBN_GENE_NEW_WEIGHT: return p->kind == CBN_GENERATED_BATCHNORM_TRAIN;
   case CBN_GENE_STEPS: return p->kind == CBN_GENERATED_BATCHNORM_PROGRAM;
-  case CBN_GENE_INPUT_FILL: return is_read(p, CBN_ROLE_INPUT);
-  case CBN_GENE_WEIGHT_FILL: return is_read(p, CBN_ROLE_WEIGHT) || is_read(p, CBN_ROLE_BIAS);
-  case CBN_GENE_STATISTICS_FILL: return is_read(p, CBN_ROLE_RUNNING_MEAN);
-  case CBN_GENE_GRAD_FILL: return is_read(p, CBN_ROLE_GRAD_OUTPUT);
+  case CBN_GENE_INPUT_FILL: return cbn_generated_reads(p, CBN_ROLE_INPUT);
+  case CBN_GENE_WEIGHT_FILL: return cbn_generated_reads(p, CBN_ROLE_WEIGHT) || cbn_generated_reads(p, CBN_ROLE_BIAS);
+  case CBN_GENE_STATISTICS_FILL: return cbn_generated_reads(p, CBN_ROLE_RUNNING_MEAN);
+  case CBN_GENE_GRAD_FILL: return cbn_generated_reads(p, CBN_ROLE_GRAD_OUTPUT);
   case CBN_GENE_SEED_1:
   case CBN_GENE_SEED_2: return reads_random_numbers(p);
   default: break;
@@ -159,6 +149,25 @@ static bool matters(const cbn_generated *p, int gene) {
   if (gene >= CBN_GENE_STEP_1 && gene <= CBN_GENE_STEP_6)
     return p->kind == CBN_GENERATED_BATCHNORM_PROGRAM && gene - CBN_GENE_STEP_1 < p->steps;
   return true;
+}
+
+/* Genes that belong together, by the first of each run; the axes' are those behind them. */
+static const int runs[] = {CBN_GENE_KIND,
+                           CBN_GENE_EXACT,
+                           CBN_GENE_RANK,
+                           CBN_GENE_GROUPS,
+                           CBN_GENE_PADDING_MODE,
+                           CBN_GENE_BIAS,
+                           CBN_GENE_OUTPUT_PADDING_W + 1,
+                           CBN_GENE_STEPS,
+                           CBN_GENE_INPUT_FILL};
+enum { RUNS = COUNT(runs) + CBN_MAX_SPATIAL };
+
+static int run_of(int gene) {
+  if (is_axis_gene(gene)) return COUNT(runs) + (gene - CBN_GENE_INPUT_D) % CBN_MAX_SPATIAL;
+  int run = 0;
+  while (run + 1 < COUNT(runs) && gene >= runs[run + 1]) run++;
+  return run;
 }
 
 static int draw_gene(mutation *m) {
@@ -188,6 +197,23 @@ static bool mutate_nudge(mutation *m) {
 
 static bool mutate_genes(mutation *m) {
   for (int count = 2 + draw(m, 4); count > 0; count--) change(m, draw_gene(m));
+  return true;
+}
+
+/* The genes of a run; NONE: all. */
+static void change_run(mutation *m, int run) {
+  for (int gene = 0; gene < CBN_GENE_COUNT; gene++)
+    if (!has_share(gene) && (run == NONE || run_of(gene) == run)) change(m, gene);
+}
+
+static bool mutate_run(mutation *m) {
+  change_run(m, draw(m, RUNS));
+  return true;
+}
+
+static bool mutate_all(mutation *m) {
+  if (m->kind < 0) change(m, CBN_GENE_KIND);
+  change_run(m, NONE);
   return true;
 }
 
@@ -238,13 +264,6 @@ static bool mutate_plain_axis(mutation *m) {
 /* The extent that the dilated kernel covers along an axis. */
 static int64_t span_of(const cbn_conv *c, int a) { return (c->kernel[a] - 1) * c->dilation[a] + 1; }
 
-/* The input's extent with which the output's is `output`, or nearly, where a stride leaves no choice. */
-static int64_t input_for(const cbn_conv *c, int a, int64_t output) {
-  const int64_t padding = c->pad_begin[a] + c->pad_end[a];
-  if (!c->transposed) return ((output - 1) * c->stride[a] + span_of(c, a) - padding - 1) / c->input_dilation[a] + 1;
-  return (output + padding - span_of(c, a) - c->output_padding[a]) / c->stride[a] + 1;
-}
-
 /* The genes of an axis become those of what fitting made of them, so that a change of one is a change of that one. */
 static void pin_axis(mutation *m, int a) {
   for (int gene = CBN_GENE_INPUT_D; is_axis_gene(gene); gene += CBN_MAX_SPATIAL)
@@ -252,24 +271,36 @@ static void pin_axis(mutation *m, int a) {
 }
 
 /* Many channels of a convolution leave room for small extents only. */
-static void make_room(mutation *m) {
+static bool set_channels(mutation *m, int gene, int64_t number) {
   const int halvings = draw(m, 3);
   for (int a = 0; is_conv(m) && a < rank_of(&m->parent); a++) {
-    const int gene = axis_gene(&m->parent, CBN_GENE_INPUT_D, a);
-    set(m, gene, most(*number_of(&m->parent, gene) >> halvings, 1));
+    const int input = axis_gene(&m->parent, CBN_GENE_INPUT_D, a);
+    set(m, input, most(*number_of(&m->parent, input) >> halvings, 1));
   }
+  return set(m, gene, number);
+}
+
+/* An input's extent, and what output padding it takes, with which the output's is `output`, or nearly. */
+static bool set_output(mutation *m, int a, int64_t output) {
+  const cbn_conv *c = &m->parent.conv;
+  const int input = axis_gene(&m->parent, CBN_GENE_INPUT_D, a);
+  const int64_t padding = c->pad_begin[a] + c->pad_end[a], strides = output + padding - span_of(c, a);
+  pin_axis(m, a);
+  if (!c->transposed)
+    return set(m, input, ((output - 1) * c->stride[a] + span_of(c, a) - padding - 1) / c->input_dilation[a] + 1);
+  return set(m, axis_gene(&m->parent, CBN_GENE_OUTPUT_PADDING_D, a), strides % c->stride[a]) &&
+         set(m, input, strides / c->stride[a] + 1);
 }
 
 static bool mutate_tile(mutation *m) {
   static const int tiles[] = {4, 8, 16, 24};
   const int64_t number = (int64_t)tiles[draw(m, COUNT(tiles))] * (1 + draw(m, 2)) - 1 + draw(m, 3);
   const int rank = rank_of(&m->parent), a = rank > 0 ? draw(m, rank) : 0;
-  const int input = axis_gene(&m->parent, CBN_GENE_INPUT_D, a);
   switch (draw(m, 4)) {
-  case 0: make_room(m); return set(m, CBN_GENE_IN_CHANNELS, number);
-  case 1: make_room(m); return is_conv(m) && set(m, CBN_GENE_OUT_CHANNELS, number);
-  case 2: return rank > 0 && set(m, input, number);
-  default: return is_conv(m) && set(m, input, input_for(&m->parent.conv, a, number));
+  case 0: return set_channels(m, CBN_GENE_IN_CHANNELS, number);
+  case 1: return is_conv(m) && set_channels(m, CBN_GENE_OUT_CHANNELS, number);
+  case 2: return rank > 0 && set(m, axis_gene(&m->parent, CBN_GENE_INPUT_D, a), number);
+  default: return is_conv(m) && set_output(m, a, number);
   }
 }
 
@@ -381,8 +412,9 @@ static bool mutate_layout(mutation *m) {
 }
 
 static bool mutate_kind(mutation *m) {
+  if (m->kind >= 0) return false;
   change(m, CBN_GENE_KIND);
-  return m->kind < 0;
+  return true;
 }
 
 static const struct {
@@ -409,9 +441,16 @@ static int draw_mutation(mutation *m) {
   return which;
 }
 
-static void settle_size(mutation *m, uint8_t *genome) {
+static void settle_size(mutation *m, uint8_t genome[CBN_GENOME_BYTES]) {
   if (genome[CBN_GENE_SIZE] == LARGE) genome[CBN_GENE_SIZE] = draw(m, LARGE_STAYS) == 0 ? LARGE : 0;
   else if (draw(m, LARGE_COMES) == 0) genome[CBN_GENE_SIZE] = LARGE;
+}
+
+/* Is what was made another problem, with the number that was wanted? */
+static bool is_done(mutation *m) {
+  cbn_generate(m->genome, CBN_GENOME_BYTES, &m->made);
+  if (m->goal != NONE && *number_of(&m->made, m->goal) != m->wanted) return false;
+  return !cbn_generated_equal(&m->parent, &m->made);
 }
 
 /* Mutates the problem that a near miss misses. */
@@ -421,43 +460,23 @@ int cbn_mutate(uint8_t genome[CBN_GENOME_BYTES], int kind, uint64_t seed) {
   m.kind = kind;
   const uint8_t missed = genome[CBN_GENE_NEAR_MISS];
   int which = 0;
+  bool done = false;
   if (kind >= 0) genome[CBN_GENE_KIND] = (uint8_t)kind;
   genome[CBN_GENE_NEAR_MISS] = 0;
   settle_size(&m, genome);
   cbn_generate(genome, CBN_GENOME_BYTES, &m.parent);
-  for (int i = 0; i < TRIES; i++) {
+  for (int i = 0; i < TRIES && !done; i++) {
     memcpy(m.genome, genome, CBN_GENOME_BYTES);
     m.goal = NONE;
     which = draw_mutation(&m);
-    if (!mutations[which].apply(&m)) continue;
-    cbn_generate(m.genome, CBN_GENOME_BYTES, &m.made);
-    if ((m.goal == NONE || *number_of(&m.made, m.goal) == m.wanted) && !cbn_generated_equal(&m.parent, &m.made)) break;
+    done = mutations[which].apply(&m) && memcmp(m.genome, genome, CBN_GENOME_BYTES) != 0 && is_done(&m);
   }
-  memcpy(genome, m.genome, CBN_GENOME_BYTES);
-  if (missed != 0 && draw(&m, MISS_STAYS) == 0) genome[CBN_GENE_NEAR_MISS] = missed;
+  if (done) memcpy(genome, m.genome, CBN_GENOME_BYTES);
+  if (genome[CBN_GENE_NEAR_MISS] == 0 && draw(&m, MISS_STAYS) == 0) genome[CBN_GENE_NEAR_MISS] = missed;
   return which;
 }
 
 /* -------------------------------------------------------------------------------------------- splices, trimming */
-
-/* Genes that belong together, by the first of each run; the axes' are those behind them. */
-static const int runs[] = {CBN_GENE_KIND,
-                           CBN_GENE_EXACT,
-                           CBN_GENE_RANK,
-                           CBN_GENE_GROUPS,
-                           CBN_GENE_PADDING_MODE,
-                           CBN_GENE_BIAS,
-                           CBN_GENE_OUTPUT_PADDING_W + 1,
-                           CBN_GENE_STEPS,
-                           CBN_GENE_INPUT_FILL};
-enum { RUNS = COUNT(runs) + CBN_MAX_SPATIAL };
-
-static int run_of(int gene) {
-  if (is_axis_gene(gene)) return COUNT(runs) + (gene - CBN_GENE_INPUT_D) % CBN_MAX_SPATIAL;
-  int run = 0;
-  while (run + 1 < COUNT(runs) && gene >= runs[run + 1]) run++;
-  return run;
-}
 
 void cbn_splice(const uint8_t a[CBN_GENOME_BYTES], const uint8_t b[CBN_GENOME_BYTES], uint64_t seed,
                 uint8_t child[CBN_GENOME_BYTES]) {
@@ -471,7 +490,7 @@ void cbn_splice(const uint8_t a[CBN_GENOME_BYTES], const uint8_t b[CBN_GENOME_BY
 
 void cbn_genome_take(const uint8_t *bytes, size_t size, int kind, uint8_t genome[CBN_GENOME_BYTES]) {
   memset(genome, 0, CBN_GENOME_BYTES);
-  if (size > 0) memcpy(genome, bytes, size < CBN_GENOME_BYTES ? size : CBN_GENOME_BYTES);
+  if (size > 0) memcpy(genome, bytes, size < CBN_GENE_COUNT ? size : CBN_GENE_COUNT);
   if (kind >= 0) genome[CBN_GENE_KIND] = (uint8_t)kind;
 }
 

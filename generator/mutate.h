@@ -14,9 +14,11 @@
 /* The mutations: name, weight (of 256 draws; those that do not apply are drawn again), what changes. An edge is met
  * exactly, or by one more or less where that is valid. */
 #define CBN_MUTATIONS(X)                                                                                               \
-  X(GENE, gene, 58, "one gene, to any value")                                                                          \
-  X(NUDGE, nudge, 38, "one gene, by one")                                                                              \
-  X(GENES, genes, 20, "two to five genes, to any values")                                                              \
+  X(GENE, gene, 48, "one gene, to any value")                                                                          \
+  X(NUDGE, nudge, 32, "one gene, by one")                                                                              \
+  X(GENES, genes, 16, "two to five genes, to any values")                                                              \
+  X(RUN, run, 10, "genes that belong together, as an axis' do, to any values")                                         \
+  X(ALL, all, 10, "all genes, to any values: another place to search")                                                 \
   X(UNDO, undo, 12, "one gene, to its plainest value")                                                                 \
   X(SWAP_AXES, swap_axes, 8, "two axes change places")                                                                 \
   X(COPY_AXIS, copy_axis, 8, "an axis becomes as another is")                                                          \

@@ -10,9 +10,9 @@
 
 /* -------------------------------------------------------------------------------------------- keys and texts */
 
-static bool is_among(const char *name, const char *const *names) {
+static bool is_among(const cbn_value *name, const char *const *names) {
   for (; *names != NULL; names++)
-    if (strcmp(name, *names) == 0) return true;
+    if (cbn_value_is(name, *names)) return true;
   return false;
 }
 
@@ -22,7 +22,7 @@ static bool check_map(const cbn_case_parser *p, const cbn_value *map, const cbn_
   if (map == NULL || map->kind != CBN_MAP)
     REFUSE(p, at, "type", "%s must be a map, got a %s", what, map == NULL ? "null" : cbn_value_kind_name(map->kind));
   for (size_t i = 0; i < map->as.map.count; i++)
-    if (!is_among(map->as.map.keys[i]->as.string.text, names))
+    if (!is_among(map->as.map.keys[i], names))
       REFUSE(p, map->as.map.keys[i], "unknown-key", "%s has no key '%.60s'", what, map->as.map.keys[i]->as.string.text);
   return true;
 }

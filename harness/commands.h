@@ -7,6 +7,8 @@
 #define CBN_COMMANDS(X)                                                                                                \
   X(run, "run cases against an engine")                                                                                \
   X(lint, "check case files")                                                                                          \
+  X(case, "write the problem of a fuzzer's genome as a case file")                                                     \
+  X(seed, "write the genome of a case's problem")                                                                      \
   X(dialects, "list the dialects, their operators and defaults")                                                       \
   X(engines, "list the engines that come with the program")                                                            \
   X(rules, "list the rules by which problems are refused")                                                             \

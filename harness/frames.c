@@ -71,12 +71,14 @@ enum cbn_frame_state cbn_frame_take(cbn_frame_buffer *buffer, json_t **header) {
   if (length < 2 || length > CBN_FRAME_LIMIT) return CBN_FRAME_BROKEN;
   if (buffer->filled < 4 + length) return CBN_FRAME_PARTIAL;
   *header = json_loadb((const char *)b + 4, length, 0, NULL);
+  if (!json_is_object(*header)) { /* it stays, so that nothing comes out behind it */
+    json_decref(*header);
+    *header = NULL;
+    return CBN_FRAME_BROKEN;
+  }
   buffer->filled -= 4 + length;
   memmove(buffer->bytes, buffer->bytes + 4 + length, buffer->filled);
-  if (json_is_object(*header)) return CBN_FRAME_WHOLE;
-  json_decref(*header);
-  *header = NULL;
-  return CBN_FRAME_BROKEN;
+  return CBN_FRAME_WHOLE;
 }
 
 static bool send_bytes(int socket, void *bytes, size_t size, int descriptor, int flags) {

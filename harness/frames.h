@@ -46,7 +46,8 @@ ssize_t cbn_frame_receive(int socket, cbn_frame_buffer *buffer, int flags, bool 
 
 enum cbn_frame_state { CBN_FRAME_PARTIAL, CBN_FRAME_WHOLE, CBN_FRAME_BROKEN };
 
-/* Takes the first frame out of the buffer. `header` is a new reference if the frame is whole: a JSON object. */
+/* Takes the first frame out of the buffer. `header` is a new reference if the frame is whole: a JSON object. A broken
+ * frame stays, and nothing comes out behind it. */
 enum cbn_frame_state cbn_frame_take(cbn_frame_buffer *buffer, json_t **header);
 
 /* Sends a frame, with a descriptor beside its first byte unless that is -1. False where the header is NULL or too

@@ -523,18 +523,26 @@ static bool take_event(struct reader *reader, const yaml_event_t *event) {
 
 /* ---- the text ---- */
 
-/* Line and column of a byte, counted as libyaml counts: in characters, lines end with LF, CR or CRLF. */
+/* Bytes of the line break that the text begins with, 0 if none: LF, CR, CRLF, and, for libyaml, NEL, LS and PS. */
+static size_t break_width(const char *text, size_t length) {
+  if (length >= 1 && *text == '\n') return 1;
+  if (length >= 1 && *text == '\r') return length >= 2 && text[1] == '\n' ? 2 : 1;
+  if (length >= 2 && memcmp(text, "\xC2\x85", 2) == 0) return 2;
+  return length >= 3 && (memcmp(text, "\xE2\x80\xA8", 3) == 0 || memcmp(text, "\xE2\x80\xA9", 3) == 0) ? 3 : 0;
+}
+
+/* Line and column of a byte, counted in characters, as libyaml counts. */
 static yaml_mark_t mark_of_byte(const char *bytes, size_t offset) {
   yaml_mark_t mark = {0};
-  for (size_t i = 0; i < offset; i++) {
-    bool line_feed = bytes[i] == '\n', after_return = i > 0 && bytes[i - 1] == '\r';
-    if (line_feed && after_return) continue;
-    if (line_feed || bytes[i] == '\r') {
+  for (size_t i = 0; i < offset;) {
+    const size_t width = break_width(bytes + i, offset - i);
+    if (width > 0) {
       mark.line++;
       mark.column = 0;
     } else if (((unsigned char)bytes[i] & 0xC0) != 0x80) {
       mark.column++;
     }
+    i += width > 0 ? width : 1;
   }
   return mark;
 }

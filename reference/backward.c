@@ -40,24 +40,8 @@ typedef struct sums {
   wide G, most;      /* max |g|, max Z */
   wide finite;       /* sum |g| over the finite ones */
   bool not_a_number; /* a NaN is among g */
+  wide e1, e2;       /* the errors of S1 and S2 */
 } sums;
-
-static sums sum_channel(const normaliser *w, const channel *ch, const cbn_tensor *input, const cbn_tensor *grad) {
-  sums s = {.L = (wide)(ch->batch * ch->positions)};
-  for (int64_t i = 0; i < ch->batch * ch->positions; i++) {
-    const wide x = channel_value(ch, input, i), g = channel_value(ch, grad, i);
-    s.S1 += g;
-    s.S2 += g * ((x - w->mu) * w->r);
-    s.A1 += fabsl(g);
-    s.A2 += fabsl(g) * magnitude(w, x);
-    s.A3 += magnitude(w, x);
-    s.G = fmaxl(s.G, fabsl(g));
-    s.most = fmaxl(s.most, magnitude(w, x));
-    if (isfinite(g)) s.finite += fabsl(g);
-    s.not_a_number = s.not_a_number || isnan(g);
-  }
-  return s;
-}
 
 static wide lost_in_sums(const normaliser *w, const sums *s) {
   return w->a->eta * (1 + w->R) * (s->A1 + s->A3 + 4 * s->L + 4);
@@ -73,21 +57,40 @@ static wide weight_error(const normaliser *w, const sums *s) {
   return disturbed + gamma_of(s->L + 8, w->a->u) * s->A2 + lost_in_sums(w, s);
 }
 
+static sums sum_channel(const normaliser *w, const channel *ch, const cbn_tensor *input, const cbn_tensor *grad) {
+  sums s = {.L = (wide)(ch->batch * ch->positions)};
+  reader xs = read_channel(ch, input), gs = read_channel(ch, grad);
+  for (int64_t i = 0; i < ch->batch * ch->positions; i++) {
+    const wide x = next_value(&xs), g = next_value(&gs), Z = magnitude(w, x), size = fabsl(g);
+    s.S1 += g;
+    s.S2 += g * ((x - w->mu) * w->r);
+    s.A1 += size;
+    s.A2 += size * Z;
+    s.A3 += Z;
+    s.G = size > s.G ? size : s.G;
+    s.most = Z > s.most ? Z : s.most;
+    if (isfinite(g)) s.finite += size;
+    s.not_a_number = s.not_a_number || isnan(g);
+  }
+  s.e1 = bias_error(w, &s);
+  s.e2 = weight_error(w, &s);
+  return s;
+}
+
 /* The error of grad_input at one element, with the batch's statistics and with the running ones. */
 static wide batch_error(const normaliser *w, const sums *s, wide weight, wide x, wide g) {
-  const wide e1 = bias_error(w, s), e2 = weight_error(w, s), T1 = fabsl(s->S1) + e1, T2 = fabsl(s->S2) + e2;
+  const wide e1 = s->e1, e2 = s->e2, T1 = fabsl(s->S1) + e1, T2 = fabsl(s->S2) + e2;
   const wide z = (x - w->mu) * w->r, D = disturbance(w, x), Z = magnitude(w, x), k = fabsl(weight);
   const wide lost = 8 * w->a->eta * (1 + k) * (1 + w->R) * (1 + w->R) *
                         (fabsl(g) + (T1 + T2) / s->L + fabsl(x) + fabsl(w->mu) + w->dmu + 1) +
                     w->a->eta * (s->L * fabsl(g) + T1 + Z * T2);
   return k * (w->dr * fabsl(g - s->S1 / s->L - z * s->S2 / s->L) + w->R * (e1 + D * T2 + fabsl(z) * e2) / s->L) +
-         gamma_of(20, w->a->u) * k * w->R * (fabsl(g) + T1 / s->L + Z * T2 / s->L) + lost;
+         w->gamma20 * k * w->R * (fabsl(g) + T1 / s->L + Z * T2 / s->L) + lost;
 }
 
 static wide running_error(const normaliser *w, wide weight, wide g) {
   const wide k = fabsl(weight);
-  return k * fabsl(g) * w->dr + gamma_of(8, w->a->u) * k * w->R * fabsl(g) +
-         8 * w->a->eta * (1 + k) * (1 + w->R) * (fabsl(g) + 1);
+  return k * fabsl(g) * w->dr + w->gamma8 * k * w->R * fabsl(g) + 8 * w->a->eta * (1 + k) * (1 + w->R) * (fabsl(g) + 1);
 }
 
 /* One channel's problem. */
@@ -102,7 +105,7 @@ typedef struct backward {
 static bool may_overflow(const backward *b) {
   const normaliser *w = &b->engine;
   const sums *s = &b->sums;
-  const wide T = s->A1 + s->A2 + weight_error(w, s), most = (1 + w->R) * (1 + w->R) * (1 + fabsl(b->weight));
+  const wide T = s->A1 + s->A2 + s->e2, most = (1 + w->R) * (1 + w->R) * (1 + fabsl(b->weight));
   const bool in_sums = (isfinite(w->v_eps) && reaches_overflow(w->a, w->v_eps)) ||
                        reaches_overflow(w->a, s->A2 / w->R) || reaches_overflow(w->a, T) ||
                        reaches_overflow(w->a, s->A3);
@@ -121,14 +124,13 @@ static cbn_interval bias_gradient(const backward *b, int32_t type) {
   if (!isfinite(s->A1)) /* finite terms that overflow on their own could turn an infinity into NaN */
     return (cbn_interval){.value = (double)s->S1,
                           .flags = isinf(s->S1) && reaches_overflow(b->engine.a, s->finite) ? CBN_INCONCLUSIVE : 0};
-  cbn_interval r = stored(b->engine.a, type, s->S1, bias_error(&b->engine, s), bias_error(&b->own, &b->own_sums));
+  cbn_interval r = stored(b->engine.a, type, s->S1, s->e1, b->own_sums.e1);
   if (reaches_overflow(b->engine.a, s->A1)) r.flags = CBN_INCONCLUSIVE;
   return r;
 }
 
 static cbn_interval weight_gradient(const backward *b, int32_t type) {
-  return stored(b->engine.a, type, b->own_sums.S2, weight_error(&b->engine, &b->sums),
-                weight_error(&b->own, &b->own_sums));
+  return stored(b->engine.a, type, b->own_sums.S2, b->sums.e2, b->own_sums.e2);
 }
 
 static cbn_interval batch_gradient(const backward *b, int32_t type, wide x, wide g) {
@@ -174,13 +176,15 @@ static void channel_gradients(const cbn_batchnorm *bn, const cbn_tensor *const t
   if (grad_weight != NULL)
     cbn_expected_put(grad_weight, ch->c,
                      decided ? weight_gradient(&b, grad_weight->type) : not_finite(no_root || b.sums.not_a_number));
-  for (int64_t i = 0; i < ch->batch * ch->positions; i++) {
-    const wide gi = channel_value(ch, g, i), xi = channel_value(ch, x, i);
-    cbn_interval r = not_finite(no_root || (b.batch && isnan(b.sums.S1)));
-    if (!b.batch && !open && !no_root) r = running_gradient(&b, grad_input->type, gi);
-    else if (b.batch && decided) r = batch_gradient(&b, grad_input->type, xi, gi);
-    cbn_expected_put(grad_input, (i / ch->positions * bn->channels + ch->c) * ch->positions + i % ch->positions, r);
-  }
+  reader xs = read_channel(ch, x), gs = read_channel(ch, g);
+  for (int64_t batch = 0; batch < ch->batch; batch++)
+    for (int64_t i = 0; i < ch->positions; i++) {
+      const wide gi = next_value(&gs), xi = next_value(&xs);
+      cbn_interval r = not_finite(no_root || (b.batch && isnan(b.sums.S1)));
+      if (!b.batch && !open && !no_root) r = running_gradient(&b, grad_input->type, gi);
+      else if (b.batch && decided) r = batch_gradient(&b, grad_input->type, xi, gi);
+      cbn_expected_put(grad_input, (batch * bn->channels + ch->c) * ch->positions + i, r);
+    }
 }
 
 void cbn_reference_batchnorm_backward(const cbn_batchnorm *bn, const cbn_tensor *const tensor[CBN_ROLE_COUNT],

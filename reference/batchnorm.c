@@ -27,15 +27,14 @@
 static wide normalised_error(const normaliser *n, wide x, wide g, wide b) {
   const wide k = fabsl(g), reach = fabsl(x) + fabsl(n->mu) + n->dmu;
   const wide flushed = n->a->flushes ? n->a->eta * n->R * (reach + 8 * k) + 3 * n->a->eta : 0;
-  return k * disturbance(n, x) + gamma_of(8, n->a->u) * (k * magnitude(n, x) + fabsl(b)) + n->a->eta * (reach + k + 3) +
-         flushed;
+  return k * disturbance(n, x) + n->gamma8 * (k * magnitude(n, x) + fabsl(b)) + n->a->eta * (reach + k + 3) + flushed;
 }
 
 /* May a difference or product on the way to y overflow, in any of the forms? */
 static bool may_overflow(const normaliser *n, wide x, wide g, wide b) {
-  const wide k = fabsl(g), largest = fmaxl(fabsl(x) + fabsl(n->mu) + n->dmu, magnitude(n, x));
-  return reaches_overflow(n->a, largest) || reaches_overflow(n->a, k * n->R) ||
-         reaches_overflow(n->a, k * magnitude(n, x) + fabsl(b)) ||
+  const wide k = fabsl(g), difference = fabsl(x) + fabsl(n->mu) + n->dmu;
+  return reaches_overflow(n->a, difference) || reaches_overflow(n->a, magnitude(n, x)) ||
+         reaches_overflow(n->a, k * n->R) || reaches_overflow(n->a, k * magnitude(n, x) + fabsl(b)) ||
          (isfinite(n->v_eps) && reaches_overflow(n->a, n->v_eps));
 }
 
@@ -123,9 +122,11 @@ void cbn_reference_batchnorm(const cbn_batchnorm *bn, const cbn_tensor *const te
                                   .flags = used.mean.flags | used.var.flags,
                                   .g = parameter_at(tensor[CBN_ROLE_WEIGHT], c, 1),
                                   .b = parameter_at(tensor[CBN_ROLE_BIAS], c, 0)};
-    for (int64_t i = 0; i < bn->batch * positions; i++)
-      cbn_expected_put(output, (i / positions * bn->channels + c) * positions + i % positions,
-                       normalise(&n, output->type, channel_value(&ch, input, i)));
+    reader x = read_channel(&ch, input);
+    for (int64_t batch = 0; batch < bn->batch; batch++)
+      for (int64_t i = 0; i < positions; i++)
+        cbn_expected_put(output, (batch * bn->channels + c) * positions + i,
+                         normalise(&n, output->type, next_value(&x)));
     if (!bn->update_running) continue;
     cbn_batchnorm of_batch = *bn;
     of_batch.statistics = CBN_STATISTICS_BATCH;

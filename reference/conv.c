@@ -48,9 +48,9 @@
  * the negative terms. If neither end reaches overflow nothing can happen; if only the end on y's side does, and |y|
  * + bound reaches it too, the only other result is the infinity of y's sign; else nothing can be said.
  */
-#include <stdlib.h>
 #include <string.h>
 
+#include "core/scratch.h"
 #include "reference/arithmetic.h"
 
 enum { OUTSIDE = -1 };
@@ -78,6 +78,14 @@ typedef struct factor {
   bool finite;
 } factor;
 
+/* What the bounds of a sum of n products have in common. */
+typedef struct rounding {
+  wide n;           /* -1 before the first sum */
+  wide nu;          /* (n+1) u */
+  wide engine, own; /* gamma(n+1) of the engine and of this reference */
+  wide underflow;   /* (2n+1) eta / (1 - n u) */
+} rounding;
+
 typedef struct problem {
   enum wanted wanted;
   int32_t type; /* of the result */
@@ -86,10 +94,12 @@ typedef struct problem {
   int64_t batch, groups;
   int64_t sources, results; /* channels of one group */
   factor a, b;
-  const cbn_tensor *bias; /* what the sums begin with; NULL: 0 */
+  double *bias; /* what the sums begin with; NULL: 0 */
   arithmetic engine;
+  rounding rounding;           /* of the sum before */
   wide grid;                   /* g above; 0 where there is none */
-  wide factor_error;           /* f above */
+  wide exact, exact_wide;      /* 2^p g: sums up to there are exact in the engine, in this reference */
+  wide factor_error, cut;      /* f and 2f + f^2 above */
   bool factors_fit;            /* reduced to factor_bits, they stay what they are */
   bool factors_overflow;       /* reduced, one of them may become infinite */
   pairs axis[CBN_MAX_SPATIAL]; /* D, H, W; those that the problem does not have hold one pair of offsets 0 */
@@ -170,45 +180,66 @@ static int64_t most_pairs(const problem *p, const window *w) {
 
 /* --------------------------------------------------------------------------------------------------- opening */
 
+/* The exponent of the lowest bit that is set in a finite double other than 0. */
+static int lowest_bit(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  const int field = (int)(bits >> 52 & 0x7ff);
+  uint64_t significand = bits & ((UINT64_C(1) << 52) - 1); /* times 2^-1074, or 2^(field-1075) with its hidden bit */
+  if (field > 0) significand |= UINT64_C(1) << 52;
+  return __builtin_ctzll(significand) + (field > 0 ? field - 1075 : -1074);
+}
+
 /* Of the finite elements, which alone enter sums that can be exact: the largest power of two of which each is a
  * multiple (infinity for all zeros), and the largest magnitude. */
 static wide grid_of(const double *value, int64_t count, wide *most) {
-  wide grid = INFINITY;
-  *most = 0;
+  const int none = DBL_MAX_EXP;
+  int lowest = none;
+  double largest = 0;
   for (int64_t i = 0; i < count; i++) {
-    const double x = value[i];
-    if (!isfinite(x)) continue;
-    *most = fmaxl(*most, fabsl((wide)x));
-    if (x == 0 || fmodl(x, grid) == 0) continue;
-    int exponent;
-    const int64_t integer = (int64_t)ldexp(fabs(frexp(x, &exponent)), 53);
-    grid = fminl(grid, ldexpl((wide)(integer & -integer), exponent - 53));
+    const double x = fabs(value[i]);
+    if (!isfinite(x) || x == 0) continue;
+    if (x > largest) largest = x;
+    const int bit = lowest_bit(x);
+    if (bit < lowest) lowest = bit;
   }
-  return grid;
+  *most = largest;
+  return lowest == none ? INFINITY : ldexpl(1, lowest);
+}
+
+/* All numbers of a tensor, to be given back; NULL without memory. */
+static double *numbers_of(const cbn_tensor *tensor) {
+  const int64_t count = cbn_tensor_count(tensor);
+  double *const value = cbn_scratch_take((size_t)count * sizeof *value);
+  if (value != NULL) cbn_tensor_read(tensor, 0, count, value);
+  return value;
 }
 
 /* The numbers of a tensor; 1 for NULL. */
 static bool factor_open(factor *f, const cbn_tensor *tensor) {
-  const int64_t count = tensor == NULL ? 1 : cbn_tensor_count(tensor);
-  *f = (factor){.value = malloc((size_t)(count + 1) * sizeof *f->value), .grid = 1, .most = 1, .finite = true};
+  *f = (factor){.grid = 1, .most = 1, .finite = true};
+  if (tensor == NULL) {
+    f->value = cbn_scratch_take(sizeof *f->value);
+    if (f->value != NULL) f->value[0] = 1;
+    return f->value != NULL;
+  }
+  f->value = numbers_of(tensor);
   if (f->value == NULL) return false;
-  f->value[0] = 1;
-  if (tensor == NULL) return true;
   cbn_tensor dense;
   cbn_tensor_describe(&dense, CBN_F64, tensor->rank, tensor->extent, CBN_CONTIGUOUS);
   memcpy(f->stride, dense.stride, sizeof f->stride);
-  for (int64_t i = 0; i < count; i++) {
-    f->value[i] = cbn_tensor_get(tensor, i);
-    f->finite = f->finite && isfinite(f->value[i]);
-  }
+  const int64_t count = cbn_tensor_count(tensor);
+  for (int64_t i = 0; i < count; i++) f->finite = f->finite && isfinite(f->value[i]);
   f->grid = grid_of(f->value, count, &f->most);
   return true;
 }
 
+/* Memory goes back in the order opposite to problem_open's. */
 static void problem_close(problem *p) {
-  for (int a = 0; a < CBN_MAX_SPATIAL; a++) free(p->axis[a].a);
-  free(p->a.value);
-  free(p->b.value);
+  for (int a = CBN_MAX_SPATIAL - 1; a >= 0; a--) cbn_scratch_give(p->axis[a].a);
+  cbn_scratch_give(p->bias);
+  cbn_scratch_give(p->b.value);
+  cbn_scratch_give(p->a.value);
 }
 
 /* Memory for each axis' lists; one pair of offsets 0 on the axes that are not there. */
@@ -216,9 +247,10 @@ static bool allocate_pairs(problem *p) {
   for (int32_t a = 0; a < CBN_MAX_SPATIAL; a++) {
     const int32_t axis = a - (CBN_MAX_SPATIAL - p->rank);
     const int64_t most = axis >= 0 ? most_pairs(p, &p->window[axis]) : 1;
-    int64_t *memory = calloc(3 * (size_t)most + 1, sizeof *memory);
+    int64_t *memory = cbn_scratch_take(3 * (size_t)most * sizeof *memory);
     if (memory == NULL) return false;
     p->axis[a] = (pairs){.a = memory, .b = memory + most, .zero = memory + 2 * most, .related = 1};
+    if (axis < 0) memory[0] = memory[1] = 0;
   }
   return true;
 }
@@ -243,7 +275,6 @@ static bool choose_factors(problem *p, const cbn_conv *conv, const cbn_tensor *c
   switch (conv->direction) {
   case CBN_FORWARD:
     p->wanted = conv->transposed ? SOURCE : RESULT;
-    p->bias = conv->has_bias ? tensor[CBN_ROLE_BIAS] : NULL;
     return factor_open(&p->a, x) && factor_open(&p->b, w);
   case CBN_GRAD_INPUT:
     p->wanted = conv->transposed ? RESULT : SOURCE;
@@ -258,17 +289,24 @@ static bool choose_factors(problem *p, const cbn_conv *conv, const cbn_tensor *c
   }
 }
 
+/* The bias, where the problem has one. */
+static bool bias_open(problem *p, const cbn_conv *conv, const cbn_tensor *bias) {
+  if (conv->direction != CBN_FORWARD || !conv->has_bias) return true;
+  p->bias = numbers_of(bias);
+  return p->bias != NULL;
+}
+
 /* The grid of the sums, and whether reduced factors stay what they are. */
-static void describe_factors(problem *p) {
-  wide grid_bias = INFINITY, most;
-  for (int64_t i = 0; p->bias != NULL && i < cbn_tensor_count(p->bias); i++) {
-    const double b = cbn_tensor_get(p->bias, i);
-    grid_bias = fminl(grid_bias, grid_of(&b, 1, &most));
-  }
+static void describe_factors(problem *p, int64_t biases) {
+  wide most;
+  const wide grid_bias = p->bias == NULL ? INFINITY : grid_of(p->bias, biases, &most);
   p->grid = fminl(p->a.grid * p->b.grid, grid_bias);
   if (!(p->grid > 0)) p->grid = 0; /* a NaN from 0 * infinity too */
+  p->exact = ldexpl(p->grid, p->engine.precision);
+  p->exact_wide = ldexpl(p->grid, WIDE_BITS);
   const int bits = p->wanted == TOTAL ? 0 : p->engine.factor_bits;
   p->factor_error = bits > 0 ? ldexpl(1, 1 - bits) : 0;
+  p->cut = p->factor_error * (2 + p->factor_error);
   p->factors_overflow = bits > 0 && fmaxl(p->a.most, p->b.most) * (1 + p->factor_error) >= p->engine.overflow;
   p->factors_fit = bits == 0 || (p->a.most <= ldexpl(p->a.grid, bits) && p->b.most <= ldexpl(p->b.grid, bits));
 }
@@ -282,10 +320,11 @@ static bool problem_open(problem *p, const cbn_conv *conv, const cbn_tensor *con
                  .groups = conv->groups,
                  .sources = conv->transposed ? out : in,
                  .results = conv->transposed ? in : out,
-                 .engine = engine_arithmetic(type, classes)};
+                 .engine = engine_arithmetic(type, classes),
+                 .rounding = {.n = -1}};
   describe_windows(p, conv);
-  if (choose_factors(p, conv, tensor) && allocate_pairs(p)) {
-    describe_factors(p);
+  if (choose_factors(p, conv, tensor) && bias_open(p, conv, tensor[CBN_ROLE_BIAS]) && allocate_pairs(p)) {
+    describe_factors(p, conv->out_channels);
     return true;
   }
   problem_close(p);
@@ -333,14 +372,15 @@ static void add_products(const problem *p, const run *r, sums *s) {
   wide sum = s->y, magnitude = s->B;
   for (int64_t c = 0; c < r->count; c++)
     for (int64_t i = 0; i < d->related; i++)
-      for (int64_t j = 0; j < h->related; j++)
+      for (int64_t j = 0; j < h->related; j++) {
+        const double *a = p->a.value + r->a + c * r->a_step + d->a[i] + h->a[j];
+        const double *b = p->b.value + r->b + c * r->b_step + d->b[i] + h->b[j];
         for (int64_t k = 0; k < w->related; k++) {
-          const int64_t a = r->a + c * r->a_step + d->a[i] + h->a[j] + w->a[k];
-          const int64_t b = r->b + c * r->b_step + d->b[i] + h->b[j] + w->b[k];
-          const wide product = (wide)p->a.value[a] * p->b.value[b];
+          const wide product = (wide)a[w->a[k]] * b[w->b[k]];
           sum += product;
           magnitude += fabsl(product);
         }
+      }
   s->y = sum;
   s->B = magnitude;
 }
@@ -405,7 +445,7 @@ static void unusual_products(const problem *p, const run *r, sums *s) {
 static sums sum_products(const problem *p, int64_t first, int64_t second) {
   const pairs *d = &p->axis[0], *h = &p->axis[1], *w = &p->axis[2];
   const run r = products_of(p, first, second);
-  const double bias = p->bias == NULL ? 0 : cbn_tensor_get(p->bias, second);
+  const double bias = p->bias == NULL ? 0 : p->bias[second];
   sums s = {.n = (wide)r.count * (wide)d->related * (wide)h->related * (wide)w->related,
             .y = bias,
             .B = fabs(bias),
@@ -425,23 +465,32 @@ static sums sum_products(const problem *p, int64_t first, int64_t second) {
 static bool is_exact(const problem *p, const sums *s) {
   if (s->B == 0) return true;
   const bool kept = !p->engine.flushes || fabsl(s->y) >= p->engine.normal || s->y == 0;
-  return s->B <= ldexpl(p->grid, p->engine.precision) && p->grid >= p->engine.eta && s->B < p->engine.overflow &&
-         s->Z == 0 && p->factors_fit && kept;
+  return s->B <= p->exact && p->grid >= p->engine.eta && s->B < p->engine.overflow && s->Z == 0 && p->factors_fit &&
+         kept;
+}
+
+static rounding rounding_of(const arithmetic *e, wide n) {
+  return (rounding){.n = n,
+                    .nu = (n + 1) * e->u,
+                    .engine = gamma_of(n + 1, e->u),
+                    .own = gamma_of(n + 1, U_WIDE),
+                    .underflow = (2 * n + 1) * e->eta / (1 - n * e->u)};
 }
 
 /* A finite sum's interval. */
-static cbn_interval finite_interval(const problem *p, const sums *s) {
+static cbn_interval finite_interval(problem *p, const sums *s) {
   const arithmetic *e = &p->engine;
   if (p->factors_overflow) return (cbn_interval){.value = (double)s->y, .flags = CBN_INCONCLUSIVE};
   if (is_exact(p, s)) {
     const double y = (double)s->y, value = cbn_type_round(p->type, y);
     return (cbn_interval){.value = value, .own = isfinite(value) ? fabs(value - y) : 0, .flags = CBN_EXACT};
   }
-  const wide f = p->factor_error, nu = (s->n + 1) * e->u;
+  if (s->n != p->rounding.n) p->rounding = rounding_of(e, s->n); /* neighbours have as many products, mostly */
+  const wide nu = p->rounding.nu;
   if (nu >= 0.5L) return (cbn_interval){.value = (double)s->y, .flags = CBN_INCONCLUSIVE};
-  const wide own = s->B <= ldexpl(p->grid, WIDE_BITS) ? 0 : gamma_of(s->n + 1, U_WIDE) * s->B;
-  const wide cut = f * (2 + f) * (s->B + own - s->b), B = s->B + own + cut;
-  const wide bound = gamma_of(s->n + 1, e->u) * B + cut + (2 * s->n + 1) * e->eta / (1 - s->n * e->u) + s->Z;
+  const wide own = s->B <= p->exact_wide ? 0 : p->rounding.own * s->B;
+  const wide cut = p->cut * (s->B + own - s->b), B = s->B + own + cut;
+  const wide bound = p->rounding.engine * B + cut + p->rounding.underflow + s->Z;
   cbn_interval r = stored(e, p->type, s->y, bound, own);
   const wide margin = 1 + 2 * nu; /* at least 1 + gamma(n+1) */
   const wide this_side = (B + fabsl(s->y)) / 2, other_side = (B - fabsl(s->y)) / 2 + own;
@@ -451,7 +500,7 @@ static cbn_interval finite_interval(const problem *p, const sums *s) {
   return r;
 }
 
-static cbn_interval element(const problem *p, int64_t first, int64_t second) {
+static cbn_interval element(problem *p, int64_t first, int64_t second) {
   const sums s = sum_products(p, first, second);
   cbn_interval r;
   if (isfinite(s.B)) {

@@ -12,8 +12,8 @@
  * Where s, w' or b' may overflow nothing can be said. Where an engine cuts the factors of products to k bits, f =
  * 2^(1-k), the products are off by (2f + f^2) B |s| more.
  */
-#include <stdlib.h>
 
+#include "core/scratch.h"
 #include "reference/arithmetic.h"
 
 /* The channel's s, mu, and beta, and the bias before it. */
@@ -34,7 +34,13 @@ static fold fold_of(const cbn_conv *conv, const cbn_tensor *bias, const cbn_batc
 static bool magnitudes_of(const cbn_tensor *from, cbn_tensor *to) {
   if (!cbn_tensor_describe(to, from->type, from->rank, from->extent, CBN_CONTIGUOUS) || !cbn_tensor_allocate(to))
     return false;
-  for (int64_t i = 0; i < cbn_tensor_count(from); i++) cbn_tensor_set(to, i, fabs(cbn_tensor_get(from, i)));
+  const int64_t count = cbn_tensor_count(from);
+  double *const values = cbn_scratch_take((size_t)count * sizeof *values);
+  if (values == NULL) return false;
+  cbn_tensor_read(from, 0, count, values);
+  for (int64_t i = 0; i < count; i++) values[i] = fabs(values[i]);
+  cbn_tensor_write(to, 0, count, values);
+  cbn_scratch_give(values);
   return true;
 }
 

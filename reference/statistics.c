@@ -41,13 +41,19 @@
  */
 #include "reference/statistics.h"
 
-double channel_value(const channel *ch, const cbn_tensor *tensor, int64_t i) {
-  int64_t index = i % ch->positions, offset = i / ch->positions * tensor->stride[0] + ch->c * tensor->stride[1];
-  for (int32_t a = tensor->rank - 1; a >= 2; a--) {
-    offset += index % tensor->extent[a] * tensor->stride[a];
-    index /= tensor->extent[a];
-  }
-  return cbn_tensor_load(tensor, offset);
+reader read_channel(const channel *ch, const cbn_tensor *tensor) {
+  reader r;
+  r.values = *tensor;
+  r.values.extent[1] = 1;
+  r.values.data = (char *)tensor->data + (size_t)(ch->c * tensor->stride[1]) * cbn_type_size(tensor->type);
+  r.count = ch->batch * ch->positions;
+  r.next = 0;
+  return r;
+}
+
+void read_ahead(reader *r) {
+  const int64_t left = r->count - r->next;
+  cbn_tensor_read(&r->values, r->next, left < READ_AHEAD ? left : READ_AHEAD, r->ahead);
 }
 
 double parameter_at(const cbn_tensor *tensor, int64_t c, double neutral) {
@@ -69,16 +75,17 @@ statistics batch_statistics(const channel *ch, const cbn_tensor *input, const ar
   const int64_t values = ch->batch * ch->positions;
   const wide L = (wide)values;
   wide sum = 0, magnitude = 0, least = INFINITY, most = -INFINITY, squares = 0;
+  reader once = read_channel(ch, input), again = once;
   for (int64_t i = 0; i < values; i++) {
-    const wide x = channel_value(ch, input, i);
+    const wide x = next_value(&once);
     sum += x;
     magnitude += fabsl(x);
-    least = fminl(least, x);
-    most = fmaxl(most, x);
+    least = x < least ? x : least;
+    most = x > most ? x : most;
   }
   const wide mu = sum / L;
   for (int64_t i = 0; i < values; i++) {
-    const wide d = channel_value(ch, input, i) - mu;
+    const wide d = next_value(&again) - mu;
     squares += d * d;
   }
   const wide v = squares / L, X = fmaxl(fabsl(least), fabsl(most));
@@ -132,7 +139,9 @@ static normaliser normaliser_of(const arithmetic *a, wide mu, wide dmu, wide v, 
                       .v_eps = v + epsilon,
                       .r = r,
                       .R = q < 1 ? r / sqrtl(1 - q) : INFINITY,
-                      .dr = q < 1 ? r * q / (2 * (1 - q)) : INFINITY};
+                      .dr = q < 1 ? r * q / (2 * (1 - q)) : INFINITY,
+                      .gamma8 = gamma_of(8, a->u),
+                      .gamma20 = gamma_of(20, a->u)};
 }
 
 normaliser engine_normaliser(const arithmetic *engine, const statistics *s, wide epsilon) {

@@ -19,8 +19,21 @@ typedef struct channel {
   int64_t c, batch, positions;
 } channel;
 
-/* Its i-th value, by batch entry and row-major spatial position. */
-double channel_value(const channel *ch, const cbn_tensor *tensor, int64_t i);
+/* A way through its values in one tensor, by batch entry and row-major spatial position. */
+enum { READ_AHEAD = 128 };
+typedef struct reader {
+  cbn_tensor values; /* the channel's alone */
+  int64_t count, next;
+  double ahead[READ_AHEAD];
+} reader;
+
+reader read_channel(const channel *ch, const cbn_tensor *tensor);
+void read_ahead(reader *r);
+
+static inline double next_value(reader *r) {
+  if (r->next % READ_AHEAD == 0) read_ahead(r);
+  return r->ahead[r->next++ % READ_AHEAD];
+}
 
 /* Mean and biased variance of the channel's values as an engine computes them. At least one value. */
 statistics batch_statistics(const channel *ch, const cbn_tensor *input, const arithmetic *engine);
@@ -41,6 +54,7 @@ static inline bool reaches_overflow(const arithmetic *a, wide magnitude) { retur
 typedef struct normaliser {
   const arithmetic *a;
   wide mu, dmu, v_eps, r, R, dr;
+  wide gamma8, gamma20; /* of the arithmetic */
 } normaliser;
 
 normaliser engine_normaliser(const arithmetic *engine, const statistics *s, wide epsilon);

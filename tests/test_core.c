@@ -116,6 +116,51 @@ static void positions_unravel_row_major(void **state) {
       }
 }
 
+/* Ranges of elements, of tensors with and without gaps, axes of extent 1 and axes that follow each other in memory. */
+static void ranges_are_read_and_written_as_elements_are(void **state) {
+  (void)state;
+  static const struct {
+    int32_t rank;
+    int64_t extent[CBN_MAX_RANK], stride[CBN_MAX_RANK];
+  } shapes[] = {
+      {4, {2, 3, 2, 5}, {30, 10, 5, 1}},        /* contiguous */
+      {4, {2, 3, 2, 5}, {30, 1, 15, 3}},        /* channels last */
+      {4, {2, 3, 2, 5}, {67, 20, 10, 2}},       /* gaps */
+      {5, {3, 1, 4, 1, 2}, {1, 999, 6, 999, 3}}, /* axes of one element, whose strides say nothing */
+      {2, {3, 2}, {0, 1}},                      /* rows that are one */
+      {3, {1, 1, 1}, {7, 7, 7}},
+      {1, {9}, {4}},
+      {3, {2, 0, 3}, {3, 3, 1}},
+  };
+  static const int32_t types[] = {CBN_F32, CBN_F64, CBN_F16, CBN_BF16};
+  for (size_t s = 0; s < COUNT(shapes); s++)
+    for (size_t type = 0; type < COUNT(types); type++) {
+      cbn_tensor t = {.type = types[type], .rank = shapes[s].rank};
+      memcpy(t.extent, shapes[s].extent, sizeof t.extent);
+      memcpy(t.stride, shapes[s].stride, sizeof t.stride);
+      const int64_t count = cbn_tensor_count(&t);
+      const size_t bytes = (size_t)cbn_tensor_bytes(&t);
+      cbn_tensor one_by_one = t;
+      assert_true(cbn_tensor_allocate(&t) && cbn_tensor_allocate(&one_by_one));
+      for (int64_t first = 0; first <= count; first++)
+        for (int64_t many = 0; many <= count - first; many++) {
+          double values[64], back[64];
+          memset(t.data, 0x55, bytes);
+          memset(one_by_one.data, 0x55, bytes);
+          for (int64_t i = 0; i < many; i++) {
+            values[i] = (double)(i + 1) + 0x1p-30; /* rounded as it is written, but for f64 */
+            cbn_tensor_set(&one_by_one, first + i, values[i]);
+          }
+          cbn_tensor_write(&t, first, many, values);
+          assert_memory_equal(t.data, one_by_one.data, bytes);
+          cbn_tensor_read(&t, first, many, back);
+          for (int64_t i = 0; i < many; i++) assert_true(back[i] == cbn_tensor_get(&t, first + i));
+        }
+      cbn_tensor_release(&t);
+      cbn_tensor_release(&one_by_one);
+    }
+}
+
 /* Every pair of layouts, one of them with gaps; elements keep their indices, gaps their bytes. */
 static void copies_keep_indices_and_gaps(void **state) {
   (void)state;
@@ -429,6 +474,43 @@ static void fills_give_the_vectors_of_another_implementation(void **state) {
   fclose(file);
   assert_int_equal(kinds, (1u << CBN_FILL_COUNT) - 1);
   assert_true(vectors > 200);
+}
+
+/* Tensors of all sizes from none to some blocks of what is drawn at a time. */
+static void tensors_are_filled_as_their_elements_are(void **state) {
+  (void)state;
+  static const int64_t counts[] = {0, 1, 2, 31, 32, 33, 63, 65, 255, 256, 257, 511, 512, 600, 1000};
+  for (int kind = 0; kind < CBN_FILL_COUNT; kind++)
+    for (size_t c = 0; c < COUNT(counts); c++) {
+      cbn_fill fill = cbn_fill_make((enum cbn_fill_kind)kind);
+      fill.seed = 0x123456789abcdefu + (uint64_t)kind;
+      fill.bits = 20;
+      fill.shift = -1074;
+      fill.density = 0.5;
+      fill.position = counts[c] / 2;
+      fill.step = 0.1;
+      fill.mean = 0.1;
+      cbn_tensor t;
+      assert_true(cbn_tensor_describe(&t, CBN_F64, 1, &counts[c], CBN_STRIDED) && cbn_tensor_allocate(&t));
+      cbn_fill_tensor(&fill, CBN_ROLE_WEIGHT, &t);
+      for (int64_t i = 0; i < counts[c]; i++) {
+        const double wanted = cbn_fill_element(&fill, CBN_ROLE_WEIGHT, i), got = cbn_tensor_get(&t, i);
+        assert_memory_equal(&got, &wanted, sizeof got);
+      }
+      cbn_tensor_release(&t);
+    }
+}
+
+/* Multiples of the least subnormal, and of the greatest power of two: each drawn integer times exactly that. */
+static void exact_fills_reach_both_ends_of_f64(void **state) {
+  (void)state;
+  static const int32_t shifts[] = {-1074, -1030, -1022, 0, 1003};
+  cbn_fill fill = cbn_fill_make(CBN_FILL_EXACT), scaled = fill;
+  for (size_t s = 0; s < COUNT(shifts); s++) {
+    scaled.shift = shifts[s];
+    for (int64_t i = 0; i < 100; i++)
+      assert_true(cbn_fill_element(&scaled, 0, i) == ldexp(cbn_fill_element(&fill, 0, i), shifts[s]));
+  }
 }
 
 static void fills_have_names(void **state) {
@@ -1193,6 +1275,7 @@ int main(void) {
       cmocka_unit_test(positions_unravel_row_major),
       cmocka_unit_test(copies_keep_indices_and_gaps),
       cmocka_unit_test(copies_of_nothing_touch_nothing),
+      cmocka_unit_test(ranges_are_read_and_written_as_elements_are),
       cmocka_unit_test(types_and_roles_have_names),
       cmocka_unit_test(each_encoding_decodes_and_returns),
       cmocka_unit_test(between_neighbours_rounding_is_to_nearest_even),
@@ -1201,6 +1284,8 @@ int main(void) {
       cmocka_unit_test(philox_of_this_test_gives_the_known_answers),
       cmocka_unit_test(fills_draw_from_philox),
       cmocka_unit_test(fills_give_the_vectors_of_another_implementation),
+      cmocka_unit_test(tensors_are_filled_as_their_elements_are),
+      cmocka_unit_test(exact_fills_reach_both_ends_of_f64),
       cmocka_unit_test(fills_have_names),
       cmocka_unit_test(each_convolution_rule_on_both_sides_of_its_edge),
       cmocka_unit_test(sizes_of_convolutions_are_counted_to_63_bits),

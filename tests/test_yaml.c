@@ -394,6 +394,8 @@ static const struct refusal {
     {"\xFF\xFE"
      "a",
      "f:1:1: syntax: ", "save the file as UTF-8"}, /* UTF-16 */
+    {"a: 'b\xC2\x85 c", "f:2:3: syntax: ", "close the quotes"}, /* NEL, LS and PS end lines, as libyaml has it */
+    {"a: 1 #\xE2\x80\xA8# \xE2\x80\xA9# \r\n# \rb: \xFF", "f:5:4: syntax: invalid leading UTF-8 octet (FF)", "UTF-8"},
     {"a: 1\na: 2\n", "f:2:1: duplicate-key: key a ", "once"},
     {"{b: 1, 'a b': 2, \"a b\": 3}", "f:1:18: duplicate-key: key a b ", "once"},
     {"a: {x: 1}\nb: {x: 1, y: 2, \"\\x78\": 3}\n", "f:2:17: duplicate-key: key x ", "once"},

@@ -1,0 +1,46 @@
+/* The fuzzers' programs: which builds there are, and what each has.
+ *
+ * A build keeps them in lib/convbn/fuzzers: `libfuzzer-TARGET`, or `afl-TARGET` with `afl_mutator.so`; beside that, in bin/,
+ * are its own `convbn` and `convbn-host`, with the same sanitizers. */
+#ifndef CBN_FUZZ_BUILDS_H
+#define CBN_FUZZ_BUILDS_H
+
+#include "fuzz/folder.h"
+#include "fuzz/job.h"
+#include "fuzz/targets.h"
+
+enum cbn_flavour { CBN_PLAIN, CBN_SANITIZED, CBN_AFL };
+
+typedef struct cbn_build {
+  enum cbn_flavour flavour;
+  cbn_path fuzzers; /* the folder */
+  cbn_path prefix;  /* of bin/ and lib/ */
+} cbn_build;
+
+enum { CBN_BUILD_LIMIT = 16 };
+
+typedef struct cbn_builds {
+  int count;
+  cbn_build at[CBN_BUILD_LIMIT];
+  bool has_afl;      /* afl-fuzz is installed */
+} cbn_builds;
+
+/* Looks through the folders of the environment's CONVBN_FUZZERS or, without it, ../lib/convbn/fuzzers seen from this
+ * program. False, with the command that builds some, where there are none. */
+bool cbn_builds_find(cbn_builds *builds, cbn_error *error);
+
+/* The program that fuzzes the target; false where the build has none. */
+bool cbn_build_program(const cbn_build *build, const cbn_target *target, cbn_path *program);
+
+/* The build whose libFuzzer program of the target shows best what is wrong with an input: `build` itself if it has one, else a
+ * sanitized one, else any; NULL without. */
+const cbn_build *cbn_builds_for_replay(const cbn_builds *builds, const cbn_build *build, const cbn_target *target);
+
+/* "plain", "sanitized", "afl" */
+const char *cbn_flavour_name(enum cbn_flavour flavour);
+
+/* What CONVBN_FUZZ_ENGINE is for an engine as people name it: nothing for `fast`, which is linked; the build's plug-in for
+ * another name; a path as it is; options behind any of them. */
+cbn_path cbn_build_engine(const cbn_build *build, const char *engine);
+
+#endif

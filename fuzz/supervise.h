@@ -1,0 +1,45 @@
+/* A fuzzing run: the fuzzers' programs side by side, in slices, over one folder.
+ *
+ *   OUT/lock            held while a run goes on; the sign that the folder is one of fuzzing runs
+ *   OUT/corpus/TARGET/  inputs that reach something new; libFuzzer and AFL++ both read and feed it
+ *   OUT/afl/TARGET/     AFL++'s own state
+ *   OUT/work/           the running processes' folders; removed at the end */
+#ifndef CBN_FUZZ_SUPERVISE_H
+#define CBN_FUZZ_SUPERVISE_H
+
+#include <stdint.h>
+
+#include "fuzz/builds.h"
+#include "fuzz/schedule.h"
+
+typedef struct cbn_fuzz_options {
+  const cbn_target *target[CBN_TARGET_LIMIT];
+  int targets;
+  bool chosen;          /* the targets were named; else they are the default ones */
+  double seconds;       /* INFINITY: no limit */
+  uint64_t runs;        /* 0: no limit */
+  int jobs;
+  uint64_t seed;
+  const char *engine;
+  const char *out;
+  const char *corpus;   /* a folder with one for each target, to begin with; NULL */
+  const char *json;     /* a file; NULL */
+  double timeout_seconds;
+  bool quiet;
+} cbn_fuzz_options;
+
+/* What came of it. */
+typedef struct cbn_fuzz_totals {
+  double seconds;
+  uint64_t executions, invalid, inconclusive;
+  int pairs_reached, pairs_possible; /* of the kind of problems that was run; 0 possible: none was */
+  int kind;                          /* of the pairs; -1: all */
+  const uint8_t *pairs;
+  uint64_t killed;                   /* fuzzers that somebody else ended */
+  bool interrupted;
+} cbn_fuzz_totals;
+
+/* Runs until the time is over, the executions are done, or a signal asks for the end; an exit code. */
+int cbn_fuzz_supervise(const cbn_fuzz_options *options, const cbn_builds *builds);
+
+#endif

@@ -1,0 +1,279 @@
+/* Native parameters through every dialect: accepted, with a valid operator, or refused by a rule, in words; the same every
+ * time. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "dialects/dialect.h"
+#include "fuzz/demand.h"
+#include "fuzz/targets.h"
+
+enum { ARENA_BYTES = 1 << 20, NAME_BYTES = 32, NAMES = 24, DEPTH = 3 };
+
+/* Bytes as a source of choices; 0 beyond the end. */
+typedef struct source {
+  const uint8_t *bytes;
+  size_t size, next;
+  cbn_arena *arena;
+} source;
+
+static uint8_t take(source *s) { return s->next < s->size ? s->bytes[s->next++] : 0; }
+static int choose(source *s, int count) { return take(s) % count; }
+
+static void *allocate(source *s, size_t bytes) {
+  void *memory = cbn_arena_allocate(s->arena, bytes);
+  CBN_DEMAND(memory != NULL, "dialects: no memory");
+  return memory;
+}
+
+/* -------------------------------------------------------------------------------------------------------- values */
+
+static cbn_value *make(source *s, enum cbn_value_kind kind) {
+  cbn_value *value = allocate(s, sizeof *value);
+  value->kind = kind;
+  return value;
+}
+
+static cbn_value *make_string(source *s, const char *text) {
+  cbn_value *value = make(s, CBN_STRING);
+  value->as.string.text = text;
+  value->as.string.length = strlen(text);
+  return value;
+}
+
+/* Mostly small, as parameters are; sometimes at the ends of what an integer holds. */
+static int64_t make_integer(source *s) {
+  static const int64_t absurd[] = {INT64_MAX, INT64_MIN,         INT32_MAX, INT32_MIN, (int64_t)INT32_MAX + 1,
+                                   -1,        INT64_MAX / 2 + 1, 1LL << 40, 65536,     1000000007};
+  const int byte = take(s);
+  return byte < 252 ? byte % 12 : absurd[byte % (int)(sizeof absurd / sizeof absurd[0])];
+}
+
+static double make_real(source *s) {
+  static const double reals[] = {0.1,      1e-5, 0,     -0.0,     1,   0.5,       1.5, -1,
+                                 INFINITY, NAN,  1e308, 0x1p-149, 2.0, -INFINITY, 3,   1 - 1e-16};
+  return reals[choose(s, sizeof reals / sizeof reals[0])];
+}
+
+static const char *make_word(source *s) {
+  static const char *const words[] = {"zeros", "reflect",        "replicate",  "circular",    "same",     "valid",
+                                      "pad",   "SAME",           "NCHW",       "NHWC",        "NCDHW",    "normal",
+                                      "ones",  "xavier_uniform", "batch",      "running",     "unbiased", "biased",
+                                      "cpu",   "float32",        "grad_input", "grad_bias",   "",         "1",
+                                      "true",  "None",           "forward",    "\x01\xff%s%n"};
+  return words[choose(s, sizeof words / sizeof words[0])];
+}
+
+static const cbn_value *make_value(source *s, int depth) {
+  cbn_value *value;
+  switch (choose(s, depth < DEPTH ? 16 : 10)) {
+  case 0: return make(s, CBN_NULL);
+  case 1:
+    value = make(s, CBN_BOOLEAN);
+    value->as.boolean = choose(s, 2) == 1;
+    return value;
+  case 2:
+    value = make(s, CBN_REAL);
+    value->as.real = make_real(s);
+    return value;
+  case 3: return make_string(s, make_word(s));
+  case 10:
+  case 11:
+  case 12:
+  case 13:
+  case 14: {
+    value = make(s, CBN_LIST);
+    const size_t count = (size_t)choose(s, CBN_MAX_NATIVE_RANK + 3);
+    const cbn_value **items = allocate(s, (count + 1) * sizeof *items);
+    for (size_t i = 0; i < count; i++) items[i] = make_value(s, depth + 1);
+    value->as.list.items = items;
+    value->as.list.count = count;
+    return value;
+  }
+  case 15: {
+    value = make(s, CBN_MAP);
+    const cbn_value **keys = allocate(s, sizeof *keys), **items = allocate(s, sizeof *items);
+    keys[0] = make_string(s, make_word(s));
+    items[0] = make_value(s, depth + 1);
+    value->as.map.keys = keys;
+    value->as.map.items = items;
+    value->as.map.count = 1;
+    return value;
+  }
+  default:
+    value = make(s, CBN_INTEGER);
+    value->as.integer = make_integer(s);
+    return value;
+  }
+}
+
+/* ---------------------------------------------------------------------------------------------------- parameters */
+
+typedef struct parameter {
+  char name[NAME_BYTES], fallback[NAME_BYTES]; /* the default as the signature has it; "" where there is none */
+} parameter;
+
+/* What an operator's signature says: `(in_channels, padding=(0, 0), bias=True, ...)`. */
+static int parameters_of(const char *signature, parameter parameters[NAMES]) {
+  int count = 0, depth = 0;
+  size_t length[2] = {0, 0}; /* of the name, of the default */
+  int part = 0;
+  memset(parameters, 0, NAMES * sizeof *parameters);
+  for (const char *c = signature; *c != '\0' && count < NAMES; c++) {
+    const bool opens = *c == '(' && depth == 0;
+    depth += (*c == '(') - (*c == ')');
+    const bool ends = depth == 0 || (*c == ',' && depth == 1);
+    char *text = part == 0 ? parameters[count].name : parameters[count].fallback;
+    if (ends) count += length[0] > 0;
+    if (ends) length[0] = length[1] = 0;
+    if (ends || *c == '=') part = !ends;
+    else if (!opens && *c != ' ' && *c != '*' && length[part] + 1 < NAME_BYTES) text[length[part]++] = *c;
+  }
+  return count;
+}
+
+/* A value that the parameter may well have: of its default's kind, channels those of the input. */
+static const cbn_value *make_likely(source *s, const parameter *p, const cbn_shape *input) {
+  static const double reals[] = {0.1, 0.5, 1e-5, 0.9};
+  const bool of_input = strcmp(p->name, "in_channels") == 0 || strcmp(p->name, "num_features") == 0;
+  cbn_value *value = make(s, CBN_INTEGER);
+  value->as.integer = 1 + choose(s, 3);
+  if (of_input && input->rank > 1) value->as.integer = input->extent[1];
+  if (strcmp(p->name, "out_channels") == 0) value->as.integer *= 2;
+  switch (p->fallback[0]) {
+  case '\'': /* the default itself, every other time */
+    if (choose(s, 2) == 0) return make_string(s, cbn_arena_copy(s->arena, p->fallback + 1, strlen(p->fallback) - 2));
+    return make_string(s, make_word(s));
+  case 'b': return make_string(s, make_word(s));
+  case 'T':
+  case 'F':
+  case 't':
+  case 'f':
+    value->kind = CBN_BOOLEAN;
+    value->as.boolean = choose(s, 2) == 1;
+    return value;
+  default: break;
+  }
+  if (strpbrk(p->fallback, ".-") == NULL) return value;
+  value->kind = CBN_REAL;
+  value->as.real = reals[choose(s, sizeof reals / sizeof reals[0])];
+  return value;
+}
+
+/* Parameters in the order of the signature: left out, likely, or anything; sometimes one that does not exist. */
+static const cbn_value *make_params(source *s, const char *signature, const cbn_shape *input) {
+  parameter known[NAMES];
+  const int known_count = parameters_of(signature, known), wild = 1 + choose(s, 64);
+  cbn_value *map = make(s, CBN_MAP);
+  const cbn_value **keys = allocate(s, (NAMES + 1) * sizeof *keys), **items = allocate(s, (NAMES + 1) * sizeof *items);
+  size_t count = 0;
+  for (int i = 0; i < known_count; i++) {
+    const int how = choose(s, 256);
+    const bool required = known[i].fallback[0] == '\0';
+    if (how >= 256 - wild / 4 || (!required && how % 4 < 2)) continue;
+    keys[count] = make_string(s, cbn_arena_copy(s->arena, known[i].name, strlen(known[i].name)));
+    items[count++] = how < wild ? make_value(s, 0) : make_likely(s, &known[i], input);
+  }
+  if (choose(s, 64) == 63) {
+    keys[count] = make_string(s, "no_such_parameter");
+    items[count++] = make_value(s, 0);
+  }
+  map->as.map.keys = keys;
+  map->as.map.items = items;
+  map->as.map.count = count;
+  return map;
+}
+
+static cbn_request make_request(source *s, const cbn_dialect_operator *operator) {
+  static const int32_t types[] = {CBN_F32, CBN_F32, CBN_F32, CBN_F64, CBN_F16, CBN_BF16};
+  cbn_request request = {.training = choose(s, 2) == 1, .trained = choose(s, 3)};
+  request.input_type = types[choose(s, 6)];
+  request.layer_type = choose(s, 4) == 3 ? types[choose(s, 6)] : request.input_type;
+  const int rank = choose(s, 16); /* mostly the rank that the operator wants */
+  request.input.rank = rank < 12 ? operator->spatial_rank + 2 : rank - 12 +(int) choose(s, 6) - 1;
+  if (request.input.rank > CBN_MAX_NATIVE_RANK) request.input.rank = CBN_MAX_NATIVE_RANK;
+  for (int32_t a = 0; a < request.input.rank; a++) {
+    const int64_t extent = make_integer(s);
+    request.input.extent[a] = extent < 0 ? 0 : extent; /* tensors have no others */
+  }
+  request.params = choose(s, 64) == 63 ? NULL : make_params(s, operator->signature, &request.input);
+  return request;
+}
+
+/* ------------------------------------------------------------------------------------------------------- answers */
+
+typedef struct answer {
+  bool accepted;
+  cbn_plan plan;
+  cbn_rejection rejection;
+} answer;
+
+/* What the memory held before must not shine through. */
+static void ask(const cbn_dialect_operator *operator, const cbn_request * request, int before, answer *a) {
+  memset(a, before, sizeof *a);
+  a->accepted = operator->plan(operator, request, &a->plan, &a->rejection);
+}
+
+static void check_accepted(const char *who, const cbn_dialect_operator *operator, const cbn_plan * plan) {
+  const bool conv = plan->kind == CBN_OPERATOR_CONV;
+  cbn_violation violation;
+  CBN_DEMAND(plan->kind == operator->kind, "dialects: %s: another kind of operator", who);
+  CBN_DEMAND(conv ? cbn_conv_validate(&plan->conv, &violation) : cbn_batchnorm_validate(&plan->batchnorm, &violation),
+             "dialects: %s accepts what is not valid: %s", who, violation.message);
+  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
+    int64_t extent[CBN_MAX_RANK];
+    const int32_t rank =
+        conv ? cbn_conv_extents(&plan->conv, role, extent) : cbn_batchnorm_extents(&plan->batchnorm, role, extent);
+    CBN_DEMAND(role != CBN_ROLE_OUTPUT || rank >= 2, "dialects: %s: an output without extents", who);
+    for (int32_t a = 0; a < rank; a++)
+      CBN_DEMAND(extent[a] >= 0, "dialects: %s: %s has the extent %" PRId64, who, cbn_role_name(role), extent[a]);
+    CBN_DEMAND(rank == 0 || cbn_extent_product(rank, extent) >= 0, "dialects: %s: the size of %s overflows", who,
+               cbn_role_name(role));
+  }
+}
+
+static void check_rejected(const char *who, const cbn_rejection *r) {
+  CBN_DEMAND((int)r->rule >= 0 && r->rule < CBN_RULE_COUNT, "dialects: %s refuses by rule %d", who, (int)r->rule);
+  CBN_DEMAND(r->exception != NULL && r->exception[0] != '\0', "dialects: %s raises nothing", who);
+  CBN_DEMAND(memchr(r->message, '\0', sizeof r->message) != NULL && r->message[0] != '\0',
+             "dialects: %s: the message of %s is empty or does not end", who, cbn_rule_name((int)r->rule));
+}
+
+static bool same_plan(const cbn_plan *a, const cbn_plan *b) {
+  bool same = a->kind == b->kind && a->features == b->features && a->unbatched == b->unbatched;
+  if (same && a->kind == CBN_OPERATOR_CONV) same = memcmp(&a->conv, &b->conv, sizeof a->conv) == 0;
+  else if (same) same = memcmp(&a->batchnorm, &b->batchnorm, sizeof a->batchnorm) == 0;
+  for (int role = 0; same && role < CBN_ROLE_COUNT; role++)
+    same = a->has_initial[role] == b->has_initial[role] &&
+           (!a->has_initial[role] || memcmp(&a->initial[role], &b->initial[role], sizeof a->initial[role]) == 0);
+  return same;
+}
+
+static void check_same(const char *who, const answer *a, const answer *b) {
+  const bool same =
+      a->accepted == b->accepted && (a->accepted ? same_plan(&a->plan, &b->plan)
+                                                 : a->rejection.rule == b->rejection.rule &&
+                                                       strcmp(a->rejection.exception, b->rejection.exception) == 0 &&
+                                                       strcmp(a->rejection.message, b->rejection.message) == 0);
+  CBN_DEMAND(same, "dialects: %s answers the same request in two ways", who);
+}
+
+void cbn_fuzz_dialects(const cbn_target *target, const uint8_t *bytes, size_t size) {
+  source s = {.bytes = bytes, .size = size, .arena = cbn_arena_create(ARENA_BYTES)};
+  const cbn_dialect *const *dialects = cbn_dialects();
+  int count = 0;
+  (void)target;
+  CBN_DEMAND(s.arena != NULL, "dialects: no memory");
+  while (dialects[count] != NULL) count++;
+  const cbn_dialect *dialect = dialects[choose(&s, count)];
+  const cbn_dialect_operator *operator= & dialect->operators[choose(&s, (int)dialect->operator_count)];
+  const cbn_request request = make_request(&s, operator), other = make_request(&s, operator);
+  answer first, between, again;
+  ask(operator, & request, 0xaa, &first);
+  if (first.accepted) check_accepted(operator->name, operator, & first.plan);
+  else check_rejected(operator->name, &first.rejection);
+  ask(operator, & other, 0xff, &between); /* leaves nothing behind */
+  ask(operator, & request, 0x55, &again);
+  check_same(operator->name, &first, &again);
+  cbn_arena_destroy(s.arena);
+}
