@@ -27,7 +27,7 @@ typedef struct survey {
   surveyed *pair;
   bundle *bundle; /* room for one a pair */
   int bundles;
-  int reached[CBN_FEATURE_COUNT][CBN_PLACE_COUNT], missed[CBN_FEATURE_COUNT][CBN_PLACE_COUNT]; /* pairs of a value */
+  int reached[CBN_FEATURE_COUNT][CBN_FEATURE_VALUES_COUNT], missed[CBN_FEATURE_COUNT][CBN_PLACE_COUNT]; /* pairs of a value */
 } survey;
 
 static bool concerns(const surveyed *p, int kind) {

@@ -36,7 +36,7 @@ int cbn_feature_by_name(const char *name) {
 
 int cbn_feature_values(int feature) {
   if (feature < 0 || feature >= CBN_FEATURE_COUNT) return 0;
-  const int end = feature + 1 < CBN_FEATURE_COUNT ? features[feature + 1].first : CBN_PLACE_COUNT;
+  const int end = feature + 1 < CBN_FEATURE_COUNT ? features[feature + 1].first : CBN_FEATURE_VALUES_COUNT;
   return end - features[feature].first;
 }
 
@@ -104,7 +104,7 @@ int cbn_pair_number(int a, int value_a, int b, int value_b) {
 
 bool cbn_pair_of_number(int pair, int *a, int *value_a, int *b, int *value_b) {
   if (pair < 0 || pair >= PAIR_COUNT) return false;
-  int place = CBN_PLACE_COUNT - 1;
+  int place = CBN_FEATURE_VALUES_COUNT - 1;
   while (first_pair[place] > pair) place--;
   for (*b = CBN_FEATURE_COUNT - 1; features[*b].first > place;) (*b)--;
   *value_b = place - features[*b].first;

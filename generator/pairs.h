@@ -200,7 +200,7 @@ enum cbn_feature_place {
   CBN_FEATURES(CBN_PLACE_FIRST, CBN_PLACE_ENUM)
 #undef CBN_PLACE_FIRST
 #undef CBN_PLACE_ENUM
-      CBN_PLACE_COUNT
+      CBN_FEATURE_VALUES_COUNT
 };
 
 /* A value of a feature, from 0: CBN_VALUE(STRIDE, BELOW). */

@@ -182,6 +182,7 @@ class BadInput(unittest.TestCase):
     # Where each level of STEPS and GOOD begins, as a text that stands there once; the level's name in messages.
     LEVELS = [
         (STEPS, "format: 1\n", "stray: 1\nformat: 1\n"),
+        (STEPS, "format: 1\n", 'format: 1\n"format\\0": 1\n'),
         (STEPS, "- id: t/steps", "- stray: 1\n    id: t/steps"),
         (STEPS, "tensors:\n", "tensors:\n      stray: {shape: [1], values: [1]}\n"),
         (STEPS, "weight: {", "weight: {stray: 1, "),

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "fuzz/entry/afl_mutator.c" /* a library of its own, which no program links */
 #include "generator/mutate.h"
 #include "tests/chance.h"
 
@@ -562,13 +563,94 @@ static void bytes_of_any_length_are_a_genome(void **state) {
   }
 }
 
+/* ------------------------------------------------------------------------------------------------ AFL++'s library */
+
+static void afl_mutates_and_splices(void **state) {
+  (void)state;
+  chance r = {4};
+  assert_int_equal(setenv("CONVBN_FUZZ_TARGET", "conv_grad_weight", 1), 0);
+  mutator *m = afl_custom_init(NULL, 1), *again = afl_custom_init(NULL, 1);
+  assert_non_null(m);
+  assert_non_null(again);
+  int of_other = 0;
+  for (int i = 0; i < 20000; i++) {
+    uint8_t bytes[2 * CBN_GENOME_BYTES], other[CBN_GENOME_BYTES], *mutant, *twin;
+    const size_t size = (size_t)between(&r, 0, sizeof bytes), limit = (size_t)between(&r, 1, sizeof bytes);
+    random_genome(&r, -1, bytes);
+    random_genome(&r, -1, bytes + CBN_GENOME_BYTES);
+    random_genome(&r, -1, other);
+    uint8_t *const added = next(&r) % 2 ? other : NULL;
+    const size_t length = afl_custom_fuzz(m, bytes, size, &mutant, added, sizeof other, limit);
+    assert_int_equal(length, limit < CBN_GENOME_BYTES ? limit : CBN_GENOME_BYTES);
+    assert_int_equal(mutant[CBN_GENE_KIND], CBN_GENERATED_CONV_GRAD_WEIGHT);
+    for (int gene = CBN_GENE_EPSILON; gene < CBN_GENE_STEPS; gene++) of_other += mutant[gene] == other[gene];
+    assert_int_equal(afl_custom_fuzz(again, bytes, size, &twin, added, sizeof other, limit), length);
+    assert_memory_equal(mutant, twin, length);
+    const char *words = afl_custom_describe(m, 30);
+    assert_true(strlen(words) > 0 && strlen(words) <= 30);
+    assert_true(strlen(afl_custom_describe(m, 3)) <= 3);
+  }
+  assert_true(of_other > 4 * 20000 / 20); /* one in eight is spliced, half of its genes are the other's */
+  afl_custom_deinit(m);
+  afl_custom_deinit(again);
+  assert_int_equal(setenv("CONVBN_FUZZ_TARGET", "problem", 1), 0);
+  m = afl_custom_init(NULL, 1);
+  assert_non_null(m);
+  assert_int_equal(m->kind, -1);
+  afl_custom_deinit(m);
+}
+
+/* What the trimming is to keep. */
+static bool keeps(const uint8_t *bytes, size_t size, const cbn_generated *first) {
+  cbn_generated p;
+  cbn_generate(bytes, size, &p);
+  return p.kind == first->kind && p.type == first->type && numbers_of(&p).rank == numbers_of(first).rank &&
+         (numbers_of(&p).groups > 1) == (numbers_of(first).groups > 1);
+}
+
+/* As AFL++ does it: never longer than before, no more steps than said, and at the end no step is left that succeeds. */
+static void afl_trims(void **state) {
+  (void)state;
+  chance r = {5};
+  assert_int_equal(unsetenv("CONVBN_FUZZ_TARGET"), 0);
+  mutator *m = afl_custom_init(NULL, 1);
+  assert_non_null(m);
+  for (int i = 0; i < 2000; i++) {
+    uint8_t bytes[2 * CBN_GENOME_BYTES], *plainer, left[CBN_GENOME_BYTES];
+    size_t size = (size_t)between(&r, 0, sizeof bytes);
+    random_genome(&r, -1, bytes);
+    random_genome(&r, -1, bytes + CBN_GENOME_BYTES);
+    cbn_generated first;
+    cbn_generate(bytes, size, &first);
+    const int32_t steps = afl_custom_init_trim(m, bytes, size);
+    assert_true(size > 0 || steps == 0);
+    for (int32_t at = 0, next_at; at < steps; at = next_at) {
+      const size_t length = afl_custom_trim(m, &plainer);
+      assert_true(length > 0 && length <= size);
+      const bool success = keeps(plainer, length, &first);
+      if (success) memcpy(bytes, plainer, size = length);
+      next_at = afl_custom_post_trim(m, success);
+      assert_true(next_at > at);
+    }
+    cbn_genome_take(bytes, size, -1, left);
+    assert_true(genes_not_plain(left) <= 4); /* kind, type, rank, groups */
+  }
+  afl_custom_deinit(m);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(each_does_what_its_name_says),     cmocka_unit_test(bytes_kind_and_seed_decide),
-      cmocka_unit_test(mutants_are_other_problems),       cmocka_unit_test(chains_keep_their_speed),
-      cmocka_unit_test(chains_reach_everything),          cmocka_unit_test(splices_take_every_gene_from_a_parent),
-      cmocka_unit_test(trimming_makes_plainer),           cmocka_unit_test(trimming_ends),
+      cmocka_unit_test(each_does_what_its_name_says),
+      cmocka_unit_test(bytes_kind_and_seed_decide),
+      cmocka_unit_test(mutants_are_other_problems),
+      cmocka_unit_test(chains_keep_their_speed),
+      cmocka_unit_test(chains_reach_everything),
+      cmocka_unit_test(splices_take_every_gene_from_a_parent),
+      cmocka_unit_test(trimming_makes_plainer),
+      cmocka_unit_test(trimming_ends),
       cmocka_unit_test(bytes_of_any_length_are_a_genome),
+      cmocka_unit_test(afl_mutates_and_splices),
+      cmocka_unit_test(afl_trims),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

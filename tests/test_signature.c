@@ -196,7 +196,7 @@ static void the_line_of_a_near_miss(void **state) {
 
 static void every_place_has_words(void **state) {
   (void)state;
-  for (enum cbn_place i = 0; i < CBN_PLACE_COUNT; i++) {
+  for (enum cbn_place i = 0; i < CBN_PLACES_COUNT; i++) {
     assert_null(strchr(cbn_place_name(i), ' ')); /* a word of the line */
     assert_true(strlen(cbn_place_sentence(i)) > 0);
     for (enum cbn_place j = 0; j < i; j++) assert_string_not_equal(cbn_place_name(i), cbn_place_name(j));

@@ -26,11 +26,13 @@ MAX_SPATIAL = 3
 ROOT_BITS = 256
 STATISTICS = ("running_mean", "running_var")
 CONV = {"out_channels": None, "kernel": None, "groups": 1, "stride": 1, "dilation": 1, "pad_begin": 0, "pad_end": 0,
-        "input_dilation": 1, "transposed": False, "output_padding": 0, "padding_mode": "zeros", "bias": False}
+        "input_dilation": 1, "transposed": False, "output_padding": 0, "padding_mode": "zeros", "bias": False,
+        "direction": "forward"}
 CONV_AXES = ("kernel", "stride", "dilation", "pad_begin", "pad_end", "input_dilation", "output_padding")
+DIRECTIONS = ("forward", "grad_input", "grad_weight", "grad_bias")
 MODES = ("zeros", "reflect", "replicate", "circular")
 BATCHNORM = {"epsilon": 1e-5, "new_weight": 0.1, "statistics": None, "update_running": None,
-             "running_variance": "biased", "weight": True, "bias": True}
+             "running_variance": "biased", "weight": True, "bias": True, "direction": "forward"}
 ASSIGNABLE = ("epsilon", "new_weight", "statistics", "update_running", "running_variance")
 
 
@@ -126,6 +128,21 @@ def require(name, value, right, wanted):
         raise violation(f"{name} must be {wanted}, got {printed(value)}")
 
 
+def check_direction(value, names):
+    """A call's direction by its name."""
+    if value not in names:
+        raise violation(f"direction has no value {printed(value)}")
+
+
+def asked(results, direction, names):
+    """All results of a layer's call, or those of a call of one direction, by their names."""
+    if direction == "forward":
+        return results
+    if direction not in results:
+        raise CaseError(f"there is no {direction}: a gradient needs a grad_output, and the tensor that it is of")
+    return {name: results[name] for name in names if name in results}
+
+
 def axes_of(name, value, rank):
     """One integer for each axis, from such a list or from one for all."""
     if isinstance(value, tuple) and len(value) != rank:
@@ -162,6 +179,7 @@ class Convolution:
             require(name, params[name], is_integer(params[name]), "an integer")
         for name in ("transposed", "bias"):
             require(name, params[name], isinstance(params[name], bool), "true or false")
+        check_direction(params["direction"], DIRECTIONS)
         if params["padding_mode"] not in MODES:
             raise violation(f"padding_mode has no value {printed(params['padding_mode'])}")
         self.batch, self.in_channels, *self.input = shape
@@ -304,13 +322,13 @@ def convolve(layer, given, grad_output):
     constant = ((index, b[index[1:2]]) for index in indices(shape)) if biased else ()
     results = {"output": summed(kind, shape, itertools.chain(constant, ((p, x[i] * w[t]) for i, t, p in products)))}
     if grad_output is None:
-        return results
+        return asked(results, problem.direction, ())
     g = gradient_values(grad_output, kind, shape)
     results["grad_input"] = summed(kind, given.values.shape, ((i, w[t] * g[p]) for i, t, p in products))
     results["grad_weight"] = summed(kind, problem.weight_shape(), ((t, x[i] * g[p]) for i, t, p in products))
     if biased:
         results["grad_bias"] = summed(kind, shape[1:2], ((index[1:2], value) for index, value in g.items()))
-    return results
+    return asked(results, problem.direction, (problem.direction,))
 
 
 def gradient_values(grad_output, kind, shape):
@@ -335,6 +353,9 @@ def check_batchnorm(params):
     for name in ("update_running", "weight", "bias"):
         value = params[name]
         require(name, value, isinstance(value, bool) or (name == "update_running" and value is None), "true or false")
+    check_direction(params["direction"], DIRECTIONS[:2])
+    if params["direction"] != "forward" and params["update_running"]:
+        raise violation("update_running must be 0 in the backward direction, got 1")
 
 
 def fill_in(layer, channels):
@@ -378,7 +399,8 @@ def normalise(layer, mode, given, grad_output):
     fill_in(layer, shape[1])
     training = mode == "train"
     batch = training if params["statistics"] is None else params["statistics"] == "batch"
-    layer.updates = training if params["update_running"] is None else params["update_running"]
+    forward = params["direction"] == "forward"
+    layer.updates = training and forward if params["update_running"] is None else params["update_running"]
     x = exact_values(given, "the input")
     w = exact_values(layer.own["weight"], "the weight") if params["weight"] else {(c,): 1 for c in range(shape[1])}
     b = exact_values(layer.own["bias"], "the bias") if params["bias"] else {(c,): 0 for c in range(shape[1])}
@@ -391,7 +413,7 @@ def normalise(layer, mode, given, grad_output):
         results.update(gradients(layer, shape, channels, batch, w, g, given.type))
     if layer.updates:
         update(layer, channels)
-    return results
+    return asked(results, params["direction"], DIRECTIONS)
 
 
 def gradients(layer, shape, channels, batch, w, g, kind):
