@@ -46,8 +46,8 @@ static bool trains(const cbn_generated *p, const cbn_finding *f) {
   return p->kind == CBN_GENERATED_BATCHNORM_PROGRAM ? p->step[f->step].train : p->kind == CBN_GENERATED_BATCHNORM_TRAIN;
 }
 
-/* Two bugs in one problem: what is grossly wrong, or no number, must not become what is wrong by a few roundings, nor
- * what is a number none. */
+/* Where two bugs meet, one must not become the other: what is grossly wrong, or no number, must not become some
+ * roundings, nor what is a number none. */
 static bool is_the_same(const cbn_generated *a, const cbn_finding *f, const cbn_generated *b, const cbn_finding *g) {
   if (f->verdict != g->verdict) return false;
   if (f->verdict == CBN_VERDICT_CRASH || f->verdict == CBN_VERDICT_TIMEOUT || f->verdict == CBN_VERDICT_MEMORY_LIMIT)
@@ -60,8 +60,8 @@ static bool is_the_same(const cbn_generated *a, const cbn_finding *f, const cbn_
 static int64_t work_of(const cbn_generated *p) {
   if (!p->valid) return 0;
   if (!cbn_generated_is_conv(p->kind)) return cbn_batchnorm_work(&p->batchnorm);
-  return cbn_conv_work(&p->conv) + p->conv.batch * p->conv.in_channels *
-                                       cbn_extent_product(p->conv.spatial_rank, p->conv.input);
+  return cbn_conv_work(&p->conv) +
+         p->conv.batch * p->conv.in_channels * cbn_extent_product(p->conv.spatial_rank, p->conv.input);
 }
 
 static bool is_empty(const cbn_generated *p, int role) {
@@ -123,8 +123,8 @@ static int64_t at_least(int64_t value, int64_t least) { return value > least ? v
 /* The least input with that output along an axis; as large as the padding mode asks for. */
 static void resize(cbn_conv *c, int a, int64_t output) {
   const int64_t reach = (c->kernel[a] - 1) * c->dilation[a], pads = c->pad_begin[a] + c->pad_end[a];
-  const int64_t steps = c->transposed ? output + pads - reach - c->output_padding[a] - 1
-                                      : (output - 1) * c->stride[a] + reach - pads;
+  const int64_t steps =
+      c->transposed ? output + pads - reach - c->output_padding[a] - 1 : (output - 1) * c->stride[a] + reach - pads;
   const int64_t each = c->transposed ? c->stride[a] : c->input_dilation[a];
   c->input[a] = steps > 0 ? (steps + each - 1) / each + 1 : 1;
   if (c->padding_mode == CBN_PAD_ZEROS) return;
@@ -134,11 +134,11 @@ static void resize(cbn_conv *c, int a, int64_t output) {
 
 /* Gives the problem the output extents of the smallest one so far, by other inputs; false where it has them already. */
 static bool restore_output(const search *s, cbn_generated *p) {
-  const cbn_conv *now_smallest = &s->result->bad.conv;
+  const cbn_conv *smallest = &s->result->bad.conv;
   bool changed = false;
   if (!p->valid || !cbn_generated_is_conv(p->kind)) return false;
   for (int a = 0; a < p->conv.spatial_rank; a++) {
-    const int64_t wanted = cbn_conv_output_extent(now_smallest, a), before = p->conv.input[a];
+    const int64_t wanted = cbn_conv_output_extent(smallest, a), before = p->conv.input[a];
     if (wanted < 1 || cbn_conv_output_extent(&p->conv, a) == wanted) continue;
     resize(&p->conv, a, wanted);
     changed = changed || p->conv.input[a] != before;
@@ -157,44 +157,55 @@ static cbn_generated with(const search *s, cbn_parameter parameter, double value
   return p;
 }
 
-/* Another parameter in this one's place, which comes later in the list: what a bug needs is often an amount (of products in
- * a sum, of rows in a matrix), and the same bug must not come in two forms. */
-static bool keep_amount(search *s, cbn_parameter parameter) {
-  cbn_generated *bad = &s->result->bad, p = with(s, parameter, cbn_parameter_plain(bad, parameter));
-  const int which = parameter.which;
-  const bool conv = cbn_generated_is_conv(p.kind);
-  if (!p.valid) return false;
-  if (conv && which == cbn_parameter_by_name("groups")) {
-    p.conv.in_channels = bad->conv.in_channels;
-    p.conv.out_channels = bad->conv.out_channels;
-  } else if (conv && which == cbn_parameter_by_name("kernel")) {
-    restore_output(s, &p);
-    p.conv.in_channels *= bad->conv.kernel[parameter.index];
-  } else if (conv && which == cbn_parameter_by_name("dilation")) { /* either makes room for output padding */
-    p.conv.stride[parameter.index] = bad->conv.dilation[parameter.index];
-  } else if (conv && (which == cbn_parameter_by_name("pad_begin") || which == cbn_parameter_by_name("pad_end")) &&
-             p.conv.padding_mode != CBN_PAD_ZEROS) { /* which is as wide as the input allows, perhaps */
-    const double value = cbn_parameter_get(bad, parameter);
-    cbn_parameter_set(&p, parameter, 1);
-    p.conv.input[parameter.index] -= (int64_t)value - 1;
-  } else if (conv && (p.conv.batch != bad->conv.batch || p.conv.in_channels != bad->conv.in_channels ||
-                      p.conv.out_channels != bad->conv.out_channels)) {
-    const int last = p.conv.spatial_rank - 1;
-    const double value = cbn_parameter_get(bad, parameter);
-    resize(&p.conv, last, cbn_conv_output_extent(&p.conv, last) * (int64_t)value);
-  } else if (!conv && p.batchnorm.channels == bad->batchnorm.channels && p.batchnorm.batch == bad->batchnorm.batch &&
-             work_of(&p) > 0) {
-    p.batchnorm.batch *= work_of(bad) / work_of(&p);
+/* What a convolution needs is often an amount: of products in a sum, of rows in a matrix, of room for output padding.
+ * Then another parameter can stand in for this one, which `p` has at its plain value; false where none does. */
+static bool conv_stands_in(const search *s, cbn_parameter parameter, cbn_generated *p) {
+  const cbn_generated *bad = &s->result->bad;
+  const int a = parameter.index, last = p->conv.spatial_rank - 1;
+  const int64_t value = (int64_t)cbn_parameter_get(bad, parameter);
+  if (p->conv.groups != bad->conv.groups) {
+    p->conv.in_channels = bad->conv.in_channels;
+    p->conv.out_channels = bad->conv.out_channels;
+  } else if (p->conv.kernel[a] != bad->conv.kernel[a]) {
+    restore_output(s, p);
+    p->conv.in_channels *= value;
+  } else if (p->conv.dilation[a] != bad->conv.dilation[a]) {
+    p->conv.stride[a] = value;
+  } else if (p->conv.padding_mode != CBN_PAD_ZEROS && p->conv.pad_begin[a] != bad->conv.pad_begin[a]) {
+    p->conv.pad_begin[a] = 1; /* as wide as the input allows, still */
+    p->conv.input[a] -= value - 1;
+  } else if (p->conv.padding_mode != CBN_PAD_ZEROS && p->conv.pad_end[a] != bad->conv.pad_end[a]) {
+    p->conv.pad_end[a] = 1;
+    p->conv.input[a] -= value - 1;
+  } else if (p->conv.batch != bad->conv.batch || p->conv.in_channels != bad->conv.in_channels ||
+             p->conv.out_channels != bad->conv.out_channels) {
+    resize(&p->conv, last, cbn_conv_output_extent(&p->conv, last) * value);
   } else {
     return false;
   }
-  return keep(s, &p);
+  return true;
 }
 
-/* A window that begins one element later is another window: parity must not decide which parameters remain. */
+/* A batch normalization's elements of a channel may be images, or in images. */
+static bool norm_stands_in(const search *s, cbn_generated *p) {
+  const cbn_generated *bad = &s->result->bad;
+  if (memcmp(p->batchnorm.extent, bad->batchnorm.extent, sizeof p->batchnorm.extent) == 0 || work_of(p) == 0)
+    return false;
+  p->batchnorm.batch *= work_of(bad) / work_of(p);
+  return true;
+}
+
+/* A parameter that stands later in the list takes this one's place: the same bug must not come in two forms. */
+static bool keep_amount(search *s, cbn_parameter parameter) {
+  cbn_generated p = with(s, parameter, cbn_parameter_plain(&s->result->bad, parameter));
+  if (!p.valid) return false;
+  return (cbn_generated_is_conv(p.kind) ? conv_stands_in(s, parameter, &p) : norm_stands_in(s, &p)) && keep(s, &p);
+}
+
+/* An input one larger, which a window with a stride meets at other places: parity must not decide what remains. */
 static bool keep_one_larger(search *s, cbn_parameter parameter) {
   cbn_generated p = with(s, parameter, cbn_parameter_plain(&s->result->bad, parameter));
-  if (!p.valid || !cbn_generated_is_conv(p.kind) || !cbn_parameter_is_of_window(parameter)) return false;
+  if (!p.valid || !cbn_parameter_is_of_window(parameter)) return false;
   restore_output(s, &p);
   p.conv.input[parameter.index]++;
   return keep(s, &p);
@@ -359,13 +370,13 @@ static bool shrink(search *s) {
 
 /* ------------------------------------------------------------------------------------------------------------ data */
 
-/* Data from plain to special. A ramp from 1 shows most: no two elements are equal, none is 0, no two products cancel; but
- * large sums of it are not exact. */
+/* Data from plain to special. A ramp from 1 shows most: no two elements are equal, none is 0, no two products cancel;
+ * but large sums of it are not exact. */
 static const struct {
   enum cbn_fill_kind kind;
   double a, b; /* of a ramp start and step, of integers low and high */
-} plain_data[] = {{CBN_FILL_RAMP, 1, 1},       {CBN_FILL_INTEGERS, 1, 4},    {CBN_FILL_RAMP, -1, -1},
-                  {CBN_FILL_INTEGERS, -4, 4},  {CBN_FILL_RAMP, 0.1, 0.1},    {CBN_FILL_NORMAL, 0, 0},
+} plain_data[] = {{CBN_FILL_RAMP, 1, 1},        {CBN_FILL_INTEGERS, 1, 4},   {CBN_FILL_RAMP, -1, -1},
+                  {CBN_FILL_INTEGERS, -4, 4},   {CBN_FILL_RAMP, 0.1, 0.1},   {CBN_FILL_NORMAL, 0, 0},
                   {CBN_FILL_RAMP, INFINITY, 0}, {CBN_FILL_RAMP, 0x1p127, 0}, {CBN_FILL_RAMP, 0x1p-149, 0},
                   {CBN_FILL_SPECIAL, 0, 0}};
 
@@ -443,8 +454,8 @@ static bool keep_each(search *s, int role) {
   return false;
 }
 
-/* Data in which a wrong element can be seen wherever it is, so that what remains of the problem is what the bug needs and
- * not what its data happen to show. */
+/* Data in which a wrong element can be seen wherever it is, so that what remains of the problem is what the bug needs
+ * and not what its data happen to show. */
 static bool make_data_telling(search *s) {
   cbn_generated p = s->result->bad;
   set_all_data(&p, telling_data(&p));
@@ -617,8 +628,8 @@ bool cbn_minimize(cbn_trial *trial, const cbn_generated *problem, const cbn_subj
   if (!found) return false;
   cbn_problem_validate(problem, &violation);
   s.broken_rule = violation.rule;
-  s.most_work = 2 * (problem->valid ? at_least(work_of(problem), CBN_GENERATED_WORK)
-                                    : CBN_GENERATED_LARGE * CBN_GENERATED_WORK);
+  s.most_work =
+      2 * (problem->valid ? at_least(work_of(problem), CBN_GENERATED_WORK) : CBN_GENERATED_LARGE * CBN_GENERATED_WORK);
   s.refused = malloc(REMEMBERED * sizeof *s.refused);
   try_valid(&s);
   try_smallest(&s);

@@ -18,8 +18,8 @@ enum part { ALL, CONV, NORM };
 #define OF_ALL(member) ALL, offsetof(cbn_generated, member)
 #define OF_STEP(member) NORM, offsetof(cbn_generated, step[0].member)
 
-/* Where one parameter can stand in for another, the earlier goes first and the later takes its place: a kernel that needs
- * its padding no longer if the input is larger. */
+/* Where one parameter can stand in for another, the earlier goes first and the later takes its place: a kernel that
+ * needs its padding no longer if the input is larger. */
 static const struct {
   const char *name;
   enum part part;
@@ -145,7 +145,7 @@ int cbn_parameters_of(const cbn_generated *p, cbn_parameter parameters[CBN_PARAM
   for (int which = 0; which < COUNT(list); which++) {
     if (list[which].part != ALL && list[which].part != part) continue;
     const int steps = p->kind == CBN_GENERATED_BATCHNORM_PROGRAM ? p->steps : 0;
-    const int repeats = list[which].repeat == EACH_STEP ? steps
+    const int repeats = list[which].repeat == EACH_STEP   ? steps
                         : list[which].repeat == EACH_AXIS ? cbn_problem_axes(p)
                                                           : 1;
     for (int i = 0; i < repeats && count < CBN_PARAMETER_LIMIT; i++) {
@@ -183,9 +183,7 @@ const char *cbn_parameter_word(const cbn_generated *p, cbn_parameter parameter) 
 void cbn_parameter_print(const cbn_generated *p, cbn_parameter parameter, char *text, size_t size) {
   const char *name = list[parameter.which].name;
   switch (list[parameter.which].repeat) {
-  case EACH_AXIS:
-    snprintf(text, size, "%s[%c]", name, cbn_axis_name(cbn_problem_axes(p), parameter.index));
-    break;
+  case EACH_AXIS: snprintf(text, size, "%s[%c]", name, cbn_axis_name(cbn_problem_axes(p), parameter.index)); break;
   case EACH_STEP: snprintf(text, size, "%s[%d]", name, parameter.index); break;
   default: snprintf(text, size, "%s", name);
   }

@@ -1,8 +1,8 @@
 /* The parameters of a problem as one list, each with its plainest value: what the minimizer takes away and what a
  * signature names.
  *
- * A parameter's number is a double that holds all of its values: a count, a flag, an enumerator. Channels are counted for
- * each group, so that the number of groups can change. */
+ * A parameter's number is a double that holds all of its values: a count, a flag, an enumerator. Channels are counted
+ * for each group, so that the number of groups can change. */
 #ifndef CBN_DIAGNOSIS_PARAMETERS_H
 #define CBN_DIAGNOSIS_PARAMETERS_H
 
@@ -24,7 +24,8 @@ double cbn_parameter_get(const cbn_generated *problem, cbn_parameter parameter);
 void cbn_parameter_set(cbn_generated *problem, cbn_parameter parameter, double value);
 double cbn_parameter_plain(const cbn_generated *problem, cbn_parameter parameter);
 
-/* Is each value another thing (a type, a mode), rather than more or less of something? Of a real number none is more. */
+/* Is each value another thing (a type, a mode) rather than more or less of something? Is it a real number, of which one
+ * is plain and the others are all alike? */
 bool cbn_parameter_is_choice(cbn_parameter parameter);
 bool cbn_parameter_is_real(cbn_parameter parameter);
 
@@ -50,7 +51,8 @@ int32_t cbn_problem_axes(const cbn_generated *problem);
 /* Does the definition give the problem a meaning? Else says which rule it breaks. */
 bool cbn_problem_validate(const cbn_generated *problem, cbn_violation *violation);
 
-/* The extents of the tensor with that role in the problem's (first) call; the rank, 0 where it has none. Valid problems only. */
+/* The extents of the tensor with that role in the problem's (first) call; the rank, 0 where it has none. Valid problems
+ * only. */
 int32_t cbn_problem_extents(const cbn_generated *problem, int role, int64_t extent[CBN_MAX_RANK]);
 
 #endif

@@ -33,18 +33,16 @@ typedef struct tensor_places {
 
 static uint32_t bit(enum cbn_place place, bool is_there) { return is_there ? UINT32_C(1) << place : 0; }
 
-static bool in_tail(int64_t index, int64_t extent) {
-  return extent > VECTOR && index >= extent - extent % VECTOR;
-}
+static bool in_tail(int64_t index, int64_t extent) { return index >= extent - extent % VECTOR; }
 
 static bool is_weight(const tensor_places *t) {
   return cbn_generated_is_conv(t->problem->kind) && t->finding->role == CBN_ROLE_GRAD_WEIGHT;
 }
 
-/* Does a tap of element `r` of an axis meet what lies before the other tensor, or behind it? An output of a convolution, and
- * the input's gradient of a transposed one, read the other tensor at r * stride + t * dilation - pad_begin; the input's
- * gradient, and a transposed convolution's output, are read by element o of the other at o * stride + t * dilation -
- * pad_begin. */
+/* Does a tap of element `r` of an axis meet what lies before the other tensor, or behind it? An output of a
+ * convolution, and the input's gradient of a transposed one, read the other tensor at r * stride + t * dilation -
+ * pad_begin; the input's gradient, and a transposed convolution's output, are read by element o of the other at o *
+ * stride + t * dilation - pad_begin. */
 static void reads_beyond(const cbn_conv *c, int a, int64_t r, bool *before, bool *behind) {
   const bool gathers = c->transposed == (c->direction == CBN_GRAD_INPUT);
   const int64_t reach = (c->kernel[a] - 1) * c->dilation[a];

@@ -4,10 +4,10 @@
 
 #include "diagnosis/trial.h"
 
-/* Where in a tensor the wrong elements lie: everywhere, or the first that holds all of them and not the whole tensor. Name,
- * sentence. A result *reads beyond* an axis where a tap of the kernel meets nothing of the other tensor there, only
- * padding; that is said of outputs and of gradients with respect to inputs, taps of gradients with respect to weights. Tails are
- * said of axes with 8 elements and more. */
+/* Where in a tensor the wrong elements lie: everywhere, or the first that holds all of them and not the whole tensor.
+ * Name, sentence. A result *reads beyond* an axis where a tap of the kernel meets nothing of the other tensor there,
+ * only padding; that is said of outputs and of gradients with respect to inputs, taps of gradients with respect to
+ * weights. Tails are said of axes with more than 8 elements. */
 #define CBN_PLACES(X)                                                                                                  \
   X(NOWHERE, "nowhere", "the finding is not about elements")                                                           \
   X(EVERYWHERE, "everywhere", "in all or nearly all elements")                                                         \
@@ -39,12 +39,12 @@ enum cbn_place cbn_place_of(const cbn_generated *problem, const cbn_finding *fin
  *
  *   KIND SUBJECT/reference VERDICT TYPE ROLE PLACE PARAMETER...
  *
- * "conv_grad_weight fast/reference mismatch f32 grad_weight row-tail stride dilation" where the parameters are those that
- * are not at their plainest value, without axes, steps and values, in the order of diagnosis/parameters.h after "rank"; choices among
- * several have their value's name ("channels_last", "reflect"). The last are "steps" of a program of several and "data" where
- * small positive integers do not do. ROLE is "-" where the finding is about none, or a
- * crash. In the place of PLACE a near miss has the rule that it breaks. Of a problem that has not been minimised the line
- * holds more parameters than matter. Needs what cbn_place_of needs. */
+ * "conv_grad_weight fast/reference mismatch f32 grad_weight row-tail dilation stride" where the parameters are those
+ * that are not at their plainest value, without axes, steps and values, in the order of diagnosis/parameters.h after
+ * "rank"; choices among several have their value's name ("channels_last", "reflect"). The last are "steps" of a program
+ * of several and "data" where small positive integers do not do. ROLE is "-" where the finding is about none, or a
+ * crash. In the place of PLACE a near miss has the rule that it breaks. Of a problem that has not been minimised the
+ * line holds more parameters than matter. Needs what cbn_place_of needs. */
 typedef struct cbn_signature {
   char text[384];
   char id[17]; /* its hash: 16 hexadecimal digits */

@@ -284,7 +284,7 @@ static void put_steps(page *page, const cbn_generated *p) {
 /* All of a case but its id and its comment. */
 static void put_body(page *page, const cbn_generated *p) {
   put_params(page, p);
-  if (p->layout != CBN_CONTIGUOUS) put_line(page, "layout", "%s", cbn_layout_name((int)p->layout));
+  if (p->layout != CBN_CONTIGUOUS) put_line(page, "layout", "%s", cbn_layout_name(p->layout));
   if (p->in_place) put_line(page, "in_place", "true");
   put_tensors(page, p);
   if (is_program(p)) {

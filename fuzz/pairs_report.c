@@ -27,7 +27,8 @@ typedef struct survey {
   surveyed *pair;
   bundle *bundle; /* room for one a pair */
   int bundles;
-  int reached[CBN_FEATURE_COUNT][CBN_FEATURE_VALUES_COUNT], missed[CBN_FEATURE_COUNT][CBN_PLACE_COUNT]; /* pairs of a value */
+  int reached[CBN_FEATURE_COUNT][CBN_FEATURE_VALUES_COUNT],
+      missed[CBN_FEATURE_COUNT][CBN_FEATURE_VALUES_COUNT]; /* pairs of a value */
 } survey;
 
 static bool concerns(const surveyed *p, int kind) {
@@ -101,7 +102,10 @@ static bundle *bundle_of(survey *s, int number, bool (*same)(const surveyed *, c
   return &s->bundle[s->bundles++];
 }
 
-static int by_pairs(const void *a, const void *b) { return ((const bundle *)b)->pairs - ((const bundle *)a)->pairs; }
+static int by_pairs(const void *a, const void *b) {
+  const bundle *x = a, *y = b;
+  return x->pairs != y->pairs ? y->pairs - x->pairs : x->first - y->first;
+}
 
 /* The smallest share first: a hole in what is otherwise reached says most. */
 static int by_share(const void *a, const void *b) {
@@ -128,6 +132,8 @@ static void bundle_holes(survey *s) {
 }
 
 /* ------------------------------------------------------------------------------------------------------ as text */
+
+static const char *plural(int count) { return count == 1 ? "" : "s"; }
 
 static void print_pair(FILE *file, const surveyed *p) {
   fprintf(file, "%s with %s", cbn_feature_value_name(p->feature[0], p->value[0]),
@@ -158,8 +164,8 @@ static void print_missed_values(FILE *file, const survey *s) {
   for (int feature = 0; feature < CBN_FEATURE_COUNT; feature++)
     for (int value = 0; value < cbn_feature_values(feature); value++)
       if (is_missed_value(s, feature, value))
-        fprintf(file, "not reached: %s %s, with anything: %d pairs\n", cbn_feature_name(feature),
-                cbn_feature_value_name(feature, value), s->missed[feature][value]);
+        fprintf(file, "not reached: %s %s, with anything: %d pair%s\n", cbn_feature_name(feature),
+                cbn_feature_value_name(feature, value), s->missed[feature][value], plural(s->missed[feature][value]));
 }
 
 static void print_holes(FILE *file, const survey *s, bool all) {
@@ -189,8 +195,8 @@ static void print_reasons(FILE *file, const survey *s, bool all) {
   for (int i = 0; i < s->bundles; i++) {
     const surveyed *p = &s->pair[s->bundle[i].first];
     if (all || i < SHOWN)
-      fprintf(file, "%s: %d pairs: %s\n", p->by_definition ? "cannot be" : "not generated", s->bundle[i].pairs,
-              p->reason);
+      fprintf(file, "%s: %d pair%s: %s\n", p->by_definition ? "cannot be" : "not generated", s->bundle[i].pairs,
+              plural(s->bundle[i].pairs), p->reason);
     else {
       left_out++;
       pairs += s->bundle[i].pairs;

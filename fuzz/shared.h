@@ -1,9 +1,9 @@
 /* What a fuzzer's process shares with `convbn fuzz`: a folder for findings and a small file in memory that both map.
  *
- * CONVBN_FUZZ_OUT names the folder: findings are written to it as NAME.seed (the genome), each at once whole
- * (written aside, then renamed). CONVBN_FUZZ_STATUS names the file. Without them a finding is printed and the process aborts.
- * CONVBN_FUZZ_ENGINE names the engine: a path of a shared object, or nothing for the one that is linked, either with `:OPTIONS` behind
- * it. */
+ * CONVBN_FUZZ_OUT names the folder: findings are written to it as NAME.seed (the genome), each at once whole (written
+ * aside, then renamed). CONVBN_FUZZ_STATUS names the file. Without the folder a finding is printed and the process
+ * aborts; without the file nobody else sees the counts. CONVBN_FUZZ_ENGINE names the engine: the path of a shared object,
+ * or nothing for the one that is linked, either with `:OPTIONS` behind it. */
 #ifndef CBN_FUZZ_SHARED_H
 #define CBN_FUZZ_SHARED_H
 
@@ -22,11 +22,25 @@ typedef struct cbn_fuzz_status {
   _Atomic uint8_t pair[CBN_FUZZ_PAIR_LIMIT]; /* 1: reached */
 } cbn_fuzz_status;
 
-/* Opens what the environment names, once, before the first run. Exits with a message where it cannot. */
+/* What the environment names. */
+typedef struct cbn_fuzz_session {
+  cbn_fuzz_status *status; /* the file's, else this process' own */
+  const char *folder;      /* NULL: a finding ends the process */
+  cbn_trial *trial;
+  cbn_subject subject;
+} cbn_fuzz_session;
+
+/* Opens what the environment names and the target needs, once; before the first run. Exits with a message where it
+ * cannot. */
 void cbn_fuzz_open(const cbn_target *target);
 
-/* The semantic coverage of the run at hand: fuzzers count a new one as progress. cbn_pair_count() bytes, cleared by the
- * fuzzer's runtime (libFuzzer) or by cbn_fuzz_problem (others); the entry point provides it. */
+/* What has been opened. */
+const cbn_fuzz_session *cbn_fuzz_opened(void);
+
+/* The semantic coverage of the run at hand: fuzzers count a new one as progress. CBN_FUZZ_COUNTERS bytes, which the
+ * fuzzer's runtime clears before each run; the entry point provides them, or leaves it at NULL where nobody looks. A pair
+ * is number `pair % CBN_FUZZ_COUNTERS`. Fuzzers look at all of them after each run, so there are hardly more than pairs. */
+enum { CBN_FUZZ_COUNTERS = 1 << 14 };
 extern uint8_t *cbn_fuzz_counters;
 
 #endif

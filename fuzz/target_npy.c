@@ -36,6 +36,19 @@ static bool same_elements(const cbn_tensor *a, const cbn_tensor *b) {
   return true;
 }
 
+/* The same file by its name, as cases give it. */
+static void check_by_name(int descriptor, const cbn_tensor *own) {
+  char name[16];
+  cbn_tensor named;
+  cbn_error error;
+  snprintf(name, sizeof name, "%d", descriptor);
+  const bool read = cbn_npy_read("/proc/self/fd/case.yaml", name, CBN_NPY_OWN_TYPE, LIMIT_BYTES, &named, &error);
+  CBN_DEMAND(read == (own != NULL), "a file is %s by its name alone", read ? "read" : "refused");
+  if (!read) return;
+  CBN_DEMAND(same_elements(&named, own), "a file's elements depend on how it is opened");
+  cbn_tensor_release(&named);
+}
+
 /* Writes the tensor into a folder of its own and opens the file, which then has no name any more. */
 static int write_file(const cbn_tensor *tensor) {
   char folder[] = "/dev/shm/convbn-fuzz-XXXXXX", path[sizeof folder + sizeof NAME];
@@ -82,6 +95,7 @@ void cbn_fuzz_npy(const cbn_target *target, const uint8_t *bytes, size_t size) {
     check_tensor(&own, size);
     check_round_trip(&own);
   }
+  check_by_name(descriptor, readable ? &own : NULL);
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
     if (!read_file(descriptor, types[i], &typed)) continue;
     check_tensor(&typed, size);

@@ -7,15 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The targets that are not a kind of problem: name, what it does. Function cbn_fuzz_NAME. */
+/* The targets that are not a kind of problem: name, whether its bytes are a genome, whether it runs an engine, what it
+ * does. Function cbn_fuzz_NAME. */
 #define CBN_OTHER_TARGETS(X)                                                                                           \
-  X(problem, "a problem of any kind: fast against the reference")                                                      \
-  X(round_trip, "a problem to a case file, through the loader and the dialect, and back")                              \
-  X(dialects, "native parameters through every dialect: accepted and valid, or refused by a rule")                     \
-  X(cases, "the case loader: any text as a case file")                                                                 \
-  X(npy, "the reader of NPY files")                                                                                    \
-  X(frames, "the frames between the program and an engine's process")                                                  \
-  X(json, "operators and tensors from JSON, and back")
+  X(problem, true, true, "a problem of any kind: fast against the reference")                                          \
+  X(round_trip, true, false, "a problem to a case file, through the loader and the dialect, and back")                 \
+  X(dialects, false, false, "native parameters through every dialect: accepted and valid, or refused by a rule")       \
+  X(cases, false, false, "the case loader: any text as a case file")                                                   \
+  X(npy, false, false, "the reader of NPY files")                                                                      \
+  X(frames, false, false, "the frames between the program and an engine's process")                                    \
+  X(json, false, false, "operators and tensors from JSON, and back")
 
 typedef struct cbn_target cbn_target;
 struct cbn_target {

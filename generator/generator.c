@@ -354,6 +354,7 @@ static void miss(cbn_generated *p, int which) {
   case 10:
     c->padding_mode = CBN_PAD_REFLECT;
     c->input_dilation[0] = 1;
+    c->kernel[0] = c->dilation[0] = 1; /* which fit, whatever the padding was */
     c->pad_begin[0] = most(c->input[0], 1);
     break;
   default: c->padding_mode = CBN_PAD_CIRCULAR + 1;
@@ -493,16 +494,25 @@ static void look_up(uint8_t *bytes, int which, const int64_t *table, int count, 
     if (table[i] == value) bytes[which] = (uint8_t)i;
 }
 
-/* The genes of a convolution's extents and windows, which fitting leaves as they are if they fit. */
+/* What a near miss has in place of the input's extent, so that nothing else is made to fit: the least that the rest of
+ * the axis asks for. */
+static int64_t hidden_extent(const cbn_conv *c, int a) {
+  if (c->padding_mode == CBN_PAD_ZEROS) return 0;
+  const int64_t reach = (c->kernel[a] - 1) * c->dilation[a] + 1 - c->pad_begin[a] - c->pad_end[a];
+  return most(reach, most(c->pad_begin[a], c->pad_end[a]) + 1);
+}
+
+/* The genes of extents and windows, which fitting leaves as they are if they fit. What a near miss has negative is looked
+ * up as none. */
 static void look_up_conv(const cbn_conv *c, uint8_t *bytes) {
-  look_up(bytes, CBN_GENE_BATCH, batches, COUNT(batches), c->batch);
+  look_up(bytes, CBN_GENE_BATCH, batches, COUNT(batches), most(c->batch, 0));
   look_up(bytes, CBN_GENE_GROUPS, group_counts, COUNT(group_counts), c->groups);
   look_up(bytes, CBN_GENE_IN_CHANNELS, channels, COUNT(channels), c->in_channels / most(c->groups, 1));
-  look_up(bytes, CBN_GENE_OUT_CHANNELS, channels, COUNT(channels), c->out_channels / most(c->groups, 1));
+  look_up(bytes, CBN_GENE_OUT_CHANNELS, channels, COUNT(channels), most(c->out_channels, 0) / most(c->groups, 1));
   for (int a = 0; a < c->spatial_rank; a++) {
     const int axis = CBN_MAX_SPATIAL - c->spatial_rank + a;
-    const int64_t roomy = 50; /* for a near miss' -1: an extent to which nothing is made to fit */
-    look_up(bytes, CBN_GENE_INPUT_D + axis, extents, COUNT(extents), c->input[a] < 0 ? roomy : c->input[a]);
+    const int64_t input = c->input[a] < 0 ? hidden_extent(c, a) : c->input[a];
+    look_up(bytes, CBN_GENE_INPUT_D + axis, extents, COUNT(extents), input);
     look_up(bytes, CBN_GENE_KERNEL_D + axis, kernels, COUNT(kernels), c->kernel[a]);
     look_up(bytes, CBN_GENE_STRIDE_D + axis, strides, COUNT(strides), c->stride[a]);
     look_up(bytes, CBN_GENE_DILATION_D + axis, strides, COUNT(strides), c->dilation[a]);
@@ -511,6 +521,13 @@ static void look_up_conv(const cbn_conv *c, uint8_t *bytes) {
     look_up(bytes, CBN_GENE_PAD_END_D + axis, paddings, COUNT(paddings), c->pad_end[a]);
     look_up(bytes, CBN_GENE_OUTPUT_PADDING_D + axis, output_paddings, COUNT(output_paddings), c->output_padding[a]);
   }
+}
+
+static void look_up_batchnorm(const cbn_batchnorm *b, uint8_t *bytes) {
+  look_up(bytes, CBN_GENE_BATCH, batches, COUNT(batches), most(b->batch, 0));
+  look_up(bytes, CBN_GENE_IN_CHANNELS, channels, COUNT(channels), most(b->channels, 0));
+  for (int a = 0; a < b->spatial_rank; a++)
+    look_up(bytes, CBN_GENE_INPUT_D + CBN_MAX_SPATIAL - b->spatial_rank + a, extents, COUNT(extents), b->extent[a]);
 }
 
 /* All random fills have one seed. */
@@ -540,6 +557,7 @@ bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES]
   bytes[CBN_GENE_NEAR_MISS] = problem->valid; /* 1: an output may be empty, so that nothing is made to fit it */
   set_rank(problem, bytes);
   if (cbn_generated_is_conv(problem->kind)) look_up_conv(&problem->conv, bytes);
+  else look_up_batchnorm(&problem->batchnorm, bytes);
   while (types[bytes[CBN_GENE_TYPE]] != problem->type && bytes[CBN_GENE_TYPE] + 1 < COUNT(types))
     bytes[CBN_GENE_TYPE]++;
   bytes[CBN_GENE_STEPS] = (uint8_t)(problem->steps > 2 ? problem->steps - 2 : 0);

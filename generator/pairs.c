@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "core/rules.h"
-
 /* ---------------------------------------------------------------------------------------------------- the list */
 
 static const struct {
@@ -48,8 +46,8 @@ bool cbn_feature_of_kind(int feature, int kind) { return features[feature].kinds
 
 /* ---------------------------------------------------------------------------------------------------- numbers */
 
-/* A value's pairs with those of the features before its own follow each other, in the order of places. Batch normalizations
- * have no values of CONV, so that theirs are counted without these. */
+/* A value's pairs with those of the features before its own follow each other, in the order of places. Batch
+ * normalizations have no values of CONV, so that theirs are counted without these. */
 enum {
   CONV_PLACES = CBN_FIRST_LAYER_TYPE - CBN_FIRST_BIAS,
 #define PARTNERS_OF_COMMON(NAME) CBN_FIRST_##NAME

@@ -1,6 +1,6 @@
 /* Semantic coverage: what a problem is about, as pairs of features' values. A new pair is progress where code coverage
- * has long been saturated: bugs of these operators sit in combinations (stride with dilation, reflection in NHWC, a last
- * group with a tail). One list of features; docs/fuzzing.md says how it is used. */
+ * has long been saturated: bugs of these operators sit in combinations (stride with dilation, reflection in NHWC, a
+ * last group with a tail). One list of features; docs/fuzzing.md says how it is used. */
 #ifndef CBN_GENERATOR_PAIRS_H
 #define CBN_GENERATOR_PAIRS_H
 
@@ -16,8 +16,6 @@ enum cbn_kinds {
   CBN_KINDS_CONV = CBN_KINDS_PLAIN | CBN_KINDS_TRANSPOSED,
   CBN_KINDS_CONV_FORWARD = CBN_KIND_BIT(CONV_FORWARD) | CBN_KIND_BIT(TRANSPOSED_FORWARD),
   CBN_KINDS_CONV_GRAD_INPUT = CBN_KIND_BIT(CONV_GRAD_INPUT) | CBN_KIND_BIT(TRANSPOSED_GRAD_INPUT),
-  CBN_KINDS_CONV_GRAD_WEIGHT = CBN_KIND_BIT(CONV_GRAD_WEIGHT) | CBN_KIND_BIT(TRANSPOSED_GRAD_WEIGHT),
-  CBN_KINDS_CONV_GRAD_BIAS = CBN_KIND_BIT(CONV_GRAD_BIAS),
   CBN_KINDS_TRAIN = CBN_KIND_BIT(BATCHNORM_TRAIN),
   CBN_KINDS_EVAL = CBN_KIND_BIT(BATCHNORM_EVAL),
   CBN_KINDS_GRAD = CBN_KIND_BIT(BATCHNORM_GRAD),
@@ -26,12 +24,15 @@ enum cbn_kinds {
   CBN_KINDS_ONE_CALL = CBN_KINDS_TRAIN | CBN_KINDS_EVAL | CBN_KINDS_GRAD,
   CBN_KINDS_NORM = CBN_KINDS_ONE_CALL | CBN_KINDS_PROGRAM,
   CBN_KINDS_FORWARD = CBN_KINDS_CONV_FORWARD | CBN_KINDS_UPDATING | CBN_KINDS_EVAL,
-  CBN_KINDS_ALL = CBN_KINDS_CONV | CBN_KINDS_NORM
+  CBN_KINDS_ALL = CBN_KINDS_CONV | CBN_KINDS_NORM,
+  CBN_KINDS_GRADIENTS = CBN_KINDS_ALL & ~CBN_KINDS_FORWARD,
+  CBN_KINDS_READ_INPUT = CBN_KINDS_ALL & ~CBN_KINDS_CONV_GRAD_INPUT & ~CBN_KIND_BIT(CONV_GRAD_BIAS),
+  CBN_KINDS_READ_WEIGHT = CBN_KINDS_CONV_FORWARD | CBN_KINDS_CONV_GRAD_INPUT | CBN_KINDS_NORM
 };
 
-/* The features, in three groups and one: those of every problem (COMMON), of convolutions (CONV), of batch normalizations
- * (NORM), and the rule that a near miss breaks (MISS), which is paired with the kind alone. Features of CONV and NORM are
- * in no pair together.
+/* The features, in three groups and one: those of every problem (COMMON), of convolutions (CONV), of batch
+ * normalizations (NORM), and the rule that a near miss breaks (MISS), which is paired with the kind alone. Features of
+ * CONV and NORM are in no pair together.
  *
  *   F(name, name as it is printed, group, kinds that have it)   begins a feature,
  *   V(feature, value, value as it is printed)                   is one of its values. */
@@ -61,11 +62,11 @@ enum cbn_kinds {
   V(SIZE, SMALL, "small") V(SIZE, LARGE, "large")                                                                      \
   F(BATCH, batch, COMMON, ALL)                                                                                         \
   V(BATCH, ZERO, "0") V(BATCH, ONE, "1") V(BATCH, MANY, "many")                                                        \
-  F(INPUT_FILL, input_fill, COMMON, ALL) /* of tensors that the call reads */                                          \
+  F(INPUT_FILL, input_fill, COMMON, READ_INPUT)                                                                        \
   CBN_FILL_VALUES(V, INPUT_FILL)                                                                                       \
-  F(WEIGHT_FILL, weight_fill, COMMON, ALL)                                                                             \
+  F(WEIGHT_FILL, weight_fill, COMMON, READ_WEIGHT)                                                                     \
   CBN_FILL_VALUES(V, WEIGHT_FILL)                                                                                      \
-  F(GRAD_FILL, grad_fill, COMMON, ALL)                                                                                 \
+  F(GRAD_FILL, grad_fill, COMMON, GRADIENTS)                                                                           \
   CBN_FILL_VALUES(V, GRAD_FILL)                                                                                        \
   F(BIAS, bias, CONV, CONV_FORWARD)                                                                                    \
   V(BIAS, NO, "no") V(BIAS, YES, "yes")                                                                                \
@@ -170,8 +171,8 @@ enum cbn_kinds {
   V(RULE, OUTPUT_PADDING_RANGE, "output-padding-range")                                                                \
   V(RULE, BACKWARD_UPDATES_NOTHING, "backward-updates-nothing")
 
-/* Of a fill: plain numbers, many zeros among them, the same everywhere, one element, infinities and NaN, about the least
- * normal number or the largest, far from 0 beside how they vary. */
+/* Of a fill: plain numbers, many zeros among them, the same everywhere, one element, infinities and NaN, about the
+ * least normal number or the largest, far from 0 beside how they vary. */
 #define CBN_FILL_VALUES(V, NAME)                                                                                       \
   V(NAME, PLAIN, "plain") V(NAME, SPARSE, "sparse") V(NAME, CONSTANT, "constant") V(NAME, IMPULSE, "impulse")          \
   V(NAME, SPECIAL, "special") V(NAME, TINY, "tiny") V(NAME, VAST, "huge") V(NAME, OFFSET, "offset")
@@ -221,12 +222,12 @@ int cbn_pair_number(int feature_a, int value_a, int feature_b, int value_b);
 /* False if there is no pair of that number. Feature a is the one that stands before b in the list. */
 bool cbn_pair_of_number(int pair, int *feature_a, int *value_a, int *feature_b, int *value_b);
 
-/* Why no problem can have that pair; NULL where one can. Kind -1 is any kind; for kinds that do not have both features,
- * that is the reason. `by_definition`, where it is not NULL, says whether there is no such problem at all, or whether it is
- * the generator that does not make it. */
+/* Why no problem can have that pair; NULL where one can. Kind -1 is any kind; where a kind does not have both
+ * features, that is the reason. `by_definition`, if not NULL, becomes true where there is no such problem, false where
+ * there is, but the generator does not make it. */
 const char *cbn_pair_impossible(int pair, int kind, bool *by_definition);
 
-/* Calls `reach(context, pair)` for each pair that the problem has; a near miss has the pair of its kind and its rule only. */
+/* Calls `reach(context, pair)` for each pair that the problem has; a near miss has one: its kind and its rule. */
 void cbn_pairs_of(const cbn_generated *problem, void (*reach)(void *context, int pair), void *context);
 
 #endif

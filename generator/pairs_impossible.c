@@ -17,8 +17,8 @@ typedef struct exclusion {
 
 enum { NO_OTHER = -1 };
 
-/* Kinds of convolutions by what their columns and pixels are: the output's, or the input's of an input's gradient; and by
- * what they are of the kernel: places that it takes, or the room that it has. */
+/* Kinds of convolutions by what their columns and pixels are: the output's, or the input's of an input's gradient; and
+ * by what they are of the kernel: places that it takes, or the room that it has. */
 enum {
   CBN_KINDS_PLAIN_GRAD_INPUT = CBN_KIND_BIT(CONV_GRAD_INPUT),
   CBN_KINDS_OUTPUT_COLUMNS = CBN_KINDS_CONV & ~CBN_KINDS_CONV_GRAD_INPUT,
@@ -88,11 +88,6 @@ static const exclusion exclusions[] = {
     NEVER(TRANSPOSED, PADDING_MODE, ~IS(PADDING_MODE, ZEROS), "a transposed convolution is padded with zeros only"),
     NEVER_BOTH(PLAIN, PADDING_MODE, ~IS(PADDING_MODE, ZEROS), INPUT_DILATION, IS(INPUT_DILATION, MORE),
                "padding modes other than zeros go with no input dilation"),
-    NEVER(CONV_GRAD_INPUT, INPUT_FILL, ANY, "the input's gradient does not read the input"),
-    NEVER(CONV_GRAD_WEIGHT, WEIGHT_FILL, ANY, "the weight's gradient does not read the weight"),
-    NEVER(CONV_GRAD_BIAS, INPUT_FILL, ANY, "the bias' gradient reads grad_output only"),
-    NEVER(CONV_GRAD_BIAS, WEIGHT_FILL, ANY, "the bias' gradient reads grad_output only"),
-    NEVER(FORWARD, GRAD_FILL, ANY, "a forward call reads no gradient"),
     NEVER_BOTH(NORM, AFFINE, IS(AFFINE, BIAS) | IS(AFFINE, NEITHER), WEIGHT_FILL, ANY, "there is no weight to fill"),
 
     /* axes */
@@ -232,7 +227,8 @@ static bool excludes_both(const exclusion *e, int a, int value_a, int b, int val
 
 static const char *impossible_in(int kind, int a, int value_a, int b, int value_b, bool *by_definition) {
   *by_definition = true;
-  if (!cbn_feature_of_kind(a, kind) || !cbn_feature_of_kind(b, kind)) return "the kind of problem has no such feature";
+  if (!cbn_feature_of_kind(a, kind) || !cbn_feature_of_kind(b, kind))
+    return "problems of that kind have no such feature";
   if (a == CBN_FEATURE_KIND && value_a != kind) return "a problem is of one kind";
   for (int i = 0; i < COUNT(exclusions); i++) {
     const exclusion *e = &exclusions[i];
@@ -246,7 +242,8 @@ static const char *impossible_in(int kind, int a, int value_a, int b, int value_
   return NULL;
 }
 
-/* The reason of a kind that has both features says more than that others do not have them. */
+/* The reason of a kind that has both features says more than that others do not have them; what the generator could
+ * make says more than what is not defined. */
 static const char *impossible_in_all(int a, int value_a, int b, int value_b, bool *by_definition) {
   const char *best = "no kind of problem has both features";
   *by_definition = true;
@@ -256,7 +253,7 @@ static const char *impossible_in_all(int a, int value_a, int b, int value_b, boo
     if (reason == NULL) return NULL;
     if (!cbn_feature_of_kind(a, kind) || !cbn_feature_of_kind(b, kind)) continue;
     if (a == CBN_FEATURE_KIND && value_a != kind) continue;
-    best = reason;
+    if (*by_definition) best = reason;
     *by_definition = *by_definition && defined;
   }
   return best;

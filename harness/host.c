@@ -4,7 +4,6 @@
 #define _GNU_SOURCE 1
 #include <convbn/engine.h>
 #include <convbn/tensor.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fenv.h>
@@ -22,6 +21,7 @@
 
 #include "core/error.h"
 #include "harness/frames.h"
+#include "harness/plug_in.h"
 
 enum { FIRST_PRIVATE_DESCRIPTOR = 64, MESSAGE_SIZE = 512, EXIT_USAGE = 2, EXIT_CONVERSATION = 3 };
 
@@ -119,30 +119,6 @@ static json_t *next_frame(host *h) {
 
 /* ---------------------------------------------------------------------------------------------------------- start */
 
-static bool check_engine(const cbn_engine *engine, cbn_error *error) {
-  CBN_CHECK(engine != NULL, error, "cbn_engine_open returns NULL: it refuses this program's ABI %d or the options",
-            CBN_ABI_VERSION);
-  CBN_CHECK(engine->struct_size >= offsetof(cbn_engine, run) + sizeof engine->run, error,
-            "its struct cbn_engine has %u bytes, too few to hold `run`", engine->struct_size);
-  CBN_CHECK(engine->abi == CBN_ABI_VERSION, error, "it is compiled for ABI %u, this program speaks ABI %d", engine->abi,
-            CBN_ABI_VERSION);
-  CBN_CHECK(engine->run != NULL, error, "its struct cbn_engine has no `run`");
-  return true;
-}
-
-static bool load(host *h, const char *path, const char *options, cbn_error *error) {
-  CBN_CHECK(h->engine == NULL, error, "an engine is loaded already");
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  CBN_CHECK(library != NULL, error, "%s", dlerror());
-  cbn_engine *(*open_engine)(uint32_t, const char *);
-  void *symbol = dlsym(library, "cbn_engine_open");
-  CBN_CHECK(symbol != NULL, error, "it does not export cbn_engine_open");
-  memcpy(&open_engine, &symbol, sizeof open_engine);
-  h->engine = open_engine(CBN_ABI_VERSION, options);
-  fesetenv(FE_DFL_ENV); /* libraries linked for fast mathematics change it when they are loaded */
-  return check_engine(h->engine, error);
-}
-
 static void start(host *h, const json_t *request) {
   cbn_error error = {.text = ""};
   const char *path = json_string_value(json_object_get(request, "engine"));
@@ -152,7 +128,8 @@ static void start(host *h, const json_t *request) {
   bool loaded = false;
   if (!same_protocol) cbn_error_set(&error, "convbn-host speaks protocol %d only", CBN_PROTOCOL_VERSION);
   else if (path == NULL || h->options == NULL) cbn_error_set(&error, "no engine is named");
-  else loaded = load(h, path, h->options, &error);
+  else if (h->engine != NULL) cbn_error_set(&error, "an engine is loaded already");
+  else loaded = cbn_plug_in_load(path, h->options, &h->engine, &error);
   if (!loaded) {
     json_t *failed = reply(request, CBN_VERB_FAILED);
     json_object_set_new(failed, "message", text_to_json(error.text, sizeof error.text));

@@ -74,7 +74,8 @@ static void borders_of_outputs(void **state) {
   PLACE(&p, OUTPUT, "..x", LAST_BORDER);
   p.conv.pad_end[0] = 0; /* reads -1..1, 1..3 */
   PLACE(&p, OUTPUT, ".x", INTERIOR);
-  p = conv_of(CBN_GENERATED_CONV_FORWARD, 1, 1, 1, 3, 3); /* x.x.x behind the dilation, without padding one output each */
+  p = conv_of(CBN_GENERATED_CONV_FORWARD, 1, 1, 1, 3,
+              3); /* x.x.x behind the dilation, without padding one output each */
   p.conv.input_dilation[0] = 2;
   p.conv.pad_end[0] = 1; /* reads 0..2, 1..3, 2..4, 3..5 of 5 */
   PLACE(&p, OUTPUT, "...x", LAST_BORDER);
@@ -147,8 +148,14 @@ static void the_line(void **state) {
   cbn_signature signature, other;
   cbn_generated p = conv_of(CBN_GENERATED_CONV_GRAD_WEIGHT, 1, 1, 1, 1, 3);
   uint8_t is_wrong[3] = {0, 0, 1};
-  cbn_finding f = {.verdict = CBN_VERDICT_MISMATCH, .role = CBN_ROLE_GRAD_WEIGHT, .element = 2, .wrong = 1, .count = 3,
-                   .rank = 3, .extent = {1, 1, 3}, .is_wrong = is_wrong};
+  cbn_finding f = {.verdict = CBN_VERDICT_MISMATCH,
+                   .role = CBN_ROLE_GRAD_WEIGHT,
+                   .element = 2,
+                   .wrong = 1,
+                   .count = 3,
+                   .rank = 3,
+                   .extent = {1, 1, 3},
+                   .is_wrong = is_wrong};
   p.conv.direction = CBN_GRAD_WEIGHT;
   p.conv.stride[0] = 2;
   p.conv.dilation[0] = 3;
@@ -156,7 +163,7 @@ static void the_line(void **state) {
   assert_string_equal(signature.text,
                       "conv_grad_weight fast/reference mismatch f32 grad_weight tap dilation stride kernel");
   assert_string_equal(signature.id, "958cefcfa540677a"); /* FNV-1a of it, 64 bits, computed elsewhere */
-  p.conv.stride[0] = 5; /* a value counts for nothing, a parameter does */
+  p.conv.stride[0] = 5;                                  /* a value counts for nothing, a parameter does */
   cbn_signature_make(&p, "fast", &f, &other);
   assert_string_equal(other.id, signature.id);
   p.conv.pad_end[0] = 1;
@@ -178,8 +185,9 @@ static void the_line_of_a_crash(void **state) {
   p.type = p.layer_type = CBN_F16;
   p.fill[CBN_ROLE_INPUT] = cbn_fill_make(CBN_FILL_SPECIAL);
   cbn_signature_make(&p, "mine", &f, &signature);
-  assert_string_equal(signature.text,
-                      "conv_forward mine/reference crash f16 - nowhere rank channels_last replicate pad_begin input data");
+  assert_string_equal(
+      signature.text,
+      "conv_forward mine/reference crash f16 - nowhere rank channels_last replicate pad_begin input data");
 }
 
 static void the_line_of_a_near_miss(void **state) {

@@ -1,0 +1,39 @@
+/* An AFL++ program of one target, CBN_FUZZ_TARGET: runs input after input in one process, which starts when everything
+ * has been opened; inputs come in shared memory. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fuzz/shared.h"
+
+__AFL_FUZZ_INIT()
+
+/* The semantic pairs are in AFL++'s map, as if they were branches of the program: guards are asked for before AFL++ makes
+ * the map, which it does in a constructor of its own. They are numbered one after the other. */
+extern uint8_t *__afl_area_ptr;
+void __sanitizer_cov_trace_pc_guard_init(uint32_t *begin, uint32_t *end);
+static uint32_t guard[CBN_FUZZ_COUNTERS];
+
+__attribute__((constructor(2))) static void reserve_pairs(void) {
+  if (cbn_target_by_name(CBN_FUZZ_TARGET)->problems)
+    __sanitizer_cov_trace_pc_guard_init(guard, guard + CBN_FUZZ_COUNTERS);
+}
+
+static void find_pairs(void) {
+  if (guard[CBN_FUZZ_COUNTERS - 1] - guard[0] != CBN_FUZZ_COUNTERS - 1) {
+    fputs("AFL++ has left guards out: AFL_INST_RATIO must not be set\n", stderr);
+    exit(EXIT_FAILURE);
+  }
+  cbn_fuzz_counters = __afl_area_ptr + guard[0];
+}
+
+int main(void) {
+  enum { RUNS = 100000 }; /* of a process */
+  const cbn_target *target = cbn_target_by_name(CBN_FUZZ_TARGET);
+  cbn_fuzz_open(target);
+  __AFL_INIT();
+  if (target->problems) find_pairs();
+  const uint8_t *bytes = __AFL_FUZZ_TESTCASE_BUF;
+  while (__AFL_LOOP(RUNS)) target->run(target, bytes, (size_t)__AFL_FUZZ_TESTCASE_LEN);
+  return EXIT_SUCCESS;
+}

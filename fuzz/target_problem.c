@@ -1,0 +1,100 @@
+/* Targets of problems: an engine's answer against the reference's. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuzz/shared.h"
+#include "generator/mutate.h"
+
+/* A process writes so many findings of one signature, and so many signatures; all are counted. */
+enum { SEEDS_OF_ONE = 4, SIGNATURES = 100 };
+
+typedef struct written {
+  char id[sizeof(((cbn_signature *)NULL)->id)];
+  int seeds;
+} written;
+
+/* True if this finding is to be written, because there are few like it. */
+static bool is_wanted(const char *id) {
+  static written all[SIGNATURES];
+  static int count;
+  int i = 0;
+  while (i < count && strcmp(all[i].id, id) != 0) i++;
+  if (i == SIGNATURES) return false;
+  if (i == count) memcpy(all[count++].id, id, sizeof all[i].id);
+  return all[i].seeds++ < SEEDS_OF_ONE;
+}
+
+/* FNV-1a (Fowler, Noll, Vo): the same genome has the same name, whichever process finds it. */
+static uint64_t hash_of(const uint8_t *bytes, size_t size) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (size_t i = 0; i < size; i++) hash = (hash ^ bytes[i]) * 0x100000001b3;
+  return hash;
+}
+
+static bool write_whole(const char *path, const uint8_t genome[CBN_GENOME_BYTES]) {
+  const int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file < 0) return false;
+  const bool written = write(file, genome, CBN_GENOME_BYTES) == CBN_GENOME_BYTES;
+  return close(file) == 0 && written;
+}
+
+static bool write_seed(const char *folder, const char *id, const uint8_t genome[CBN_GENOME_BYTES]) {
+  char name[64], path[PATH_MAX], aside[PATH_MAX];
+  snprintf(name, sizeof name, "%s-%016llx", id, (unsigned long long)hash_of(genome, CBN_GENOME_BYTES));
+  const int length = snprintf(path, sizeof path, "%s/%s.seed", folder, name);
+  const int aside_length = snprintf(aside, sizeof aside, "%s/.%s.%ld", folder, name, (long)getpid());
+  if (length >= (int)sizeof path || aside_length >= (int)sizeof aside) return false;
+  return write_whole(aside, genome) && rename(aside, path) == 0;
+}
+
+static void print(const cbn_signature *signature, const cbn_finding *finding, const uint8_t genome[CBN_GENOME_BYTES]) {
+  fprintf(stderr, "FINDING %s: %s\n  %s\n  genome ", signature->id, signature->text, finding->message);
+  for (int i = 0; i < CBN_GENOME_BYTES; i++) fprintf(stderr, "%02x", genome[i]);
+  fputc('\n', stderr);
+}
+
+/* What cannot be written must not be lost: the fuzzer keeps the bytes of a process that aborts. */
+static void tell(const cbn_generated *problem, const cbn_finding *finding, const uint8_t genome[CBN_GENOME_BYTES]) {
+  const cbn_fuzz_session *session = cbn_fuzz_opened();
+  cbn_signature signature;
+  cbn_signature_make(problem, session->subject.name, finding, &signature);
+  if (session->folder != NULL) {
+    if (!is_wanted(signature.id) || write_seed(session->folder, signature.id, genome)) return;
+    fprintf(stderr, "%s: %s\n", session->folder, strerror(errno));
+  }
+  print(&signature, finding, genome);
+  abort();
+}
+
+static void count(_Atomic uint64_t *counter) { atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); }
+
+/* Written once only: a line that several processes write would go to and fro between their processors. */
+static void reach(void *context, int pair) {
+  cbn_fuzz_status *status = context;
+  if (cbn_fuzz_counters != NULL) cbn_fuzz_counters[pair % CBN_FUZZ_COUNTERS] = 1;
+  if (atomic_load_explicit(&status->pair[pair], memory_order_relaxed) == 0)
+    atomic_store_explicit(&status->pair[pair], 1, memory_order_relaxed);
+}
+
+void cbn_fuzz_problem(const cbn_target *target, const uint8_t *bytes, size_t size) {
+  const cbn_fuzz_session *session = cbn_fuzz_opened();
+  cbn_fuzz_status *status = session->status;
+  uint8_t genome[CBN_GENOME_BYTES];
+  cbn_generated problem;
+  cbn_finding finding;
+  cbn_genome_take(bytes, size, target->kind, genome);
+  cbn_generate(genome, sizeof genome, &problem);
+  cbn_pairs_of(&problem, reach, status);
+  const bool found = cbn_trial_run(session->trial, &problem, &session->subject, &finding);
+  count(&status->runs);
+  if (!problem.valid) count(&status->invalid);
+  if (finding.verdict == CBN_VERDICT_INCONCLUSIVE) count(&status->inconclusive);
+  if (!found) return;
+  count(&status->findings);
+  tell(&problem, &finding, genome);
+}
