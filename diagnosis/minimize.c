@@ -202,12 +202,27 @@ static bool keep_amount(search *s, cbn_parameter parameter) {
   return (cbn_generated_is_conv(p.kind) ? conv_stands_in(s, parameter, &p) : norm_stands_in(s, &p)) && keep(s, &p);
 }
 
-/* An input one larger, which a window with a stride meets at other places: parity must not decide what remains. */
-static bool keep_one_larger(search *s, cbn_parameter parameter) {
+/* How far behind the input the last of `outputs` outputs reads; below 0: before its end. */
+static int64_t reads_behind(const cbn_conv *c, int a, int64_t outputs) {
+  return (outputs - 1) * c->stride[a] + (c->kernel[a] - 1) * c->dilation[a] - c->pad_begin[a] -
+         (c->input[a] - 1) * c->input_dilation[a];
+}
+
+/* One output more, of which the last reads as far behind the input as it did: where windows meet the end must not
+ * decide which of their parameters remain. */
+static bool keep_one_more(search *s, cbn_parameter parameter) {
+  const cbn_conv *bad = &s->result->bad.conv;
   cbn_generated p = with(s, parameter, cbn_parameter_plain(&s->result->bad, parameter));
+  const int a = parameter.index;
   if (!p.valid || !cbn_parameter_is_of_window(parameter)) return false;
-  restore_output(s, &p);
-  p.conv.input[parameter.index]++;
+  const int64_t outputs = cbn_conv_output_extent(bad, a);
+  if (p.conv.transposed) {
+    resize(&p.conv, a, outputs + 1);
+  } else {
+    p.conv.input[a] = 1;
+    const int64_t more = reads_behind(&p.conv, a, outputs + 1) - reads_behind(bad, a, outputs);
+    if (more > 0) p.conv.input[a] += more / p.conv.input_dilation[a];
+  }
   return keep(s, &p);
 }
 
@@ -235,22 +250,32 @@ static bool lower_choice(search *s, cbn_parameter parameter) {
   return false;
 }
 
-/* A number nearer to its plain value, which is known not to do: one step from it, else halves. */
-static bool lower_number(search *s, cbn_parameter parameter) {
+/* A number nearer to one that is known not to do: one step from it, else halves. */
+static bool lower_by(search *s, cbn_parameter parameter, double lost, double step) {
   const double value = cbn_parameter_get(&s->result->bad, parameter);
-  double lost = cbn_parameter_plain(&s->result->bad, parameter), kept = value;
-  const double step = value > lost ? 1 : -1;
-  double next = lost + step;
+  double kept = value, next = lost + step;
   while (next != kept) {
     if (keep_value(s, parameter, next)) kept = next;
     else lost = next;
-    next = lost + step * fmax(1, floor(fabs(kept - lost) / 2));
+    next = lost + step * fmax(1, floor((kept - lost) / step / 2));
   }
   return kept != value;
 }
 
+/* Nearer to the plain value, which does not do; of inputs first those on which windows end where they do. */
+static bool lower_number(search *s, cbn_parameter parameter) {
+  const cbn_generated *bad = &s->result->bad;
+  bool changed = false;
+  if (cbn_generated_is_conv(bad->kind) && parameter.which == cbn_parameter_by_name("input") && bad->valid) {
+    const double stride = (double)bad->conv.stride[parameter.index], value = cbn_parameter_get(bad, parameter);
+    if (stride > 1 && value > 1) changed = lower_by(s, parameter, value - ceil(value / stride) * stride, stride);
+  }
+  const double plain = cbn_parameter_plain(bad, parameter), value = cbn_parameter_get(bad, parameter);
+  return (value != plain && lower_by(s, parameter, plain, value > plain ? 1 : -1)) || changed;
+}
+
 static bool lower(search *s, cbn_parameter parameter) {
-  if (keep_one_larger(s, parameter) || keep_amount(s, parameter) || keep_mirrored(s, parameter)) return true;
+  if (keep_one_more(s, parameter) || keep_amount(s, parameter) || keep_mirrored(s, parameter)) return true;
   if (cbn_parameter_is_real(parameter)) return false;
   return cbn_parameter_is_choice(parameter) ? lower_choice(s, parameter) : lower_number(s, parameter);
 }

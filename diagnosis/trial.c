@@ -105,8 +105,10 @@ static bool reserve_expected(cbn_trial *t, int role, const cbn_tensor *tensor) {
   return t->is_wrong != NULL;
 }
 
-static void fill_with(unsigned char *memory, size_t size, uint64_t pattern) {
-  for (size_t i = 0; i + sizeof pattern <= size; i += sizeof pattern) memcpy(memory + i, &pattern, sizeof pattern);
+/* Elements, gaps and margins, nothing more: what a larger problem has left behind them is not looked at. */
+static void poison(const buffer *b, int32_t type) {
+  const uint64_t pattern = poison_of(type);
+  for (size_t i = 0; i < b->span + 2 * MARGIN; i += sizeof pattern) memcpy(b->memory + i, &pattern, sizeof pattern);
 }
 
 static bool is_statistic(int role) { return role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR; }
@@ -196,7 +198,7 @@ static void fill_statistic(run *r, int role) {
   cbn_expected *e = &r->trial->expected[role];
   if (r->kept[role]) return;
   r->kept[role] = true;
-  fill_with(r->trial->buffer[role].memory, r->trial->buffer[role].capacity, poison_of(tensor->type));
+  poison(&r->trial->buffer[role], tensor->type);
   if (!r->reset) cbn_fill_tensor(&r->problem->fill[role], role, tensor);
   for (int64_t c = 0; c < e->count; c++) {
     if (r->reset) cbn_tensor_set(tensor, c, role == CBN_ROLE_RUNNING_VAR);
@@ -211,7 +213,7 @@ static void fill(run *r, int role, int step) {
   if (is_statistic(role)) {
     fill_statistic(r, role);
   } else {
-    fill_with(b->memory, b->capacity, poison_of(tensor->type));
+    poison(b, tensor->type);
     cbn_fill input = r->problem->fill[role];
     if (role == CBN_ROLE_INPUT) input.seed += (uint64_t)step;
     if (!is_result(role)) cbn_fill_tensor(&input, role, tensor);

@@ -19,9 +19,9 @@
 enum {
   MINIMIZE_SECONDS = 20,
   SHRINK_SECONDS = 8,
-  INPUTS_KEPT = 4,     /* of a finding */
-  HASHES = 4096,       /* inputs that are remembered */
-  LOOKED_AT_TWICE = 1, /* while closing, a sort that has been looked at more often than this is left */
+  INPUTS_KEPT = 4, /* of a finding */
+  HASHES = 4096,   /* inputs that are remembered */
+  LIKELY_NEW = 1,  /* of a sort that has been looked at no more often than this */
   MEMORY_MIB = 2048
 };
 static const double REPEATS_SHARE = 0.25; /* of the time: what looking at sorts that have been looked at may take */
@@ -421,13 +421,14 @@ static void release(cbn_findings *f, int place) {
 }
 
 /* Begins with the next input, if there is one that it is the time for. */
-static bool begin(cbn_findings *f, int place, bool closing) {
+static bool begin(cbn_findings *f, int place, enum cbn_effort effort) {
   cbn_error error;
   const bool has_time = f->looking <= REPEATS_SHARE * (cbn_clock_seconds() - f->started);
+  const int most = effort == CBN_LIKELY_NEW ? LIKELY_NEW : effort == CBN_ALL || has_time ? INT_MAX : 0;
   confirmation *c = malloc(sizeof *c);
   if (c == NULL) return false;
   cbn_job_clear(&c->job);
-  if (!cbn_waiting_take(&f->waiting, closing ? LOOKED_AT_TWICE : has_time ? INT_MAX : 0, &c->input)) {
+  if (!cbn_waiting_take(&f->waiting, most, &c->input)) {
     free(c);
     return false;
   }
@@ -441,7 +442,7 @@ static bool begin(cbn_findings *f, int place, bool closing) {
   return true;
 }
 
-bool cbn_findings_step(cbn_findings *f, bool closing) {
+bool cbn_findings_step(cbn_findings *f, enum cbn_effort effort) {
   bool busy = false;
   for (int place = 0; place < f->options.jobs; place++) {
     confirmation *c = f->confirmation[place];
@@ -453,7 +454,7 @@ bool cbn_findings_step(cbn_findings *f, bool closing) {
         cbn_job_signal(&c->job, SIGKILL);
       }
     }
-    busy = busy || f->confirmation[place] != NULL || begin(f, place, closing);
+    busy = busy || f->confirmation[place] != NULL || begin(f, place, effort);
   }
   return busy;
 }

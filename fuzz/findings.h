@@ -30,9 +30,11 @@ void cbn_findings_close(cbn_findings *findings);
 void cbn_findings_add(cbn_findings *findings, const cbn_target *target, const cbn_build *build, const char *path,
                       const char *words);
 
-/* Starts, hears and ends the processes that look at inputs; to be called often. While `closing`, only what is likely to
- * be new is looked at. False where nothing runs and nothing is left to look at. */
-bool cbn_findings_step(cbn_findings *findings, bool closing);
+/* Starts, hears and ends the processes that look at inputs; to be called often. False where nothing runs and nothing is left to
+ * look at. While the fuzzers run, inputs of sorts that have been looked at get a share of the time only; afterwards all are looked
+ * at or, in haste, those that are likely to be new. */
+enum cbn_effort { CBN_BESIDE, CBN_ALL, CBN_LIKELY_NEW };
+bool cbn_findings_step(cbn_findings *findings, enum cbn_effort effort);
 
 /* Gives up what runs; its inputs stay in OUT/raw. */
 void cbn_findings_stop(cbn_findings *findings);

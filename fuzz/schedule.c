@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double PROBLEMS_WEIGHT = 18, LONGEST_SLICE = 300, SHORTEST_AFL_SLICE = 5;
+static const double PROBLEMS_WEIGHT = 18, LONGEST_SLICE = 300, SHORTEST_AFL_SLICE = 5, FIRST_SLICE_COUNTS = 0.25;
 
 /* Shares of a target's builds: of problems most findings are wrong numbers, which need many executions; of texts they are
  * wrong accesses, which need a sanitizer. */
@@ -58,7 +58,8 @@ cbn_task *cbn_schedule_next(cbn_schedule *s, enum cbn_lane lane, double *slice) 
   double least = INFINITY;
   for (int i = 0; i < s->count; i++) {
     cbn_task *task = &s->task[i];
-    const double after = (task->used + slice_of(s, task)) / task->weight;
+    const double early = task->slices == 0 ? FIRST_SLICE_COUNTS : 1;
+    const double after = early * (task->used + slice_of(s, task)) / task->weight;
     if (!is_in(task, lane) || after >= least) continue;
     best = task;
     least = after;

@@ -32,7 +32,7 @@ enum {
   LEAST_FREE_KIB = 256 /* of the disk; below it the run ends */
 };
 static const double TICK_SECONDS = 0.1, COLLECT_SECONDS = 0.5, PATIENCE_SECONDS = 3, OVERDUE_SECONDS = 120,
-                    CLOSING_SECONDS = 60, INTERRUPTED_SECONDS = 10;
+                    CLOSING_SECONDS = 60, ALL_SECONDS = 10;
 
 /* A place for one fuzzer's process, with a folder for what it leaves. */
 typedef struct worker {
@@ -555,7 +555,7 @@ static void fuzz(campaign *c) {
   while (!is_over(c)) {
     take_signals(c);
     attend(c);
-    cbn_findings_step(c->findings, false);
+    cbn_findings_step(c->findings, CBN_BESIDE);
     for (int i = 0; i < c->workers && !c->interrupted; i++)
       if (c->worker[i].task == NULL && cbn_clock_seconds() >= c->worker[i].not_before) start_slice(c, &c->worker[i]);
     show(c);
@@ -573,17 +573,19 @@ static void stop_workers(campaign *c) {
     if (cbn_clock_seconds() - start > PATIENCE_SECONDS)
       for (int i = 0; i < c->workers; i++) cbn_job_signal(&c->worker[i].job, SIGKILL);
     take_signals(c);
-    cbn_findings_step(c->findings, true);
+    cbn_findings_step(c->findings, CBN_LIKELY_NEW);
     wait_a_moment(c);
   }
 }
 
-/* Looks at what waits, for a while. */
+/* Looks at what waits: for a moment at all of it, for a while at what is likely to be new. */
 static void close_findings(campaign *c) {
   const double start = cbn_clock_seconds();
-  while (cbn_findings_step(c->findings, true)) {
+  double passed = 0;
+  while (cbn_findings_step(c->findings, passed < ALL_SECONDS ? CBN_ALL : CBN_LIKELY_NEW)) {
     take_signals(c);
-    if (c->hurried || cbn_clock_seconds() - start > (c->interrupted ? INTERRUPTED_SECONDS : CLOSING_SECONDS)) break;
+    passed = cbn_clock_seconds() - start;
+    if (c->hurried || passed > (c->interrupted ? ALL_SECONDS : CLOSING_SECONDS)) break;
     show(c);
     wait_a_moment(c);
   }

@@ -91,7 +91,6 @@ void cbn_fuzz_problem(const cbn_target *target, const uint8_t *bytes, size_t siz
   cbn_generate(genome, sizeof genome, &problem);
   cbn_pairs_of(&problem, reach, status);
   const bool found = cbn_trial_run(session->trial, &problem, &session->subject, &finding);
-  count(&status->runs);
   if (!problem.valid) count(&status->invalid);
   if (finding.verdict == CBN_VERDICT_INCONCLUSIVE) count(&status->inconclusive);
   if (!found) return;

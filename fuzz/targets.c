@@ -6,10 +6,10 @@
 #include "generator/generator.h"
 
 static const cbn_target targets[] = {
-#define KIND_TARGET(NAME, name, words) {#name, words, CBN_GENERATED_##NAME, true, true, cbn_fuzz_problem},
+#define KIND_TARGET(NAME, name, words) {#name, words, CBN_GENERATED_##NAME, true, true},
     CBN_GENERATED_KINDS(KIND_TARGET)
 #undef KIND_TARGET
-#define OTHER_TARGET(name, structured, problems, words) {#name, words, -1, structured, problems, cbn_fuzz_##name},
+#define OTHER_TARGET(name, structured, problems, words) {#name, words, -1, structured, problems},
         CBN_OTHER_TARGETS(OTHER_TARGET)
 #undef OTHER_TARGET
 };

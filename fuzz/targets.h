@@ -24,7 +24,6 @@ struct cbn_target {
   int kind;        /* of its problems: enum cbn_generated_kind, -1 for any */
   bool structured; /* its bytes are a genome */
   bool problems;   /* it runs an engine */
-  void (*run)(const cbn_target *target, const uint8_t *bytes, size_t size);
 };
 
 /* The list: a target for each kind of problem (generator/generator.h) and the others above. */
@@ -32,6 +31,9 @@ int cbn_target_count(void);
 const cbn_target *cbn_target_at(int i);
 const cbn_target *cbn_target_by_name(const char *name); /* NULL if there is none */
 const char *cbn_target_nearest(const char *name);       /* the name that is meant, probably */
+
+/* Runs the target on the bytes, and counts it. */
+void cbn_target_run(const cbn_target *target, const uint8_t *bytes, size_t size);
 
 /* Functions of the list. */
 void cbn_fuzz_problem(const cbn_target *target, const uint8_t *bytes, size_t size);

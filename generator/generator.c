@@ -354,7 +354,7 @@ static void miss(cbn_generated *p, int which) {
   case 10:
     c->padding_mode = CBN_PAD_REFLECT;
     c->input_dilation[0] = 1;
-    c->kernel[0] = c->dilation[0] = 1; /* which fit, whatever the padding was */
+    c->kernel[0] = 1; /* which fits, whatever the padding was */
     c->pad_begin[0] = most(c->input[0], 1);
     break;
   default: c->padding_mode = CBN_PAD_CIRCULAR + 1;
@@ -502,8 +502,8 @@ static int64_t hidden_extent(const cbn_conv *c, int a) {
   return most(reach, most(c->pad_begin[a], c->pad_end[a]) + 1);
 }
 
-/* The genes of extents and windows, which fitting leaves as they are if they fit. What a near miss has negative is looked
- * up as none. */
+/* The genes of extents and windows, which fitting leaves as they are if they fit. What a near miss has too
+ * small is looked up as what leaves most room. */
 static void look_up_conv(const cbn_conv *c, uint8_t *bytes) {
   look_up(bytes, CBN_GENE_BATCH, batches, COUNT(batches), most(c->batch, 0));
   look_up(bytes, CBN_GENE_GROUPS, group_counts, COUNT(group_counts), c->groups);
@@ -511,12 +511,14 @@ static void look_up_conv(const cbn_conv *c, uint8_t *bytes) {
   look_up(bytes, CBN_GENE_OUT_CHANNELS, channels, COUNT(channels), most(c->out_channels, 0) / most(c->groups, 1));
   for (int a = 0; a < c->spatial_rank; a++) {
     const int axis = CBN_MAX_SPATIAL - c->spatial_rank + a;
+    const int64_t roomy_stride = c->transposed ? c->output_padding[a] + 1 : 7, roomy_holes = 4;
     const int64_t input = c->input[a] < 0 ? hidden_extent(c, a) : c->input[a];
     look_up(bytes, CBN_GENE_INPUT_D + axis, extents, COUNT(extents), input);
     look_up(bytes, CBN_GENE_KERNEL_D + axis, kernels, COUNT(kernels), c->kernel[a]);
-    look_up(bytes, CBN_GENE_STRIDE_D + axis, strides, COUNT(strides), c->stride[a]);
+    look_up(bytes, CBN_GENE_STRIDE_D + axis, strides, COUNT(strides), c->stride[a] < 1 ? roomy_stride : c->stride[a]);
     look_up(bytes, CBN_GENE_DILATION_D + axis, strides, COUNT(strides), c->dilation[a]);
-    look_up(bytes, CBN_GENE_INPUT_DILATION_D + axis, holes, COUNT(holes), c->input_dilation[a]);
+    look_up(bytes, CBN_GENE_INPUT_DILATION_D + axis, holes, COUNT(holes),
+            c->input_dilation[a] < 1 ? roomy_holes : c->input_dilation[a]);
     look_up(bytes, CBN_GENE_PAD_BEGIN_D + axis, paddings, COUNT(paddings), c->pad_begin[a]);
     look_up(bytes, CBN_GENE_PAD_END_D + axis, paddings, COUNT(paddings), c->pad_end[a]);
     look_up(bytes, CBN_GENE_OUTPUT_PADDING_D + axis, output_paddings, COUNT(output_paddings), c->output_padding[a]);

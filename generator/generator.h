@@ -144,7 +144,8 @@ void cbn_generate(const uint8_t *bytes, size_t size, cbn_generated *problem);
 bool cbn_generated_is_conv(enum cbn_generated_kind kind);
 
 /* Bytes of which `problem` is the problem: the least values of genes that give it. False, with the parameter that no
- * gene gives, where there are none. */
+ * gene gives, where there are none; of one near miss in many thousands, whose broken parameter hides what else was made to
+ * fit, also where none are found. */
 bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES], const char **parameter);
 
 /* Does a call of the problem read a tensor with that role? No call is made of a near miss. */

@@ -7,6 +7,8 @@
 #define CBN_COMMANDS(X)                                                                                                \
   X(run, "run cases against an engine")                                                                                \
   X(lint, "check case files")                                                                                          \
+  X(fuzz, "fuzz an engine against the reference")                                                                      \
+  X(minimize, "find the smallest problem that an engine gets wrong")                                                   \
   X(case, "write the problem of a fuzzer's genome as a case file")                                                     \
   X(seed, "write the genome of a case's problem")                                                                      \
   X(dialects, "list the dialects, their operators and defaults")                                                       \

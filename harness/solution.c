@@ -43,12 +43,16 @@ static int32_t layer_type(const cbn_case *golden) {
 
 bool cbn_step_plan(const cbn_case *golden, const cbn_step *step, int64_t trained, const cbn_shape *input,
                    cbn_solved_step *solved) {
-  const cbn_request request = {.params = step->params,
-                               .input = *input,
-                               .input_type = step->input->type,
-                               .layer_type = layer_type(golden),
-                               .training = cbn_step_trains(golden, step),
-                               .trained = trained};
+  cbn_request request = {.params = step->params,
+                         .input = *input,
+                         .input_type = step->input->type,
+                         .layer_type = layer_type(golden),
+                         .training = cbn_step_trains(golden, step),
+                         .trained = trained};
+  for (int i = 0; i < LAYER_ROLES; i++) {
+    const cbn_tensor_source *given = golden->tensor[layer_roles[i]];
+    if (given != NULL && given->has_shape) request.layer[layer_roles[i]] = &given->shape;
+  }
   solved->rejected = !golden->operator->plan(golden->operator, &request, &solved->plan, &solved->rejection);
   solved->input_type = request.input_type;
   solved->layer_type = request.layer_type;

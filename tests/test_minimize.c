@@ -49,13 +49,16 @@ static int64_t last_read(const cbn_conv *c, int a, int64_t o) {
 }
 static int64_t first_read(const cbn_conv *c, int a, int64_t o) { return o * c->stride[a] - c->pad_begin[a]; }
 
-static bool strided_reads_behind(const cbn_call *call, const int64_t *index) {
+static bool reads_behind(const cbn_call *call, const int64_t *index, int64_t least_stride) {
   const cbn_conv *c = call->conv;
   const int w = c->spatial_rank - 1;
-  return c->stride[w] > 1 && c->pad_end[w] > 0 && c->input_dilation[w] == 1 &&
+  return c->stride[w] >= least_stride && c->pad_end[w] > 0 && c->input_dilation[w] == 1 &&
          last_read(c, w, index[1 + c->spatial_rank]) >= c->input[w];
 }
-static void strided_end(cbn_call *call) { spoil_where(call, CBN_ROLE_OUTPUT, strided_reads_behind); }
+static bool behind_by_2(const cbn_call *call, const int64_t *index) { return reads_behind(call, index, 2); }
+static bool behind_by_3(const cbn_call *call, const int64_t *index) { return reads_behind(call, index, 3); }
+static void strided_end(cbn_call *call) { spoil_where(call, CBN_ROLE_OUTPUT, behind_by_2); }
+static void long_strided_end(cbn_call *call) { spoil_where(call, CBN_ROLE_OUTPUT, behind_by_3); }
 
 static bool in_last_group(const cbn_call *call, const int64_t *index) {
   const cbn_conv *c = call->conv;
@@ -296,6 +299,8 @@ static void unbiased(cbn_call *call) {
 
 static const bug bugs[] = {
     {"reads padding behind, with a stride", CBN_GENERATED_CONV_FORWARD, NULL, strided_end,
+     "mismatch f32 output last-border stride pad_end input", "stride[W]", 0},
+    {"... of 3 or more", CBN_GENERATED_CONV_FORWARD, NULL, long_strided_end,
      "mismatch f32 output last-border stride pad_end input", "stride[W]", 0},
     {"last group", CBN_GENERATED_CONV_FORWARD, NULL, last_group, "mismatch f32 output group groups", "groups", 0},
     {"channels left over in channels_last", CBN_GENERATED_CONV_FORWARD, NULL, channel_tail,

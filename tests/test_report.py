@@ -281,7 +281,7 @@ ADMITTED = set("""html head meta title style script body a div header span butto
 
 
 def catalogue():
-    found = re.findall(r'X\((\w+), "([^"]+)", (\w+), "([^"]+)"\)', (ROOT / "harness" / "verdict.h").read_text())
+    found = re.findall(r'X\((\w+), "([^"]+)", (\w+), "([^"]+)"\)', (ROOT / "core" / "verdict.h").read_text())
     return [{"name": name, "weight": weight.lower(), "sentence": sentence} for _, name, weight, sentence in found]
 
 

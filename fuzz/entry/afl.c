@@ -6,6 +6,7 @@
 
 #include "fuzz/shared.h"
 
+#pragma clang diagnostic ignored "-Wshorten-64-to-32" /* in AFL++'s macros */
 __AFL_FUZZ_INIT()
 
 /* The semantic pairs are in AFL++'s map, as if they were branches of the program: guards are asked for before AFL++ makes
@@ -34,6 +35,6 @@ int main(void) {
   __AFL_INIT();
   if (target->problems) find_pairs();
   const uint8_t *bytes = __AFL_FUZZ_TESTCASE_BUF;
-  while (__AFL_LOOP(RUNS)) target->run(target, bytes, (size_t)__AFL_FUZZ_TESTCASE_LEN);
+  while (__AFL_LOOP(RUNS)) cbn_target_run(target, bytes, (size_t)__AFL_FUZZ_TESTCASE_LEN);
   return EXIT_SUCCESS;
 }

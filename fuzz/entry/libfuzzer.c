@@ -83,6 +83,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
-  target->run(target, bytes, size);
+  cbn_target_run(target, bytes, size);
   return 0;
 }

@@ -95,7 +95,7 @@ static void run(const cbn_target *target, const uint8_t *bytes, size_t size) {
   cbn_fuzz_open(target);
   replay.inputs++;
   if (sigsetjmp(after_finding, 1) == 0) {
-    target->run(target, bytes, size);
+    cbn_target_run(target, bytes, size);
   } else {
     fprintf(stderr, "convbn-replay: %s: target %s has a finding\n", replay.path, target->name);
     replay.findings++;
