@@ -57,7 +57,8 @@
   X(NUM_FEATURES_POSITIVE, "num-features-positive", "the number of channels is positive")                              \
   X(EPSILON_RANGE, "epsilon-range", "epsilon lies in the range that the framework takes")                              \
   X(MOMENTUM_RANGE, "momentum-range", "momentum lies in the range that the framework takes")                           \
-  X(ONE_VALUE_PER_CHANNEL, "one-value-per-channel", "training has more than one value for each channel")
+  X(ONE_VALUE_PER_CHANNEL, "one-value-per-channel", "training has more than one value for each channel")               \
+  X(TRAINING_OUTPUTS, "training-outputs", "the outputs of training are asked for in training alone")
 
 enum cbn_rule {
 #define CBN_RULE_ENUM(NAME, name, text) CBN_RULE_##NAME,

@@ -16,6 +16,7 @@
 #define CBN_DIALECTS(X)                                                                                                \
   X(pytorch)                                                                                                           \
   X(mindspore)                                                                                                         \
+  X(onnx)                                                                                                              \
   X(canonical)
 
 enum { CBN_MAX_NATIVE_RANK = 8 };
@@ -32,6 +33,7 @@ typedef struct cbn_request {
   cbn_shape input;
   int32_t input_type;       /* enum cbn_type */
   int32_t layer_type;       /* of the layer's own tensors, enum cbn_type */
+  const cbn_shape *layer[CBN_ROLE_COUNT]; /* their shapes as given, NULL where none is: what ONNX has for parameters */
   bool training;            /* train or eval */
   int64_t trained;          /* calls in training before this one, on the same object, since its last reset */
 } cbn_request;

@@ -44,6 +44,17 @@ bool cbn_build_program(const cbn_build *build, const cbn_target *target, cbn_pat
   return is_program(program);
 }
 
+static bool has_command(const char *name) {
+  char *paths = strdup(getenv("PATH") == NULL ? "" : getenv("PATH")), *rest = paths;
+  bool found = false;
+  for (char *folder; !found && (folder = strsep(&rest, ":")) != NULL;) {
+    const cbn_path program = cbn_path_of("%s/%s", folder[0] == '\0' ? "." : folder, name);
+    found = is_program(&program);
+  }
+  free(paths);
+  return found;
+}
+
 /* Adds what the folder has; a folder may have programs for both fuzzers. */
 static void add(cbn_builds *builds, const char *folder) {
   static const char *const fuzzers[] = {"libfuzzer", "afl"};
@@ -57,26 +68,16 @@ static void add(cbn_builds *builds, const char *folder) {
       free(real);
       build.flavour = f == 1 ? CBN_AFL : holds(program.text, "__asan_init") ? CBN_SANITIZED : CBN_PLAIN;
       builds->at[builds->count++] = build;
+      if (f == 1) builds->has_afl = has_command("afl-fuzz");
       break;
     }
-}
-
-static bool has_command(const char *name) {
-  char *paths = strdup(getenv("PATH") == NULL ? "" : getenv("PATH")), *rest = paths;
-  bool found = false;
-  for (char *folder; !found && (folder = strsep(&rest, ":")) != NULL;) {
-    const cbn_path program = cbn_path_of("%s/%s", folder[0] == '\0' ? "." : folder, name);
-    found = is_program(&program);
-  }
-  free(paths);
-  return found;
 }
 
 bool cbn_builds_find(cbn_builds *builds, cbn_error *error) {
   const char *named = getenv("CONVBN_FUZZERS");
   char own[PATH_MAX] = "";
   builds->count = 0;
-  builds->has_afl = has_command("afl-fuzz");
+  builds->has_afl = false;
   if (named == NULL || named[0] == '\0') {
     const ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
     own[length > 0 ? length : 0] = '\0';

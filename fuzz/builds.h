@@ -22,7 +22,7 @@ enum { CBN_BUILD_LIMIT = 16 };
 typedef struct cbn_builds {
   int count;
   cbn_build at[CBN_BUILD_LIMIT];
-  bool has_afl;      /* afl-fuzz is installed */
+  bool has_afl; /* afl-fuzz is installed, and there are programs for it */
 } cbn_builds;
 
 /* Looks through the folders of the environment's CONVBN_FUZZERS or, without it, ../lib/convbn/fuzzers seen from this

@@ -175,6 +175,7 @@ int cbn_command_fuzz(int argc, char **argv) {
   if (!check_folders(&a.fuzz, &error)) return fail(CBN_EXIT_USAGE, error.text);
   if (!cbn_builds_find(&builds, &error) || !check_engine(a.fuzz.engine, &error))
     return fail(CBN_EXIT_ENGINE, error.text);
-  if (!builds.has_afl && !a.fuzz.quiet) fprintf(stderr, "AFL++ is not installed: libFuzzer runs alone\n");
+  if (!builds.has_afl && !a.fuzz.quiet)
+    fprintf(stderr, "without AFL++, which is not installed or has no programs: libFuzzer runs alone\n");
   return cbn_fuzz_supervise(&a.fuzz, &builds);
 }

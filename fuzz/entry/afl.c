@@ -11,7 +11,7 @@ __AFL_FUZZ_INIT()
 
 /* The semantic pairs are in AFL++'s map, as if they were branches of the program: guards are asked for before AFL++ makes
  * the map, which it does in a constructor of its own. They are numbered one after the other. */
-extern uint8_t *__afl_area_ptr;
+extern uint8_t *map __asm__("__afl_area_ptr"); /* under its own name, AFL++'s compiler would take it for its own */
 void __sanitizer_cov_trace_pc_guard_init(uint32_t *begin, uint32_t *end);
 static uint32_t guard[CBN_FUZZ_COUNTERS];
 
@@ -25,7 +25,7 @@ static void find_pairs(void) {
     fputs("AFL++ has left guards out: AFL_INST_RATIO must not be set\n", stderr);
     exit(EXIT_FAILURE);
   }
-  cbn_fuzz_counters = __afl_area_ptr + guard[0];
+  cbn_fuzz_counters = map + guard[0];
 }
 
 int main(void) {

@@ -11,21 +11,22 @@ from pathlib import Path
 from . import environment, plain_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-DIALECTS = ("pytorch", "mindspore", "canonical")
+DIALECTS = ("pytorch", "mindspore", "onnx", "canonical")
 DESCRIPTION = """\
 Runs the golden cases in the real frameworks and writes their answers into the case files: the output, the running
 statistics, the gradients where a case gives one of the output, or the exception. Only cases whose `source` names the
 installed framework ("PyTorch 2.15.0, CPU", "MindSpore 2.10.0, CPU") are recorded; all else in the files stays. The
-frameworks are installed into a virtual environment of their own (about 4 GB). The dialect canonical has no framework:
-the source "by hand: exact rational arithmetic" is computed here, with NumPy and the YAML library alone
-(build/goldens-plain-venv)."""
+frameworks are installed into a virtual environment of their own (about 4 GB). The dialect onnx has two engines, in
+build/goldens-onnx-venv: "ONNX Runtime 1.32.0, CPU" and "onnx 1.23.2, reference evaluator". An `upstream` note of an engine
+with the answer `observed: {}` is filled in. The dialect canonical has no framework: the source "by hand: exact rational
+arithmetic" is computed here, with NumPy and the YAML library alone (build/goldens-plain-venv)."""
 EPILOG = """\
 Recording again leaves an empty diff: an old value that agrees with the new answer is kept, and the date changes only
 with a value. Cases in exact mode (every partial sum representable) agree in every bit. Elsewhere, because another CPU
 sums in another order, two values agree within 32 roundings (2^-24; f64 2^-53) of the largest sum of |products|, in f16
 and bf16 within 4 (2^-11, 2^-8).
 
---check also compares cases that were written by hand or from a document with the engine of their dialect, and the
+--check also compares cases that were written by hand or from a document with each engine of their dialect, and the
 `upstream` answers of that engine.
 
 exit status: 0 recorded, or no difference; 1 --check found differences; 2 usage, a bad case, or a case whose answer is
@@ -37,7 +38,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="tools/record-goldens", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="DIALECT|PATH",
-                        help="pytorch, mindspore, canonical, a case file or a folder of them (default: all of cases/)")
+                        help="pytorch, mindspore, onnx, canonical, a case file or a folder of them (default: all of cases/)")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     parser.add_argument("--large", action="store_true", help="with --check: the cases of many gigabytes too")
     parser.add_argument("--venv", type=Path, default=ROOT / "build" / "goldens-venv", metavar="DIR",
@@ -99,7 +100,9 @@ def interpreter(options, dialect):
         print(text, flush=True)
 
     if dialect == "canonical":
-        return plain_environment.ensure(options.venv.resolve().parent / "goldens-plain-venv", say)
+        return plain_environment.ensure(options.venv.resolve().parent, say)
+    if dialect == "onnx":
+        return plain_environment.ensure_onnx(options.venv.resolve().parent, say)
     return environment.ensure(options.venv.resolve(), say)
 
 

@@ -1,31 +1,44 @@
-"""Makes the small virtual environment of the exact engine: NumPy and the YAML library, none of the frameworks."""
+"""Makes the small virtual environments: of the exact engine, NumPy and the YAML library, none of the frameworks; and of
+ONNX, whose wheels are small."""
 
 import re
 import shutil
 import sys
 from pathlib import Path
 
-from .environment import REQUIREMENTS, STAMP, python_of, run
+from .environment import HERE, REQUIREMENTS, STAMP, python_of, run
 
 PACKAGES = ("numpy", "ruamel.yaml")
+ONNX_REQUIREMENTS = HERE / "requirements-onnx.txt"
 
 
-def pinned():
-    """The packages with the versions that requirements.txt pins."""
-    lines = REQUIREMENTS.read_text().splitlines()
-    return [line for line in lines if re.split("==", line)[0] in PACKAGES]
+def pinned(requirements=REQUIREMENTS, packages=None):
+    """The packages with the versions that a list of requirements pins: all, or those named."""
+    lines = [line for line in requirements.read_text().splitlines() if re.match("[A-Za-z]", line)]
+    return [line for line in lines if packages is None or re.split("==", line)[0] in packages]
 
 
-def ensure(directory: Path, say) -> Path:
-    """Makes the environment where it is missing or stale; returns its interpreter. Raises EnvironmentFailure."""
-    python, stamp, wanted = python_of(directory), directory / STAMP, "\n".join(pinned())
-    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+def make(directory: Path, wanted, size, say) -> Path:
+    """Makes an environment of the packages `wanted` where it is missing or stale; returns its interpreter. Raises
+    EnvironmentFailure."""
+    python, stamp, content = python_of(directory), directory / STAMP, "\n".join(wanted)
+    if python.exists() and stamp.exists() and stamp.read_text() == content:
         return python
     if stamp.exists():
         shutil.rmtree(directory)
-    say(f"making {directory} (about 100 MB)")
+    say(f"making {directory} (about {size})")
     run([sys.executable, "-m", "venv", str(directory)], "making the virtual environment")
-    run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", *pinned()],
-        f"installing {' and '.join(PACKAGES)}")
-    stamp.write_text(wanted)
+    run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", *wanted],
+        f"installing {', '.join(re.split('==', line)[0] for line in wanted)}")
+    stamp.write_text(content)
     return python
+
+
+def ensure(folder: Path, say) -> Path:
+    """The interpreter of the exact engine's environment, in a folder of environments."""
+    return make(folder / "goldens-plain-venv", pinned(packages=PACKAGES), "100 MB", say)
+
+
+def ensure_onnx(folder: Path, say) -> Path:
+    """That of ONNX."""
+    return make(folder / "goldens-onnx-venv", pinned(ONNX_REQUIREMENTS), "250 MB", say)

@@ -12,6 +12,8 @@ from . import recorder
 from .casefile import CaseError, cases_of, dump, load
 
 LARGE = 20_000_000
+ENGINES = {"pytorch": ("engine_pytorch",), "mindspore": ("engine_mindspore",), "canonical": ("engine_canonical",),
+           "onnx": ("engine_onnx", "engine_onnx_reference")}
 
 
 def size_of(case):
@@ -22,15 +24,18 @@ def size_of(case):
     return sum(math.prod(int(extent) for extent in one["shape"]) for one in inputs if "shape" in one)
 
 
-def record_file(path, document, cases, engine, say):
-    """Records every case of a file that this engine is the source of. Returns the number of errors."""
+def record_file(path, document, cases, engines, say):
+    """Records every case of a file that one of these engines is the source of, and then what the others are noted to answer.
+    Returns the number of errors."""
     errors, changed, recorded = 0, 0, 0
     for case in cases:
-        if not case.recorded_by(engine.NAME):
-            continue
         try:
-            changed += recorder.record(case, engine)
-            recorded += 1
+            for engine in engines:
+                if case.recorded_by(engine.NAME):
+                    changed += recorder.record(case, engine)
+                    recorded += 1
+            for engine in engines:
+                changed += recorder.record_observed(case, engine)
         except CaseError as error:
             errors += 1
             say(f"  error: {error}")
@@ -45,20 +50,21 @@ def record_file(path, document, cases, engine, say):
     return errors
 
 
-def check_file(path, cases, engine, large, say):
-    """Compares every case of a file with the engine. Returns the number of differences."""
+def check_file(path, cases, engines, large, say):
+    """Compares every case of a file with the engines. Returns the number of differences."""
     differences = skipped = 0
     for case in cases:
         if size_of(case) > LARGE and not large:
             skipped += 1
             continue
-        try:
-            reasons = recorder.check(case, engine)
-        except CaseError as error:
-            reasons = [str(error)]
-        for reason in reasons:
-            differences += 1
-            say(f"  {case.id} ({case.source}): {reason}")
+        for engine in engines:
+            try:
+                reasons = recorder.check(case, engine)
+            except CaseError as error:
+                reasons = [str(error)]
+            for reason in reasons:
+                differences += 1
+                say(f"  {case.id} ({case.source}){f' by {engine.NAME}' if len(engines) > 1 else ''}: {reason}")
     say(f"{path}: {len(cases) - skipped} checked, {differences} differences" +
         (f", {skipped} large ones skipped (--large)" if skipped else ""))
     return differences
@@ -67,12 +73,12 @@ def check_file(path, cases, engine, large, say):
 def main():
     """Exit 0 as expected, 1 differences, 2 bad cases."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("engine", choices=["pytorch", "mindspore", "canonical"])
+    parser.add_argument("dialect", choices=ENGINES)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--large", action="store_true")
     parser.add_argument("paths", nargs="+", type=Path)
     options = parser.parse_args()
-    engine = importlib.import_module(f".engine_{options.engine}", __package__)
+    engines = [importlib.import_module(f".{name}", __package__) for name in ENGINES[options.dialect]]
 
     def say(text):
         print(text, flush=True)
@@ -86,9 +92,9 @@ def main():
             say(f"{path}: {error}")
             return 2
         if options.check:
-            failures += check_file(path, cases, engine, options.large, say)
+            failures += check_file(path, cases, engines, options.large, say)
         else:
-            failures += record_file(path, document, cases, engine, say)
+            failures += record_file(path, document, cases, engines, say)
     if not failures:
         return 0
     return 1 if options.check else 2
