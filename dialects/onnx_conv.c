@@ -2,10 +2,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "core/checked.h"
 #include "core/violation.h"
 #include "dialects/onnx.h"
 
-enum { BFLOAT16 = 22 };
+/* Operator sets that changed something. */
+enum { NO_EMPTY_NAME = 11, BFLOAT16 = 22 };
 
 enum auto_pad { NOTSET, SAME_UPPER, SAME_LOWER, VALID, UNKNOWN };
 
@@ -89,7 +91,7 @@ static bool read_pads(layer *l, cbn_rejection *r) {
   return read_ints(l, "pads", 2 * l->axes, 0, CBN_RULE_PADDING_NON_NEGATIVE, 0, l->pads, r);
 }
 
-/* Which names there are is asked last; an empty one is NOTSET, but to the loader of ConvTranspose. */
+/* An empty name is NOTSET, but beside pads in ConvTranspose. */
 static enum auto_pad read_auto_pad(const layer *l) {
   static const char *const names[] = {
       [NOTSET] = "NOTSET", [SAME_UPPER] = "SAME_UPPER", [SAME_LOWER] = "SAME_LOWER", [VALID] = "VALID"};
@@ -101,14 +103,29 @@ static enum auto_pad read_auto_pad(const layer *l) {
 }
 
 static bool check_auto_pad(const layer *l, cbn_rejection *r) {
-  return l->auto_pad != UNKNOWN ||
-         cbn_reject(r, CBN_RULE_PADDING_UNKNOWN, CBN_FAIL_STATUS, "there is no auto_pad %s",
-                    cbn_printed_value(cbn_onnx_attribute_of(&l->node, "auto_pad")).text);
+  if (l->auto_pad == UNKNOWN)
+    return cbn_reject(r, CBN_RULE_PADDING_UNKNOWN, CBN_FAIL_STATUS, "there is no auto_pad %s",
+                      cbn_printed_value(cbn_onnx_attribute_of(&l->node, "auto_pad")).text);
+  return l->auto_pad == NOTSET || !l->has_pads || reject_pads(r);
+}
+
+/* The loader computes the output's extents: those of the dilated kernel and the padded, or spread, input must fit. */
+static bool check_overflow(const layer *l, const cbn_conv *c, cbn_rejection *r) {
+  for (int a = 0; a < l->axes; a++) {
+    int64_t kernel, extent;
+    if (!cbn_multiply(c->kernel[a] - 1, c->dilation[a], &kernel) || !cbn_add(kernel, 1, &kernel) ||
+        !(c->transposed ? cbn_multiply(c->input[a], c->stride[a], &extent) && cbn_add(extent, kernel, &extent)
+                        : cbn_add(c->input[a], l->pads[a], &extent) &&
+                              cbn_add(extent, l->pads[l->axes + a], &extent)))
+      return cbn_reject(r, CBN_RULE_EXTENT_OVERFLOW, CBN_FAIL_STATUS, "an extent on axis %c overflows 64 bits",
+                        axis_name(l, a));
+  }
+  return true;
 }
 
 static bool load_conv(layer *l, cbn_conv *c, cbn_rejection *r) {
-  if (!check_rank(l, r) || !read_window(l, c, r) || !read_pads(l, r) || !check_auto_pad(l, r)) return false;
-  return l->auto_pad == NOTSET || !l->has_pads || reject_pads(r);
+  return check_rank(l, r) && read_window(l, c, r) && read_pads(l, r) && check_overflow(l, c, r) &&
+         check_auto_pad(l, r);
 }
 
 static bool load_transposed(layer *l, cbn_conv *c, cbn_rejection *r) {
@@ -119,11 +136,12 @@ static bool load_transposed(layer *l, cbn_conv *c, cbn_rejection *r) {
                       "X's channels must be divisible by group, got %" PRId64 " and %" PRId64, c->in_channels,
                       c->groups);
   if (!read_window(l, c, r)) return false;
-  if (l->has_pads && auto_pad != NULL && !cbn_value_is(auto_pad, "NOTSET")) return reject_pads(r);
+  if (l->node.opset >= NO_EMPTY_NAME && l->has_pads && auto_pad != NULL && !cbn_value_is(auto_pad, "NOTSET"))
+    return reject_pads(r);
   return read_pads(l, r) &&
          read_ints(l, "output_shape", l->axes, 0, CBN_RULE_OUTPUT_EXTENT_POSITIVE, 0, l->output_shape, r) &&
          read_ints(l, "output_padding", l->axes, 0, CBN_RULE_OUTPUT_PADDING_RANGE, 0, c->output_padding, r) &&
-         check_auto_pad(l, r);
+         check_overflow(l, c, r) && check_auto_pad(l, r);
 }
 
 /* ----------------------------------------------------------------------------------------------- running the node */

@@ -62,11 +62,8 @@ static long long whole(struct argp_state *state, const char *text, const char *w
 
 static void add_target(struct argp_state *state, cbn_fuzz_options *o, const char *name) {
   const cbn_target *target = cbn_target_by_name(name);
-  if (target == NULL) {
-    const char *nearest = cbn_target_nearest(name);
-    argp_error(state, "there is no target '%s'%s%s%s; --list lists them", name, nearest != NULL ? "; is it '" : "",
-               nearest != NULL ? nearest : "", nearest != NULL ? "'" : "");
-  }
+  if (target == NULL)
+    argp_error(state, "there is no target '%s'; did you mean '%s'? --list lists them", name, cbn_target_nearest(name));
   for (int i = 0; i < o->targets; i++)
     if (o->target[i] == target) return;
   if (o->targets < CBN_TARGET_LIMIT) o->target[o->targets++] = target;

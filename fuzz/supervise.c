@@ -399,8 +399,16 @@ static int collect_ended(campaign *c, worker *w) {
   return k.taken;
 }
 
-/* The last line that says something. */
+/* Why AFL++ gives up, or the last line that says something. */
 static void last_words(const char *words, cbn_error *line) {
+  static const char abort_mark[] = "PROGRAM ABORT : ";
+  const char *mark = strstr(words, abort_mark);
+  if (mark != NULL) {
+    mark += strlen(abort_mark);
+    mark += strspn(mark, "\033[0;1m"); /* colours */
+    cbn_error_set(line, "%.*s", (int)strcspn(mark, "\033\n"), mark);
+    return;
+  }
   const char *at = words + strlen(words), *end = at;
   for (; at > words; at--) {
     if (at[-1] != '\n') continue;
@@ -419,12 +427,13 @@ static void take_failure(campaign *c, worker *w, uint64_t executions) {
     c->killed++;
     return;
   }
+  task->used -= w->slice;
   if (++task->failures < FAILURES) return;
   task->off = true;
   last_words(w->job.words, &said);
   cbn_job_describe(&w->job, how, sizeof how);
   cbn_progress_clear(&c->progress);
-  fprintf(stderr, "convbn fuzz: %s with the %s build does not start and is left out: %s; %s\n", task->target->name,
+  fprintf(stderr, "convbn fuzz: %s does not start in the %s build and is left out: %s; %s\n", task->target->name,
           cbn_flavour_name(task->build->flavour), how, said.text);
 }
 

@@ -111,7 +111,8 @@ static bool axis_pairs(const cbn_conv *conv, int a, bool gradients, int64_t *mos
 }
 
 /* What the reference needs besides: copies of a convolution's factors, lists of index pairs, and, where a step is
- * judged whole, the results. */
+ * judged whole, the results. A batch normalization's layer has statistics, of its own number of features, whether or not
+ * the call uses them: as put there, held, and as they come out. */
 static bool reference_bytes(const cbn_solved_step *solved, bool whole, int64_t *bytes) {
   static const int factors[] = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT, CBN_ROLE_GRAD_OUTPUT};
   const cbn_plan *plan = &solved->plan;
@@ -121,6 +122,9 @@ static bool reference_bytes(const cbn_solved_step *solved, bool whole, int64_t *
     if (!axis_pairs(&plan->conv, a, gradients, &most) || !cbn_add(pairs, most, &pairs)) return false;
   for (int i = 0; conv && i < (gradients ? 3 : 2); i++)
     if (!cbn_add(copies, 8 * plan_count(plan, factors[i]), &copies)) return false;
+  if (!conv && (!cbn_multiply(16, plan->features, &copies) || !cbn_multiply(4, plan->features, &most) ||
+                !cbn_add(results, most, &results)))
+    return false;
   for (int i = 0; gradients && i < GRADIENT_ROLES; i++)
     if (!cbn_add(results, plan_count(plan, gradient_roles[i]), &results)) return false;
   return cbn_multiply(PAIR_BYTES, pairs, &pairs) && cbn_multiply(EXPECTED_BYTES, results, bytes) &&

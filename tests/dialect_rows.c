@@ -75,9 +75,20 @@ static void put_batchnorm(text *t, const cbn_plan *plan) {
     if (plan->has_initial[initial[i].role]) put(t, "%s%g ", initial[i].name, plan->initial[initial[i].role]);
 }
 
-static void read_shape(const char *shape, cbn_shape *result) {
-  for (char *end; *shape != '\0'; shape = end + (*end == 'x'))
+static const char *read_shape(const char *shape, cbn_shape *result) {
+  for (char *end; *shape != '\0' && *shape != ' '; shape = end + (*end == 'x'))
     result->extent[result->rank++] = strtoll(shape, &end, 10);
+  return shape + strspn(shape, " ");
+}
+
+/* The input's shape and, in `layer`, those of the layer's own tensors. */
+static void read_shapes(const char *shapes, cbn_request *request, cbn_shape layer[]) {
+  static const int roles[] = {CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
+  shapes = read_shape(shapes, &request->input);
+  for (size_t i = 0; *shapes != '\0' && i < COUNT(roles); i++) {
+    shapes = read_shape(shapes, &layer[i]);
+    request->layer[roles[i]] = &layer[i];
+  }
 }
 
 static void read_types(const char *types, cbn_request *request) {
@@ -93,13 +104,14 @@ static void plan_as_text(const cbn_dialect_operator *operator, const cbn_dialect
   cbn_arena *arena = cbn_arena_create(1 << 20);
   cbn_error error;
   cbn_request request = {.training = row->mode == 't'};
+  cbn_shape layer[4] = {0};
   cbn_plan plan;
   cbn_rejection rejection = {.rule = CBN_RULE_COUNT};
   assert_non_null(arena);
   if (!cbn_yaml_parse("params", row->params, strlen(row->params), &cbn_yaml_default_limits, arena, &request.params,
                       &error))
     fail_msg("%s: %s", row->params, error.text);
-  read_shape(row->input, &request.input);
+  read_shapes(row->input, &request, layer);
   read_types(row->types, &request);
   put(t, " ");
   if (!operator->plan(operator, & request, &plan, &rejection)) {

@@ -4,8 +4,9 @@
 
 #include <stddef.h>
 
-/* One call: the parameters as in a case file, the input's shape ("2x4x9") and, where they are not f32, its type and the
- * layer's ("f16:f32"), 't' where the layer trains; words that must stand in the answer:
+/* One call: the parameters as in a case file, the input's shape ("2x4x9"), behind it, where the dialect asks, those of
+ * weight, bias, running mean and variance ("2x4x9 6x4x3 6") and, where they are not f32, its type and the layer's
+ * ("f16:f32"), 't' where the layer trains; words that must stand in the answer:
  *
  *   a convolution         out2x6x7 weight6x4x3 k3 s1 d1 p0 q0 o0 g1 zeros plain (or bias) transposed unbatched
  *                         (p and q are the padding before and behind, o the output padding)

@@ -444,6 +444,26 @@ cases:
                 for command in "run", "lint":
                     self.assertIn(self.convbn(command, path)[0], (0, 1, 2))
 
+    def test_features_without_end(self):
+        """An empty input has fewer channels than the layer, whose statistics are counted all the same."""
+        for features in 200_000_000, 1 << 62:
+            path = self.write(f"""format: 1
+dialect: pytorch
+operator: nn.BatchNorm2d
+source: by hand
+cases:
+  - id: t/features
+    comment: features without end
+    params: {{num_features: {features}, affine: false}}
+    tensors: {{input: {{shape: [0, 3, 2, 2], values: []}}}}
+    expect: {{output: {{shape: [0, 3, 2, 2]}}}}
+""")
+            for command in "run", "lint":
+                with self.subTest(features=features, command=command):
+                    code, out, err = self.convbn(command, path)
+                    self.assertEqual(code, 2, err)
+                    self.assertIn(":6:1: memory-limit: t/features needs ", out if command == "lint" else err)
+
     def test_ids_are_unique(self):
         twice = GOOD + CASE.removeprefix("cases:\n")
         self.refused(twice, "duplicate-id", (14, 1), ["t/good", ":6"])

@@ -68,11 +68,11 @@ class Node:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=IR_VERSION)
 
     def keep(self, outputs):
-        """{"output": Tensor} of an answer in the order of `outputs`; statistics, where there are some, stay in the node,
-        as a training loop hands them to the next call."""
+        """{"output": Tensor} of an answer in the order of `outputs`; statistics, where there are some, stay in the node, in
+        the type that the model declares, as a training loop hands them to the next call."""
         for name, array in zip(STATISTICS, outputs[1:]):
             if array is not None:
-                self.own[name] = from_array(np.asarray(array))
+                self.own[name] = from_array(np.asarray(array).astype(STORAGE[self.kind]))
         return {"output": from_array(np.asarray(outputs[0]))}
 
 
