@@ -5,9 +5,9 @@
 #include "dialects/onnx.h"
 
 enum {
-  FIRST = 9,           /* older ones take statistics for each element, too */
-  TRAINING_MODE = 14,  /* has the attribute; before, a node trains that has the outputs of training */
-  MIXED_TYPES = 15     /* statistics, scale and shift may have a type of their own */
+  FIRST = 9,          /* older ones take statistics for each element, too */
+  TRAINING_MODE = 14, /* has the attribute; before, a node trains that has the outputs of training */
+  MIXED_TYPES = 15    /* statistics, scale and shift may have a type of their own */
 };
 
 static const int tensors[] = {CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR, -1};
@@ -29,13 +29,13 @@ static bool check_tensors(const cbn_onnx_node *node, cbn_rejection *r) {
   return true;
 }
 
-bool cbn_onnx_batchnorm(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+bool cbn_onnx_batchnorm(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                         cbn_rejection *r) {
   static const cbn_onnx_attribute attributes[] = {{"epsilon", CBN_ONNX_FLOAT, 0},
                                                   {"momentum", CBN_ONNX_FLOAT, 0},
                                                   {"training_mode", CBN_ONNX_INT, TRAINING_MODE},
                                                   {NULL, CBN_ONNX_INT, 0}};
-  cbn_onnx_node node = {.request = request, .name = operator->name};
+  cbn_onnx_node node = {.request = request, .name = operator->name };
   const cbn_shape *input = &request->input;
   *plan = (cbn_plan){.kind = CBN_OPERATOR_BATCHNORM};
   if (!cbn_onnx_open(&node, FIRST, tensors, attributes, r) ||

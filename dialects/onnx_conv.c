@@ -11,7 +11,7 @@ enum { NO_EMPTY_NAME = 11, BFLOAT16 = 22 };
 
 enum auto_pad { NOTSET, SAME_UPPER, SAME_LOWER, VALID, UNKNOWN };
 
-/* A node under inspection. `pads` says that the attribute is there, `output_shape` likewise. */
+/* A node under inspection; has_pads and has_output_shape say that the attribute is there. */
 typedef struct layer {
   cbn_onnx_node node;
   int32_t axes;
@@ -74,8 +74,8 @@ static bool check_rank(const layer *l, cbn_rejection *r) {
 
 /* ConvTranspose looks at its groups first, Conv when it runs. */
 static bool check_groups(const cbn_conv *c, cbn_rejection *r) {
-  return c->groups >= 1 || cbn_reject(r, CBN_RULE_GROUPS_POSITIVE, CBN_FAIL_STATUS,
-                                      "group must be at least 1, got %" PRId64, c->groups);
+  return c->groups >= 1 ||
+         cbn_reject(r, CBN_RULE_GROUPS_POSITIVE, CBN_FAIL_STATUS, "group must be at least 1, got %" PRId64, c->groups);
 }
 
 static bool reject_pads(cbn_rejection *r) {
@@ -109,23 +109,26 @@ static bool check_auto_pad(const layer *l, cbn_rejection *r) {
   return l->auto_pad == NOTSET || !l->has_pads || reject_pads(r);
 }
 
-/* The loader computes the output's extents: those of the dilated kernel and the padded, or spread, input must fit. */
+/* The loader computes the output's extents: all that they are made of must fit. */
+static bool fits(const layer *l, const cbn_conv *c, int a) {
+  const int64_t begin = l->pads[a], end = l->pads[l->axes + a];
+  int64_t kernel, extent;
+  if (!cbn_multiply(c->kernel[a] - 1, c->dilation[a], &kernel) || !cbn_add(kernel, 1, &kernel)) return false;
+  if (!c->transposed) return cbn_add(c->input[a], begin, &extent) && cbn_add(extent, end, &extent);
+  return cbn_multiply(c->input[a], c->stride[a], &extent) && cbn_add(extent, kernel, &extent) &&
+         cbn_subtract(extent, begin, &extent) && cbn_subtract(extent, end, &extent);
+}
+
 static bool check_overflow(const layer *l, const cbn_conv *c, cbn_rejection *r) {
-  for (int a = 0; a < l->axes; a++) {
-    int64_t kernel, extent;
-    if (!cbn_multiply(c->kernel[a] - 1, c->dilation[a], &kernel) || !cbn_add(kernel, 1, &kernel) ||
-        !(c->transposed ? cbn_multiply(c->input[a], c->stride[a], &extent) && cbn_add(extent, kernel, &extent)
-                        : cbn_add(c->input[a], l->pads[a], &extent) &&
-                              cbn_add(extent, l->pads[l->axes + a], &extent)))
+  for (int a = 0; a < l->axes; a++)
+    if (!fits(l, c, a))
       return cbn_reject(r, CBN_RULE_EXTENT_OVERFLOW, CBN_FAIL_STATUS, "an extent on axis %c overflows 64 bits",
                         axis_name(l, a));
-  }
   return true;
 }
 
 static bool load_conv(layer *l, cbn_conv *c, cbn_rejection *r) {
-  return check_rank(l, r) && read_window(l, c, r) && read_pads(l, r) && check_overflow(l, c, r) &&
-         check_auto_pad(l, r);
+  return check_rank(l, r) && read_window(l, c, r) && read_pads(l, r) && check_overflow(l, c, r) && check_auto_pad(l, r);
 }
 
 static bool load_transposed(layer *l, cbn_conv *c, cbn_rejection *r) {
@@ -232,9 +235,8 @@ static bool run_axis(const layer *l, cbn_conv *c, int a, cbn_rejection *r) {
   if (l->has_output_shape || is_same(l))
     return pad_output(l, c, a, cbn_saturating_add(full, l->has_output_shape ? -l->output_shape[a] : -same), r);
   const int64_t cropped = cbn_saturating_add(c->pad_begin[a], c->pad_end[a]);
-  return full > cropped ||
-         cbn_reject(r, CBN_RULE_OUTPUT_EXTENT_POSITIVE, CBN_INVALID_ARGUMENT,
-                    "the output's extent is %" PRId64 " on axis %c", full - cropped, axis_name(l, a));
+  return full > cropped || cbn_reject(r, CBN_RULE_OUTPUT_EXTENT_POSITIVE, CBN_INVALID_ARGUMENT,
+                                      "the output's extent is %" PRId64 " on axis %c", full - cropped, axis_name(l, a));
 }
 
 static bool run_transposed(const layer *l, cbn_conv *c, cbn_rejection *r) {
@@ -258,18 +260,18 @@ static bool run_transposed(const layer *l, cbn_conv *c, cbn_rejection *r) {
   return true;
 }
 
-bool cbn_onnx_convolution(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+bool cbn_onnx_convolution(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                           cbn_rejection *r) {
-  /* those of Conv stand first */
+  /* those that Conv has, too, stand last */
   static const cbn_onnx_attribute transposed[] = {
       {"output_padding", CBN_ONNX_INTS, 0}, {"output_shape", CBN_ONNX_INTS, 0}, {"auto_pad", CBN_ONNX_STRING, 0},
       {"dilations", CBN_ONNX_INTS, 0},      {"group", CBN_ONNX_INT, 0},         {"kernel_shape", CBN_ONNX_INTS, 0},
       {"pads", CBN_ONNX_INTS, 0},           {"strides", CBN_ONNX_INTS, 0},      {NULL, CBN_ONNX_INT, 0}};
   static const int required[] = {CBN_ROLE_WEIGHT, -1};
-  layer l = {.node = {.request = request, .name = operator->name},
-             .input = &request->input,
-             .weight = request->layer[CBN_ROLE_WEIGHT],
-             .bias = request->layer[CBN_ROLE_BIAS]};
+  layer l = {.node = {.request = request, .name = operator->name },
+                      .input = &request->input,
+                      .weight = request->layer[CBN_ROLE_WEIGHT],
+                      .bias = request->layer[CBN_ROLE_BIAS]};
   *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV};
   if (!cbn_onnx_open(&l.node, 1, required, operator->transposed ? transposed : transposed + 2, r) ||
       !cbn_onnx_check_types(&l.node, BFLOAT16, false, r))

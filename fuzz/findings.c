@@ -15,6 +15,7 @@
 #include "fuzz/waiting.h"
 #include "harness/clock.h"
 #include "harness/results.h"
+#include "harness/terminal.h"
 
 enum {
   MINIMIZE_SECONDS = 20,
@@ -167,19 +168,20 @@ static void count(cbn_findings *f, found *finding, const cbn_input *input) {
   write_finding(f, finding);
 }
 
-static const char *text_of(const json_t *document, const char *key) {
+const char *cbn_finding_text(const json_t *document, const char *key) {
   const char *text = json_string_value(json_object_get(document, key));
   return text != NULL ? text : "";
 }
 
+/* At once, in a line or two; the summary says more. */
 static void tell(const cbn_findings *f, const found *finding) {
+  const cbn_terminal terminal = cbn_terminal_open(CBN_NORMAL, f->options.engine, 0);
+  const char *message = cbn_finding_text(finding->document, "message");
   if (f->options.quiet) return;
-  const bool on_terminal = isatty(STDERR_FILENO);
-  if (on_terminal) fputs("\r\033[K", stderr);
-  printf("finding %s: %s\n", finding->id, text_of(finding->document, "signature"));
-  if (text_of(finding->document, "message")[0] != '\0') printf("  %s\n", text_of(finding->document, "message"));
-  printf("  %s\n", text_of(finding->document, "state"));
-  printf("  replay:  %s\n", text_of(finding->document, "replay"));
+  if (terminal.progress != NULL) fputs("\r\033[K", terminal.progress);
+  printf("%sfinding%s %s: %s\n", terminal.colour ? "\033[1;31m" : "", terminal.colour ? "\033[0m" : "", finding->id,
+         cbn_finding_text(finding->document, "signature"));
+  if (message[0] != '\0') printf("  %s\n", message);
 }
 
 /* Quoted for a shell, by value. */
@@ -189,14 +191,20 @@ static cbn_path quoted(cbn_path word) {
   return path;
 }
 
-/* `convbn run` for the finding's case. A memory error needs the build that looks for it. */
+/* `convbn run` for the finding's case. A memory error needs the build that looks for it. A near miss as a case is refused
+ * by its dialect, and the engine is not asked; `convbn minimize` asks it. */
 static int case_line(const cbn_findings *f, const found *finding, const cbn_build *build, char **line) {
-  cbn_path program;
-  cbn_print_program(program.text, sizeof program.text);
-  if (build->flavour == CBN_SANITIZED)
-    program = cbn_path_of("%s run", quoted(cbn_path_of("%s/bin/convbn", build->prefix.text)).text);
-  return asprintf(line, "%s %s --engine %s", program.text,
-                  quoted(cbn_path_of("%s/bad.yaml", folder_of(f, finding->id).text)).text,
+  const cbn_path folder = folder_of(f, finding->id), convbn = cbn_path_of("%s/bin/convbn", build->prefix.text);
+  cbn_path program, file = cbn_path_of("%s/bad.yaml", folder.text);
+  if (json_is_false(json_object_get(finding->document, "valid")) || access(file.text, F_OK) != 0) {
+    program = cbn_path_of("%s minimize", quoted(convbn).text);
+    file = cbn_path_of("%s/bad.seed", folder.text);
+  } else if (build->flavour == CBN_SANITIZED) {
+    program = cbn_path_of("%s run", quoted(convbn).text);
+  } else {
+    cbn_print_program(program.text, sizeof program.text);
+  }
+  return asprintf(line, "%s %s --engine %s", program.text, quoted(file).text,
                   quoted(cbn_path_of("%s", f->options.engine)).text);
 }
 
@@ -223,7 +231,7 @@ static void write_replay(const cbn_findings *f, found *finding, const cbn_build 
 
 /* What `folder` holds becomes a finding, or one more of a finding that is there. */
 static void adopt(cbn_findings *f, confirmation *c, const cbn_build *build, json_t *document, bool as_case) {
-  const char *id = text_of(document, "id");
+  const char *id = cbn_finding_text(document, "id");
   found *finding = find(f, id);
   char first_seen[32];
   const time_t now = time(NULL);
@@ -252,8 +260,8 @@ static void adopt(cbn_findings *f, confirmation *c, const cbn_build *build, json
   finding->fresh = true;
   write_replay(f, finding, build, c->input.target, as_case);
   count(f, finding, &c->input);
-  write_text(f, folder.text, "signature.txt", cbn_path_of("%s\n", text_of(document, "signature")).text);
-  write_text(f, folder.text, "replay.txt", cbn_path_of("%s\n", text_of(document, "replay")).text);
+  write_text(f, folder.text, "signature.txt", cbn_path_of("%s\n", cbn_finding_text(document, "signature")).text);
+  write_text(f, folder.text, "replay.txt", cbn_path_of("%s\n", cbn_finding_text(document, "replay")).text);
   tell(f, finding);
 }
 
@@ -263,7 +271,7 @@ static void adopt_problem(cbn_findings *f, confirmation *c) {
   const cbn_path file = cbn_path_of("%s/finding.json", c->folder.text);
   json_error_t why;
   json_t *document = json_load_file(file.text, 0, &why);
-  if (document == NULL || text_of(document, "id")[0] == '\0') {
+  if (document == NULL || cbn_finding_text(document, "id")[0] == '\0') {
     cbn_error error;
     cbn_error_set(&error, "%s: %s", file.text, document == NULL ? why.text : "has no id");
     note(f, false, &error);

@@ -54,6 +54,9 @@ int cbn_findings_descriptors(const cbn_findings *findings, int descriptor[CBN_FI
 /* All of them, those seen in this run first; a new reference. */
 json_t *cbn_findings_json(const cbn_findings *findings);
 
+/* A text of a finding's document, "" if there is none. */
+const char *cbn_finding_text(const json_t *finding, const char *key);
+
 /* Could everything be written? If not, why. */
 bool cbn_findings_kept(const cbn_findings *findings, cbn_error *error);
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/verdict.h"
@@ -12,19 +13,16 @@
 #include "harness/clock.h"
 #include "harness/results.h"
 
+enum { LINE_BYTES = 320 };
 static const double TERMINAL_SECONDS = 0.25, PLAIN_SECONDS = 10, CORPUS_SECONDS = 5, RATE_SECONDS = 2;
 
 /* ------------------------------------------------------------------------------------------------------- progress */
 
 cbn_progress cbn_progress_open(bool quiet) {
-  const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+  const char *term = getenv("TERM");
   const bool terminal = isatty(STDERR_FILENO) && (term == NULL || strcmp(term, "dumb") != 0);
   const double now = cbn_clock_seconds();
-  return (cbn_progress){.quiet = quiet,
-                        .terminal = terminal,
-                        .colour = terminal && (no == NULL || no[0] == '\0'),
-                        .last = terminal ? 0 : now,
-                        .time = now};
+  return (cbn_progress){.quiet = quiet, .terminal = terminal, .last = terminal ? 0 : now, .time = now};
 }
 
 bool cbn_progress_due(const cbn_progress *p) {
@@ -51,61 +49,75 @@ static void measure(cbn_progress *p, const cbn_fuzz_options *options, const cbn_
     p->executions = totals->executions;
     p->time = now;
   }
-  if (p->corpus_time == 0 || now - p->corpus_time >= CORPUS_SECONDS) {
+  if (now - p->corpus_time >= (p->corpus == 0 ? 1 : CORPUS_SECONDS)) {
     p->corpus = corpus_size(options);
     p->corpus_time = now;
   }
 }
 
+/* No longer than the terminal is wide: a line that wraps cannot be written over. */
+static int width_of(const cbn_progress *p) {
+  struct winsize size;
+  if (!p->terminal || ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return LINE_BYTES;
+  return size.ws_col - 1;
+}
+
 void cbn_progress_show(cbn_progress *p, const cbn_fuzz_options *options, const cbn_fuzz_totals *totals,
                        const cbn_findings *findings) {
-  char left[64] = "";
+  char line[LINE_BYTES], pairs[64] = "", waiting[32] = "", left[64] = "";
   const cbn_findings_count found = cbn_findings_counted(findings);
   measure(p, options, totals);
-  if (isfinite(options->seconds)) cbn_duration_print(options->seconds - totals->seconds, left, sizeof left);
+  if (isfinite(options->seconds)) {
+    snprintf(left, sizeof left, ", ");
+    cbn_duration_print(options->seconds - totals->seconds, left + 2, sizeof left - 8);
+    strcat(left, " left");
+  }
+  if (totals->pairs_possible > 0)
+    snprintf(pairs, sizeof pairs, ", pairs %d of %d", totals->pairs_reached, totals->pairs_possible);
+  if (found.waiting > 0) snprintf(waiting, sizeof waiting, " (%d to look at)", found.waiting);
+  snprintf(line, sizeof line, "%llu runs, %.0f/s%s, corpus %zu, %d %s%s%s", (unsigned long long)totals->executions,
+           p->rate, pairs, p->corpus, found.seen, found.seen == 1 ? "finding" : "findings", waiting, left);
   cbn_progress_clear(p);
-  fprintf(stderr, "%llu executions, %.0f/s", (unsigned long long)totals->executions, p->rate);
-  if (totals->pairs_possible > 0) fprintf(stderr, ", pairs %d of %d", totals->pairs_reached, totals->pairs_possible);
-  fprintf(stderr, ", corpus %zu, %s%d %s%s", p->corpus, p->colour && found.seen > 0 ? "\033[1;31m" : "", found.seen,
-          found.seen == 1 ? "finding" : "findings", p->colour && found.seen > 0 ? "\033[0m" : "");
-  if (found.waiting > 0) fprintf(stderr, " (%d to look at)", found.waiting);
-  fprintf(stderr, "%s%s%s%s", left[0] != '\0' ? ", " : "", left, left[0] != '\0' ? " left" : "",
-          p->terminal ? "" : "\n");
+  fprintf(stderr, "%.*s%s", width_of(p), line, p->terminal ? "" : "\n");
   fflush(stderr);
 }
 
 /* -------------------------------------------------------------------------------------------------------- summary */
 
-static const char *text_of(const json_t *document, const char *key) {
-  const char *text = json_string_value(json_object_get(document, key));
-  return text != NULL ? text : "";
-}
-
 static void print_finding(const json_t *finding) {
   const long long count = json_integer_value(json_object_get(finding, "count"));
   char after[64];
   cbn_duration_print(json_number_value(json_object_get(finding, "first_seen_seconds")), after, sizeof after);
-  printf("\n%s\n", text_of(finding, "signature"));
-  if (text_of(finding, "message")[0] != '\0') printf("  %s\n", text_of(finding, "message"));
+  printf("\n%s\n", cbn_finding_text(finding, "signature"));
+  if (cbn_finding_text(finding, "message")[0] != '\0') printf("  %s\n", cbn_finding_text(finding, "message"));
   if (json_is_true(json_object_get(finding, "new")))
     printf("  %lld %s, the first after %s; %s\n", count, count == 1 ? "input" : "inputs", after,
-           text_of(finding, "state"));
+           cbn_finding_text(finding, "state"));
   else
     printf("  %lld %s, the first in an earlier run; %s\n", count, count == 1 ? "input" : "inputs",
-           text_of(finding, "state"));
-  printf("  folder:  %s\n  replay:  %s\n", text_of(finding, "folder"), text_of(finding, "replay"));
+           cbn_finding_text(finding, "state"));
+  printf("  folder:  %s\n  replay:  %s\n", cbn_finding_text(finding, "folder"), cbn_finding_text(finding, "replay"));
 }
 
-static void print(const cbn_fuzz_options *options, const cbn_fuzz_totals *t, const cbn_findings_count *found,
-                  const json_t *findings) {
+/* Executions of problems: those of texts are many and cheap. */
+static uint64_t of_problems(const cbn_schedule *schedule) {
+  uint64_t executions = 0;
+  for (int i = 0; i < schedule->count; i++)
+    if (schedule->task[i].target->problems) executions += schedule->task[i].executions;
+  return executions;
+}
+
+static void print(const cbn_fuzz_options *options, const cbn_fuzz_totals *t, const cbn_schedule *schedule,
+                  const cbn_findings_count *found, const json_t *findings) {
   char time[64];
   cbn_duration_print(t->seconds, time, sizeof time);
   size_t i;
   json_t *finding;
   json_array_foreach(findings, i, finding) if (json_is_true(json_object_get(finding, "seen"))) print_finding(finding);
-  printf("%s%llu executions in %s, %.0f/s, seed %llu%s\n", found->seen > 0 ? "\n" : "",
-         (unsigned long long)t->executions, time, (double)t->executions / fmax(t->seconds, 1e-3),
-         (unsigned long long)options->seed, t->interrupted ? ", interrupted" : "");
+  printf("%s%llu executions, %llu of them problems, in %s, %.0f/s, seed %llu%s\n", found->seen > 0 ? "\n" : "",
+         (unsigned long long)t->executions, (unsigned long long)of_problems(schedule), time,
+         (double)t->executions / fmax(t->seconds, 1e-3), (unsigned long long)options->seed,
+         t->interrupted ? ", interrupted" : "");
   if (t->pairs_possible > 0)
     printf("pairs of features: %d of %d that can be (%s/pairs.txt)\n", t->pairs_reached, t->pairs_possible,
            options->out);
@@ -181,7 +193,7 @@ int cbn_fuzz_summary(const cbn_fuzz_options *options, const cbn_fuzz_totals *tot
   json_t *listed = json_pack("{s:i, s:O}", "format", 1, "findings", list);
   json_t *document = summary_json(options, totals, schedule, &found, list, code);
   cbn_error error;
-  print(options, totals, &found, list);
+  print(options, totals, schedule, &found, list);
   const bool written =
       write_json(cbn_path_of("%s/findings.json", options->out).text, listed, &error) &&
       write_json(cbn_path_of("%s/summary.json", options->out).text, document, &error) &&

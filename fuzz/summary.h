@@ -7,7 +7,7 @@
 
 /* Progress: one line that is written over on a terminal, else a line now and then. */
 typedef struct cbn_progress {
-  bool quiet, terminal, colour;
+  bool quiet, terminal;
   double last;         /* when it was last shown */
   double time, rate;   /* executions a second, over the last seconds */
   uint64_t executions; /* at that time */

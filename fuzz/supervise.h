@@ -1,9 +1,4 @@
-/* A fuzzing run: the fuzzers' programs side by side, in slices, over one folder.
- *
- *   OUT/lock            held while a run goes on; the sign that the folder is one of fuzzing runs
- *   OUT/corpus/TARGET/  inputs that reach something new; libFuzzer and AFL++ both read and feed it
- *   OUT/afl/TARGET/     AFL++'s own state
- *   OUT/work/           the running processes' folders; removed at the end */
+/* A fuzzing run: the fuzzers' programs side by side, in slices, over one folder (fuzz/out_folder.h). */
 #ifndef CBN_FUZZ_SUPERVISE_H
 #define CBN_FUZZ_SUPERVISE_H
 

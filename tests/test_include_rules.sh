@@ -12,7 +12,7 @@ declare -A may_include=(
   [diagnosis]="diagnosis generator dialects reference core"
   [fuzz]="fuzz diagnosis harness generator dialects reference core"
   [engines]=""
-  [bench]="bench fast core"
+  [bench]="bench fast generator core"
 )
 # The program itself comes last: it may see what the rest of its room may not.
 declare -A may_also_include=([harness/main.c]="diagnosis")

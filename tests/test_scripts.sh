@@ -12,12 +12,12 @@ fail() {
 }
 equal() { [ "$1" = "$2" ] || { printf 'line %s:\n  got      %q\n  expected %q\n' "${BASH_LINENO[0]}" "$1" "$2"; exit 1; }; }
 
-for script in run-conformance run-tests packages/install cmake/build .ci/run; do
+for script in run-conformance run-fuzz run-tests packages/install cmake/build .ci/run; do
   [ -x "$script" ] || fail "$script is not executable"
   bash -n "$script"
 done
 if command -v shellcheck >/dev/null; then
-  shellcheck run-conformance run-tests packages/install cmake/build .ci/run tests/test_*.sh
+  shellcheck run-conformance run-fuzz run-tests packages/install cmake/build .ci/run tests/test_*.sh
 fi
 
 # A machine of stand-ins: what is installed is in $tree/installed; calls of apt-get are in $tree/calls.
@@ -103,6 +103,19 @@ for start in "$copy/run-conformance" "$tree/link"; do
   equal "$code:$said" "7:$tree/elsewhere"$'\n'"<run><a b.yaml><--engine><x;y><><*>"
 done
 equal "$("$copy/run-conformance" --help || true)" "$PWD"$'\n'"<run><--help>"
+
+# run-fuzz passes its arguments behind the corpus, and names the builds that there are; AFL++'s is left out where it fails.
+cp run-fuzz "$copy"
+mkdir -p "$copy/build/fuzz-plain/bin" "$copy/corpus"
+# shellcheck disable=SC2016 # for the stand-in to expand
+printf '#!/bin/bash\nprintf "<%%s>" "$CONVBN_FUZZERS" "$@"\nexit 7\n' >"$copy/build/fuzz-plain/bin/convbn"
+# shellcheck disable=SC2016
+printf '#!/bin/bash\n[ "$1" != fuzz-afl ]\n' >"$copy/cmake/build"
+chmod +x "$copy/build/fuzz-plain/bin/convbn"
+code=0
+said=$("$copy/run-fuzz" --time '1 s' 2>/dev/null) || code=$?
+builds=$copy/build/fuzz-plain/lib/convbn/fuzzers:$copy/build/fuzz/lib/convbn/fuzzers
+equal "$code:$said" "7:<$builds><fuzz><--corpus><$copy/corpus><--time><1 s>"
 
 # A build that fails shows its log and stops with 3, before the program.
 printf '#!/bin/bash\nexit 3\n' >"$copy/cmake/build"

@@ -12,10 +12,10 @@ NAME = f"ONNX Runtime {onnxruntime.__version__}, CPU"
 STATUSES = tuple(getattr(raised, name) for name in (
     "Fail", "InvalidArgument", "NoSuchFile", "NoModel", "EngineError", "RuntimeException", "InvalidProtobuf",
     "NotImplemented", "InvalidGraph", "EPFail"))
-# where in the runtime's own source a check stands, and the status that the class says already
+# where in the runtime's own source a check stands, the status that the class says already, and the node once more
 PLACES = (r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", r"Exception during initialization: ",
           r"/onnxruntime_src/\S+:\d+ .*?\)( \[with [^\]]*\])? ", r"Non-zero status code returned while running ",
-          r"\w+\.cc:\d+ \w+ ")
+          r"\w+\.cc:\d+ \w+ ", r"This is an invalid model\. In Node, .*? , Error ")
 
 
 def shortened(message):
