@@ -42,8 +42,9 @@ struct cbn_trial {
   cbn_tensor tensor[CBN_ROLE_COUNT];
   cbn_expected expected[CBN_ROLE_COUNT];
   int64_t capacity[CBN_ROLE_COUNT]; /* elements that `expected` has room for */
+  double *actual; /* the elements of the result that is judged ... */
   uint8_t *is_wrong;
-  int64_t is_wrong_capacity;
+  int64_t result_capacity; /* ... and how many there is room for, in both */
 };
 
 /* A signalling NaN in every lane: no arithmetic makes one, so an element that still holds it was not written. */
@@ -66,6 +67,7 @@ void cbn_trial_close(cbn_trial *t) {
     free(t->buffer[role].before);
     cbn_expected_release(&t->expected[role]);
   }
+  free(t->actual);
   free(t->is_wrong);
   free(t);
 }
@@ -98,11 +100,13 @@ static bool reserve_expected(cbn_trial *t, int role, const cbn_tensor *tensor) {
   e->rank = tensor->rank;
   e->count = count;
   memcpy(e->extent, tensor->extent, sizeof e->extent);
-  if (count <= t->is_wrong_capacity) return true;
+  if (count <= t->result_capacity) return true;
+  free(t->actual);
   free(t->is_wrong);
+  t->actual = calloc((size_t)count, sizeof *t->actual);
   t->is_wrong = malloc((size_t)count);
-  t->is_wrong_capacity = t->is_wrong == NULL ? 0 : count;
-  return t->is_wrong != NULL;
+  t->result_capacity = t->actual == NULL || t->is_wrong == NULL ? 0 : count;
+  return t->result_capacity > 0;
 }
 
 /* Elements, gaps and margins, nothing more: what a larger problem has left behind them is not looked at. */
@@ -260,8 +264,9 @@ static void judge_elements(run *r, int role) {
   const cbn_expected *e = &r->trial->expected[role];
   double worst = 0;
   int64_t wrong = 0;
+  cbn_tensor_read(tensor, 0, e->count, r->trial->actual);
   for (int64_t i = 0; i < e->count; i++) {
-    const double actual = cbn_tensor_get(tensor, i);
+    const double actual = r->trial->actual[i];
     r->has_elements = true;
     r->judged = r->judged || !(e->flags[i] & CBN_INCONCLUSIVE);
     if (actual == e->value[i]) continue;
@@ -289,8 +294,10 @@ static void judge_elements(run *r, int role) {
 
 static void check_written(run *r, int role) {
   const cbn_tensor *tensor = &r->trial->tensor[role];
-  for (int64_t i = 0; i < r->trial->expected[role].count; i++)
-    if (isnan(cbn_tensor_get(tensor, i)) && still_poisoned(tensor, i)) {
+  const int64_t count = r->trial->expected[role].count;
+  cbn_tensor_read(tensor, 0, count, r->trial->actual);
+  for (int64_t i = 0; i < count; i++)
+    if (isnan(r->trial->actual[i]) && still_poisoned(tensor, i)) {
       char element[96];
       set_tensor(r->finding, role, i, tensor);
       print_element(r->finding, element, sizeof element);

@@ -43,7 +43,7 @@ void cbn_findings_stop(cbn_findings *findings);
 typedef struct cbn_findings_count {
   int seen, fresh, older; /* older: of earlier runs, not seen in this one */
   int waiting;
-  size_t dropped;         /* inputs like those that already waited */
+  size_t dropped; /* inputs like those that already waited */
 } cbn_findings_count;
 cbn_findings_count cbn_findings_counted(const cbn_findings *findings);
 

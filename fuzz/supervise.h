@@ -10,15 +10,15 @@
 typedef struct cbn_fuzz_options {
   const cbn_target *target[CBN_TARGET_LIMIT];
   int targets;
-  bool chosen;          /* the targets were named; else they are the default ones */
-  double seconds;       /* INFINITY: no limit */
-  uint64_t runs;        /* 0: no limit */
+  bool chosen;    /* the targets were named; else they are the default ones */
+  double seconds; /* INFINITY: no limit */
+  uint64_t runs;  /* 0: no limit */
   int jobs;
   uint64_t seed;
   const char *engine;
   const char *out;
-  const char *corpus;   /* a folder with one for each target, to begin with; NULL */
-  const char *json;     /* a file; NULL */
+  const char *corpus; /* a folder with one for each target, to begin with; NULL */
+  const char *json;   /* a file; NULL */
   double timeout_seconds;
   bool quiet;
 } cbn_fuzz_options;
@@ -30,7 +30,7 @@ typedef struct cbn_fuzz_totals {
   int pairs_reached, pairs_possible; /* of the kind of problems that was run; 0 possible: none was */
   int kind;                          /* of the pairs; -1: all */
   const uint8_t *pairs;
-  uint64_t killed;                   /* fuzzers that somebody else ended */
+  uint64_t killed; /* fuzzers that somebody else ended */
   bool interrupted;
 } cbn_fuzz_totals;
 

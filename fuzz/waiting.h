@@ -9,10 +9,10 @@
 typedef struct cbn_input {
   const cbn_target *target;
   const cbn_build *build;
-  bool died;      /* the fuzzer's process did, with the words in the file's name and ".txt" */
-  int sort;       /* inputs of one sort are probably of one cause */
-  uint64_t hash;  /* of its bytes */
-  cbn_path file;  /* in OUT/raw */
+  bool died;     /* the fuzzer's process did, with the words in the file's name and ".txt" */
+  int sort;      /* inputs of one sort are probably of one cause */
+  uint64_t hash; /* of its bytes */
+  cbn_path file; /* in OUT/raw */
 } cbn_input;
 
 enum { CBN_WAITING_LIMIT = 256, CBN_WAITING_OF_A_SORT = 12, CBN_SORTS = 1024 };
