@@ -46,6 +46,12 @@ typedef struct channel_normaliser {
   wide g, b;
 } channel_normaliser;
 
+/* Times an infinite g, x - mu' gives an infinity of its sign, or NaN where it is 0: an engine's mean decides. */
+static bool mean_decides(const channel_normaliser *ch, wide x) {
+  const wide dmu = ch->engine.dmu + ch->own.dmu;
+  return isinf(ch->g) && dmu > 0 && fabsl(x - ch->own.mu) <= dmu;
+}
+
 static cbn_interval normalise(const channel_normaliser *ch, int32_t type, wide x) {
   const wide value = (x - ch->own.mu) * ch->own.r * ch->g + ch->b;
   cbn_interval y = {.value = (double)value, .flags = ch->flags & (CBN_INCONCLUSIVE | CBN_OR_NAN)};
@@ -53,6 +59,10 @@ static cbn_interval normalise(const channel_normaliser *ch, int32_t type, wide x
   case ROOT_OPEN: y.flags |= CBN_INCONCLUSIVE; return y;
   case ROOT_NOT_A_NUMBER: return y;
   case ROOT_REAL: break;
+  }
+  if (mean_decides(ch, x)) {
+    y.flags |= CBN_INCONCLUSIVE;
+    return y;
   }
   if (isnan(value)) return y; /* what came in was not a number, or not finite */
   if (!isfinite(value)) {

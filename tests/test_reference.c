@@ -1321,6 +1321,34 @@ static void an_infinite_statistic_may_become_nan(void **state) {
   test_tensor_release(&x);
 }
 
+/* An infinite weight times a difference that an engine's own mean makes 0, or of either sign. */
+static void an_infinite_weight_asks_for_the_sign_of_a_difference(void **state) {
+  (void)state;
+  const double inputs[2][6] = {{0.1, 0.1, 0.1, 0.1, 0.1, 0.1}, {1, 3, 1, 3, 1, 3}};
+  cbn_batchnorm b = training(6);
+  b.channels = 1;
+  b.update_running = b.has_bias = 0;
+  random_state r = {1};
+  test_tensor x, w;
+  cbn_expected y;
+  assert_true(test_tensor_make(&x, &r, CBN_F64, 2, (int64_t[]){6, 1}, LAYOUT_CONTIGUOUS) &&
+              test_tensor_make(&w, &r, CBN_F64, 1, (int64_t[]){1}, LAYOUT_CONTIGUOUS) &&
+              cbn_expected_allocate(&y, CBN_F64, 2, (int64_t[]){6, 1}));
+  cbn_tensor_set(&w.tensor, 0, INFINITY);
+  const cbn_tensor *tensor[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = &x.tensor, [CBN_ROLE_WEIGHT] = &w.tensor};
+  for (int k = 0; k < 2; k++) {
+    for (int i = 0; i < 6; i++) cbn_tensor_set(&x.tensor, i, inputs[k][i]);
+    cbn_reference_batchnorm(&b, tensor, NULL, NULL, 0, &y);
+    const cbn_interval last = cbn_expected_at(&y, 5);
+    assert_true(cbn_interval_admits(&last, INFINITY));
+    assert_int_equal(cbn_interval_admits(&last, -INFINITY), k == 0);
+    assert_int_equal(cbn_interval_admits(&last, 0.1), k == 0);
+  }
+  cbn_expected_release(&y);
+  test_tensor_release(&x);
+  test_tensor_release(&w);
+}
+
 /* An error bound that reaches beyond overflow on both sides leaves both infinities. */
 static void a_wide_bound_admits_both_infinities(void **state) {
   (void)state;
@@ -1369,6 +1397,7 @@ int main(void) {
       cmocka_unit_test(too_many_narrow_terms_are_inconclusive),
       cmocka_unit_test(gradients_that_overflow_on_the_way),
       cmocka_unit_test(an_infinite_statistic_may_become_nan),
+      cmocka_unit_test(an_infinite_weight_asks_for_the_sign_of_a_difference),
       cmocka_unit_test(a_wide_bound_admits_both_infinities),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
