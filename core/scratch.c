@@ -6,24 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ADDRESS_SANITIZER
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define ADDRESS_SANITIZER
-#endif
-
-#if defined(ADDRESS_SANITIZER)
-#include <sanitizer/asan_interface.h>
-enum { POISONS = true };
-#define POISON(memory, bytes) ASAN_POISON_MEMORY_REGION(memory, bytes)
-#define UNPOISON(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
-#else
-enum { POISONS = false };
-#define POISON(memory, bytes) ((void)(memory), (void)(bytes))
-#define UNPOISON(memory, bytes) ((void)(memory), (void)(bytes))
-#endif
+#include "core/poison.h"
 
 /* Each block follows a zone of ZONE bytes, out of bounds, that holds where the block before it began; one more zone is
  * the end of all. Ninety-nine in a hundred generated problems fit. */
@@ -41,14 +24,14 @@ static size_t rounded(size_t bytes) { return (bytes + ZONE - 1) / ZONE * ZONE; }
 size_t cbn_scratch_room(void) { return arena.used + 2 * ZONE < ARENA ? ARENA - arena.used - 2 * ZONE : 0; }
 
 static void *take_from_arena(size_t bytes) {
-  if (POISONS && !arena.poisoned) POISON(arena.memory, ARENA);
+  if (CBN_ADDRESS_SANITIZER && !arena.poisoned) CBN_POISON(arena.memory, ARENA);
   arena.poisoned = true;
   unsigned char *const zone = arena.memory + arena.used, *const block = zone + ZONE;
-  UNPOISON(zone, ZONE);
+  CBN_UNPOISON(zone, ZONE);
   memcpy(zone, &arena.last, sizeof arena.last);
-  POISON(zone, ZONE);
-  UNPOISON(block, bytes);
-  if (POISONS) memset(block, 0xbe, bytes); /* as the sanitizer's malloc: no zeros that nobody wrote */
+  CBN_POISON(zone, ZONE);
+  CBN_UNPOISON(block, bytes);
+  if (CBN_ADDRESS_SANITIZER) memset(block, 0xbe, bytes); /* as the sanitizer's malloc: no zeros that nobody wrote */
   arena.last = arena.used + ZONE;
   arena.used = arena.last + rounded(bytes);
   return block;
@@ -72,8 +55,8 @@ void cbn_scratch_give(void *memory) {
   }
   unsigned char *const block = memory, *const zone = block - ZONE;
   assert(arena.last > 0 && block == arena.memory + arena.last);
-  UNPOISON(zone, ZONE);
+  CBN_UNPOISON(zone, ZONE);
   memcpy(&arena.last, zone, sizeof arena.last);
   arena.used = (size_t)(zone - arena.memory);
-  POISON(zone, ARENA - arena.used);
+  CBN_POISON(zone, ARENA - arena.used);
 }

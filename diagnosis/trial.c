@@ -12,19 +12,7 @@
 #include <xmmintrin.h>
 #endif
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAVE_POISON 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAVE_POISON 1
-#endif
-#endif
-#ifdef HAVE_POISON
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
-#endif
+#include "core/poison.h"
 
 /* MARGIN: bytes before and behind each tensor. THREADS: two, where an engine finds a problem worth a second one. */
 enum { MARGIN = 64, THREADS = 2 };
@@ -181,6 +169,7 @@ static bool describe(run *r, int role) {
   const int32_t rank = cbn_call_extents(&r->call, role, extent);
   cbn_tensor *tensor = &t->tensor[role];
   r->call.tensor[role] = NULL;
+  r->owned[role] = false;
   if (rank == 0) return true;
   const int32_t type = is_of_layer(role) ? p->layer_type : p->type;
   if (!cbn_tensor_describe(tensor, type, rank, extent, cbn_role_layout(p->layout, role, rank))) return false;
@@ -193,6 +182,7 @@ static bool describe(run *r, int role) {
   buffer *b = &t->buffer[role];
   if (!reserve_buffer(b, (size_t)cbn_tensor_bytes(tensor))) return false;
   tensor->data = b->memory + MARGIN;
+  r->owned[role] = true;
   return true;
 }
 
@@ -223,8 +213,8 @@ static void fill(run *r, int role, int step) {
     if (!is_result(role)) cbn_fill_tensor(&input, role, tensor);
   }
   memcpy(b->before, b->memory, b->span + 2 * MARGIN);
-  ASAN_POISON_MEMORY_REGION(b->memory, MARGIN);
-  ASAN_POISON_MEMORY_REGION(b->memory + MARGIN + b->span, b->capacity - MARGIN - b->span);
+  CBN_POISON(b->memory, MARGIN);
+  CBN_POISON(b->memory + MARGIN + b->span, b->capacity - MARGIN - b->span);
 }
 
 /* What the reference says, before the engine may write over an input. */
@@ -356,7 +346,7 @@ static void run_subject(run *r) {
   r->subject->run(r->subject->context, &r->call, &reply);
   const bool changed = environment() != before;
   for (int role = 0; role < CBN_ROLE_COUNT; role++)
-    if (r->owned[role]) ASAN_UNPOISON_MEMORY_REGION(r->trial->buffer[role].memory, r->trial->buffer[role].capacity);
+    if (r->owned[role]) CBN_UNPOISON(r->trial->buffer[role].memory, r->trial->buffer[role].capacity);
   const char *words = reply.message[0] != '\0' ? reply.message : message[0] != '\0' ? message : "no reason given";
   if (reply.verdict != CBN_VERDICT_PASS) {
     find(r, reply.verdict, reply.role, "%s", words);
@@ -382,7 +372,6 @@ static bool prepare(run *r, int step) {
     if (!describe(r, role)) return false;
   for (int role = 0; role < CBN_ROLE_COUNT; role++) {
     const cbn_tensor *tensor = r->call.tensor[role];
-    r->owned[role] = tensor != NULL && tensor->data == r->trial->buffer[role].memory + MARGIN;
     r->written[role] = is_result(role) || (is_statistic(role) && r->batchnorm.update_running);
     const int place = cbn_in_place_of(role);
     if (r->in_place && tensor != NULL && place >= 0) r->written[place] = true;

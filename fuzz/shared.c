@@ -14,6 +14,7 @@
 #include "harness/plug_in.h"
 
 uint8_t *cbn_fuzz_counters;
+uint32_t cbn_fuzz_shows = UINT32_MAX;
 
 static cbn_fuzz_session session;
 

@@ -37,10 +37,13 @@ void cbn_fuzz_open(const cbn_target *target);
 /* What has been opened. */
 const cbn_fuzz_session *cbn_fuzz_opened(void);
 
-/* The semantic coverage of the run at hand: fuzzers count a new one as progress. CBN_FUZZ_COUNTERS bytes, which the
+/* The semantic coverage of the run at hand: fuzzers count a new pair as progress. CBN_FUZZ_COUNTERS bytes, which the
  * fuzzer's runtime clears before each run; the entry point provides them, or leaves it at NULL where nobody looks. A pair
  * is number `pair % CBN_FUZZ_COUNTERS`. Fuzzers look at all of them after each run, so there are hardly more than pairs. */
 enum { CBN_FUZZ_COUNTERS = 1 << 14 };
 extern uint8_t *cbn_fuzz_counters;
+
+/* In so many runs of this process a pair is shown; the entry point may lower it. */
+extern uint32_t cbn_fuzz_shows;
 
 #endif

@@ -73,10 +73,17 @@ static void tell(const cbn_generated *problem, const cbn_finding *finding, const
 
 static void count(_Atomic uint64_t *counter) { atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); }
 
-/* Written once only: a line that several processes write would go to and fro between their processors. */
+static void show(int pair) {
+  static uint32_t shown[CBN_FUZZ_PAIR_LIMIT];
+  if (cbn_fuzz_counters == NULL || shown[pair] >= cbn_fuzz_shows) return;
+  cbn_fuzz_counters[pair % CBN_FUZZ_COUNTERS] = 1;
+  shown[pair]++;
+}
+
+/* The status is written once only: a line that several processes write would go to and fro between their processors. */
 static void reach(void *context, int pair) {
   cbn_fuzz_status *status = context;
-  if (cbn_fuzz_counters != NULL) cbn_fuzz_counters[pair % CBN_FUZZ_COUNTERS] = 1;
+  show(pair);
   if (atomic_load_explicit(&status->pair[pair], memory_order_relaxed) == 0)
     atomic_store_explicit(&status->pair[pair], 1, memory_order_relaxed);
 }

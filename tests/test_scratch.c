@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/poison.h"
 #include "core/scratch.h"
 #include "generator/generator.h"
 #include "tests/chance.h"
@@ -172,7 +173,7 @@ static void another_order_is_noticed(void **state) {
   }
 }
 
-#if defined(__SANITIZE_ADDRESS__)
+#if CBN_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
 
 static bool is_out_of_bounds(const unsigned char *address) { return __asan_address_is_poisoned(address); }

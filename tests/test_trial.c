@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/poison.h"
 #include "diagnosis/trial.h"
 #include "tests/chance.h"
 
@@ -165,7 +166,7 @@ static void everything_wrong_has_its_verdict(void **state) {
   expect(change_rounding, &dense, CBN_VERDICT_FP_ENVIRONMENT, -1, -1);
   expect(die, &dense, CBN_VERDICT_TIMEOUT, -1, 0);
   expect(spoil_variance, &norm, CBN_VERDICT_MISMATCH, CBN_ROLE_RUNNING_VAR, 1);
-#if !defined(__SANITIZE_ADDRESS__) /* which ends the program at such writes */
+#if !CBN_ADDRESS_SANITIZER /* which ends the program at such writes */
   expect(write_before, &dense, CBN_VERDICT_OUT_OF_BOUNDS, CBN_ROLE_OUTPUT, -1);
   expect(write_behind, &dense, CBN_VERDICT_OUT_OF_BOUNDS, CBN_ROLE_OUTPUT, -1);
 #else
