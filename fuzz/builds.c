@@ -9,9 +9,25 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-const char *cbn_flavour_name(enum cbn_flavour flavour) {
-  static const char *const names[] = {[CBN_PLAIN] = "plain", [CBN_SANITIZED] = "sanitized", [CBN_AFL] = "afl"};
-  return names[flavour];
+static const char *const flavours[] = {[CBN_PLAIN] = "plain", [CBN_SANITIZED] = "sanitized", [CBN_AFL] = "afl"};
+static const char *const portable[] = {[CBN_PLAIN] = "plain-portable", [CBN_SANITIZED] = "sanitized-portable"};
+
+bool cbn_build_is_portable(const cbn_build *build) {
+  return build->flavour != CBN_AFL && build->name == portable[build->flavour];
+}
+
+void cbn_builds_choose(cbn_builds *builds, const char *engine) {
+  const int found = builds->count;
+  for (int i = 0; i < found; i++) {
+    cbn_build *build = &builds->at[i];
+    build->name = flavours[build->flavour];
+    build->engine = engine != NULL ? engine : "fast";
+    if (engine != NULL || build->flavour == CBN_AFL || builds->count == CBN_BUILD_LIMIT) continue;
+    cbn_build *other = &builds->at[builds->count++];
+    *other = *build;
+    other->name = portable[build->flavour];
+    other->engine = "fast:isa=portable";
+  }
 }
 
 /* Does the program hold the text? A sanitizer's run-time is linked in and knows its own name. */
@@ -103,13 +119,13 @@ const cbn_build *cbn_builds_for_replay(const cbn_builds *builds, const cbn_build
     const cbn_build *b = &builds->at[i];
     if (b->flavour == CBN_AFL || !cbn_build_program(b, target, &program)) continue;
     if (b == build) return b;
-    if (best == NULL || b->flavour == CBN_SANITIZED) best = b;
+    if (best == NULL || (b->flavour == CBN_SANITIZED && strcmp(b->engine, build->engine) == 0)) best = b;
   }
   return best;
 }
 
-cbn_path cbn_build_engine(const cbn_build *build, const char *engine) {
-  const char *colon = strchrnul(engine, ':');
+cbn_path cbn_build_engine(const cbn_build *build) {
+  const char *engine = build->engine, *colon = strchrnul(engine, ':');
   const int length = (int)(colon - engine);
   if (strncmp(engine, "fast", 4) == 0 && length == 4) return cbn_path_of("%s", colon);
   if (memchr(engine, '/', (size_t)length) != NULL) return cbn_path_of("%s", engine);

@@ -13,6 +13,8 @@ enum cbn_flavour { CBN_PLAIN, CBN_SANITIZED, CBN_AFL };
 
 typedef struct cbn_build {
   enum cbn_flavour flavour;
+  const char *name;   /* "plain", "sanitized-portable" */
+  const char *engine; /* that its problems are run by, as people name it */
   cbn_path fuzzers; /* the folder */
   cbn_path prefix;  /* of bin/ and lib/ */
 } cbn_build;
@@ -36,11 +38,15 @@ bool cbn_build_program(const cbn_build *build, const cbn_target *target, cbn_pat
  * sanitized one, else any; NULL without. */
 const cbn_build *cbn_builds_for_replay(const cbn_builds *builds, const cbn_build *build, const cbn_target *target);
 
-/* "plain", "sanitized", "afl" */
-const char *cbn_flavour_name(enum cbn_flavour flavour);
+/* Chooses the engine of all builds; NULL is `fast`, and libFuzzer's builds once more with its portable kernels, for
+ * problems only. */
+void cbn_builds_choose(cbn_builds *builds, const char *engine);
 
-/* What CONVBN_FUZZ_ENGINE is for an engine as people name it: nothing for `fast`, which is linked; the build's plug-in for
- * another name; a path as it is; options behind any of them. */
-cbn_path cbn_build_engine(const cbn_build *build, const char *engine);
+/* Is it one of those with the portable kernels? */
+bool cbn_build_is_portable(const cbn_build *build);
+
+/* What CONVBN_FUZZ_ENGINE is for the build's engine: nothing for `fast`, which is linked; the build's plug-in for another name; a
+ * path as it is; options behind any of them. */
+cbn_path cbn_build_engine(const cbn_build *build);
 
 #endif

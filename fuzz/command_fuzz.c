@@ -31,7 +31,9 @@ static const struct argp_option options[] = {
     {"target", KEY_TARGET, "TARGET", 0,
      "Fuzz that target, once for each (default: `problem` most of the time, and the targets of texts)", 1},
     {"engine", KEY_ENGINE, "ENGINE", 0,
-     "The engine: fast (the default), reference, or the path of a plug-in; options behind a colon", 1},
+     "The engine: fast, reference, or the path of a plug-in; options behind a colon (default: fast, and now and then "
+     "fast:isa=portable)",
+     1},
     {"list", KEY_LIST, NULL, 0, "List the targets and stop", 1},
     {"time", KEY_TIME, "D", 0, "How long: 30s, 10m, 8h, 1h30m (default: 60s)", 2},
     {"runs", KEY_RUNS, "N", 0, "End after about N executions; there is no limit of time then unless --time sets one",
@@ -159,7 +161,6 @@ int cbn_command_fuzz(int argc, char **argv) {
   arguments a = {.fuzz = {.seconds = DEFAULT_SECONDS,
                           .jobs = online > 0 ? (int)fmin((double)online, 256) : 1,
                           .seed = draw_seed(),
-                          .engine = "fast",
                           .out = "fuzz-out",
                           .timeout_seconds = 10}};
   cbn_builds builds;
@@ -170,8 +171,9 @@ int cbn_command_fuzz(int argc, char **argv) {
   if (a.fuzz.runs > 0 && !a.timed) a.fuzz.seconds = INFINITY;
   if (a.fuzz.targets == 0) choose_default(&a.fuzz);
   if (!check_folders(&a.fuzz, &error)) return fail(CBN_EXIT_USAGE, error.text);
-  if (!cbn_builds_find(&builds, &error) || !check_engine(a.fuzz.engine, &error))
+  if (!cbn_builds_find(&builds, &error) || !check_engine(a.fuzz.engine != NULL ? a.fuzz.engine : "fast", &error))
     return fail(CBN_EXIT_ENGINE, error.text);
+  cbn_builds_choose(&builds, a.fuzz.engine);
   if (!builds.has_afl && !a.fuzz.quiet)
     fprintf(stderr, "without AFL++, which is not installed or has no programs: libFuzzer runs alone\n");
   return cbn_fuzz_supervise(&a.fuzz, &builds);

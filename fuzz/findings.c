@@ -205,13 +205,13 @@ static int case_line(const cbn_findings *f, const found *finding, const cbn_buil
     cbn_print_program(program.text, sizeof program.text);
   }
   return asprintf(line, "%s %s --engine %s", program.text, quoted(file).text,
-                  quoted(cbn_path_of("%s", f->options.engine)).text);
+                  quoted(cbn_path_of("%s", build->engine)).text);
 }
 
 /* The fuzzer's program with the finding's input. */
 static int input_line(const cbn_findings *f, const found *finding, const cbn_build *build, const cbn_target *target,
                       char **line) {
-  const cbn_path engine = cbn_build_engine(build, f->options.engine);
+  const cbn_path engine = cbn_build_engine(build);
   const bool named = target->problems && engine.text[0] != '\0';
   cbn_path program;
   cbn_build_program(build, target, &program);
@@ -251,7 +251,7 @@ static void adopt(cbn_findings *f, confirmation *c, const cbn_build *build, json
   }
   strftime(first_seen, sizeof first_seen, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
   json_object_set_new(document, "target", json_string(c->input.target->name));
-  json_object_set_new(document, "build", json_string(cbn_flavour_name(build->flavour)));
+  json_object_set_new(document, "build", json_string(build->name));
   json_object_set_new(document, "folder", json_string(folder.text));
   json_object_set_new(document, "first_seen", json_string(first_seen));
   json_object_set_new(document, "first_seen_seconds", json_real(cbn_clock_seconds() - f->started));
@@ -317,7 +317,7 @@ static cbn_command_line minimize_line(const cbn_findings *f, const confirmation 
   t->host = cbn_path_of("CONVBN_HOST=%s/bin/convbn-host", build->prefix.text);
   t->time = cbn_path_of("%ds", MINIMIZE_SECONDS);
   t->timeout = cbn_path_of("%g", f->options.timeout_seconds);
-  return (cbn_command_line){.argument = {t->program.text, "minimize", c->input.file.text, "--engine", f->options.engine,
+  return (cbn_command_line){.argument = {t->program.text, "minimize", c->input.file.text, "--engine", build->engine,
                                          "--time", t->time.text, "--timeout", t->timeout.text, "-o", c->folder.text},
                             .environment = {t->host.text}};
 }
@@ -325,7 +325,7 @@ static cbn_command_line minimize_line(const cbn_findings *f, const confirmation 
 static cbn_command_line fuzzer_line(const cbn_findings *f, const confirmation *c, const cbn_build *build,
                                     line_texts *t) {
   cbn_build_program(build, c->input.target, &t->program);
-  t->engine = cbn_path_of("CONVBN_FUZZ_ENGINE=%s", cbn_build_engine(build, f->options.engine).text);
+  t->engine = cbn_path_of("CONVBN_FUZZ_ENGINE=%s", cbn_build_engine(build).text);
   t->timeout = cbn_path_of("-timeout=%d", (int)(f->options.timeout_seconds + 0.999));
   t->memory = cbn_path_of("-rss_limit_mb=%d", MEMORY_MIB);
   cbn_command_line line = {

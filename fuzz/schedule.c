@@ -7,10 +7,12 @@ static const double PROBLEMS_WEIGHT = 18, LONGEST_SLICE = 300, SHORTEST_AFL_SLIC
 
 /* Shares of a target's builds: of problems most findings are wrong numbers, which need many executions; of texts they are
  * wrong accesses, which need a sanitizer. */
-static double flavour_weight(const cbn_target *target, enum cbn_flavour flavour) {
+static double build_weight(const cbn_target *target, const cbn_build *build) {
+  static const double PORTABLE = 0.2;
   static const double problems[] = {[CBN_PLAIN] = 3, [CBN_SANITIZED] = 1, [CBN_AFL] = 1};
   static const double texts[] = {[CBN_PLAIN] = 1, [CBN_SANITIZED] = 3, [CBN_AFL] = 0.5};
-  return target->problems ? problems[flavour] : texts[flavour];
+  if (cbn_build_is_portable(build)) return target->problems ? PORTABLE * problems[build->flavour] : 0;
+  return target->problems ? problems[build->flavour] : texts[build->flavour];
 }
 
 void cbn_schedule_make(cbn_schedule *s, const cbn_target *const *target, int targets, bool chosen,
@@ -24,8 +26,8 @@ void cbn_schedule_make(cbn_schedule *s, const cbn_target *const *target, int tar
       const cbn_build *build = &builds->at[b];
       cbn_path program;
       if (!cbn_build_program(build, target[t], &program) || (build->flavour == CBN_AFL && !builds->has_afl)) continue;
-      s->task[s->count] =
-          (cbn_task){.target = target[t], .build = build, .weight = flavour_weight(target[t], build->flavour)};
+      if (build_weight(target[t], build) == 0) continue;
+      s->task[s->count] = (cbn_task){.target = target[t], .build = build, .weight = build_weight(target[t], build)};
       sum += s->task[s->count++].weight;
     }
     for (int i = first; i < s->count; i++)

@@ -136,9 +136,9 @@ static json_t *tasks_json(const cbn_schedule *schedule) {
   json_t *list = json_array();
   for (int i = 0; i < schedule->count; i++) {
     const cbn_task *task = &schedule->task[i];
-    json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:i, s:b}", "target", task->target->name, "build",
-                                          cbn_flavour_name(task->build->flavour), "executions",
-                                          (json_int_t)task->executions, "slices", task->slices, "starts", !task->off));
+    json_array_append_new(
+        list, json_pack("{s:s, s:s, s:I, s:i, s:b}", "target", task->target->name, "build", task->build->name,
+                        "executions", (json_int_t)task->executions, "slices", task->slices, "starts", !task->off));
   }
   return list;
 }
@@ -155,13 +155,14 @@ static json_t *corpus_json(const cbn_fuzz_options *options) {
 
 static json_t *summary_json(const cbn_fuzz_options *options, const cbn_fuzz_totals *t, const cbn_schedule *schedule,
                             const cbn_findings_count *found, json_t *findings, int code) {
-  json_t *document = json_pack(
-      "{s:i, s:s, s:s, s:I, s:i, s:f, s:b, s:I, s:f, s:I, s:I, s:I, s:i, s:i, s:o, s:o, s:O}", "format", 1, "program",
-      "convbn " CBN_VERSION, "engine", options->engine, "seed", (json_int_t)options->seed, "jobs", options->jobs,
-      "seconds", t->seconds, "interrupted", t->interrupted, "executions", (json_int_t)t->executions,
-      "executions_per_second", (double)t->executions / fmax(t->seconds, 1e-3), "invalid", (json_int_t)t->invalid,
-      "inconclusive", (json_int_t)t->inconclusive, "killed", (json_int_t)t->killed, "not_looked_at", found->waiting,
-      "exit", code, "tasks", tasks_json(schedule), "corpus", corpus_json(options), "findings", findings);
+  json_t *document =
+      json_pack("{s:i, s:s, s:s, s:I, s:i, s:f, s:b, s:I, s:f, s:I, s:I, s:I, s:i, s:i, s:o, s:o, s:O}", "format", 1,
+                "program", "convbn " CBN_VERSION, "engine", options->engine != NULL ? options->engine : "fast", "seed",
+                (json_int_t)options->seed, "jobs", options->jobs, "seconds", t->seconds, "interrupted", t->interrupted,
+                "executions", (json_int_t)t->executions, "executions_per_second",
+                (double)t->executions / fmax(t->seconds, 1e-3), "invalid", (json_int_t)t->invalid, "inconclusive",
+                (json_int_t)t->inconclusive, "killed", (json_int_t)t->killed, "not_looked_at", found->waiting, "exit",
+                code, "tasks", tasks_json(schedule), "corpus", corpus_json(options), "findings", findings);
   if (t->pairs_possible > 0) json_object_set_new(document, "pairs", cbn_pairs_json(t->pairs, t->kind));
   return document;
 }

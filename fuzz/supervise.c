@@ -77,7 +77,7 @@ static void take_failure(campaign *c, cbn_worker *w, uint64_t executions) {
   cbn_job_describe(&w->job, how, sizeof how);
   cbn_progress_clear(&c->progress);
   fprintf(stderr, "convbn fuzz: %s does not start in the %s build and is left out: %s; %s\n", task->target->name,
-          cbn_flavour_name(task->build->flavour), how, said.text);
+          task->build->name, how, said.text);
 }
 
 static void merge_pairs(campaign *c, const cbn_fuzz_status *status) {
@@ -270,7 +270,7 @@ static bool prepare(campaign *c, cbn_error *error) {
   CBN_FORWARD(cbn_out_open(o->out, &c->lock, error) && cbn_out_has_space(o->out, error));
   for (int i = 0; i < o->targets; i++) CBN_FORWARD(cbn_out_import(o->out, o->corpus, o->target[i], error));
   const cbn_findings_options findings = {.out = o->out,
-                                         .engine = o->engine,
+                                         .engine = o->engine != NULL ? o->engine : "fast",
                                          .builds = c->builds,
                                          .timeout_seconds = o->timeout_seconds,
                                          .jobs = o->jobs < 8    ? 1

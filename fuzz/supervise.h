@@ -15,7 +15,7 @@ typedef struct cbn_fuzz_options {
   uint64_t runs;  /* 0: no limit */
   int jobs;
   uint64_t seed;
-  const char *engine;
+  const char *engine; /* NULL: fast, with all its kernels */
   const char *out;
   const char *corpus; /* a folder with one for each target, to begin with; NULL */
   const char *json;   /* a file; NULL */

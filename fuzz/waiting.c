@@ -53,20 +53,20 @@ typedef struct reopening {
 
 static bool reopen(void *context, const char *path, const char *name, size_t file_size) {
   const reopening *r = context;
-  char target[64], flavour[16];
+  char target[64], flavour[32];
   unsigned long long hash;
   int length = 0;
   cbn_error error;
   size_t size;
   (void)file_size;
   if (r->waiting->count == CBN_WAITING_LIMIT) return false;
-  if (sscanf(name, "%63[^.].%15[^.].%16llx%n", target, flavour, &hash, &length) != 3 || name[length] != '\0')
+  if (sscanf(name, "%63[^.].%31[^.].%16llx%n", target, flavour, &hash, &length) != 3 || name[length] != '\0')
     return true;
   cbn_input input = {.target = cbn_target_by_name(target), .file = cbn_path_of("%s", path)};
   cbn_path program;
   for (int i = 0; input.target != NULL && i < r->builds->count; i++) {
     const cbn_build *build = &r->builds->at[i];
-    const bool same = strcmp(cbn_flavour_name(build->flavour), flavour) == 0;
+    const bool same = strcmp(build->name, flavour) == 0;
     if ((same || input.build == NULL) && cbn_build_program(build, input.target, &program)) input.build = build;
   }
   input.died = access(cbn_path_of("%s.txt", path).text, F_OK) == 0;
@@ -86,8 +86,8 @@ bool cbn_waiting_open(cbn_waiting *w, const char *folder, const cbn_builds *buil
 
 bool cbn_waiting_add(cbn_waiting *w, cbn_input *input, const uint8_t *bytes, size_t size, const char *words,
                      cbn_error *error) {
-  input->file = cbn_path_of("%s/%s.%s.%016llx", w->folder.text, input->target->name,
-                            cbn_flavour_name(input->build->flavour), (unsigned long long)input->hash);
+  input->file = cbn_path_of("%s/%s.%s.%016llx", w->folder.text, input->target->name, input->build->name,
+                            (unsigned long long)input->hash);
   if (w->waiting[input->sort] >= CBN_WAITING_OF_A_SORT || w->count == CBN_WAITING_LIMIT) {
     w->dropped++;
     return true;

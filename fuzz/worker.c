@@ -71,12 +71,12 @@ static const char *keep(line_texts *t, cbn_path text) {
   return t->text[t->count++].text;
 }
 
-static void set_environment(const cbn_fuzz_options *o, const cbn_worker *w, line_texts *t, cbn_command_line *line) {
+static void set_environment(const cbn_worker *w, line_texts *t, cbn_command_line *line) {
   const cbn_task *task = w->task;
   const char **at = line->environment;
   *at++ = keep(t, cbn_path_of("CONVBN_FUZZ_OUT=%s/found", w->folder.text));
   *at++ = keep(t, cbn_path_of("CONVBN_FUZZ_STATUS=%s/status", w->folder.text));
-  *at++ = keep(t, cbn_path_of("CONVBN_FUZZ_ENGINE=%s", cbn_build_engine(task->build, o->engine).text));
+  *at++ = keep(t, cbn_path_of("CONVBN_FUZZ_ENGINE=%s", cbn_build_engine(task->build).text));
   *at++ = "UBSAN_OPTIONS=print_stacktrace=1";
   *at++ = "OMP_NUM_THREADS=1";
   if (task->build->flavour != CBN_AFL) return;
@@ -178,7 +178,7 @@ bool cbn_worker_start(cbn_worker *w, const cbn_fuzz_options *o, uint64_t runs, u
   CBN_CHECK(texts != NULL, error, "no memory to start %s", w->task->target->name);
   if (afl) afl_line(o, w, seed, texts, &line);
   else libfuzzer_line(o, w, runs, seed, texts, &line);
-  set_environment(o, w, texts, &line);
+  set_environment(w, texts, &line);
   cbn_worker_clear_status(w);
   w->stopped = false;
   w->not_before = cbn_clock_seconds() + SHORTEST_LIFE_SECONDS;

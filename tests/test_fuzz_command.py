@@ -266,8 +266,9 @@ def test_works_and_goes_on():
         check("without AFL++" in err, err)
         s = g.summary()
         check(s == json.loads((g.folder / "copy.json").read_text()), "--json is another document")
-        runs = {t["target"]: t["executions"] for t in s["tasks"]}
-        check(s["executions"] == sum(runs.values()) >= 200 and runs["npy"] >= 100, runs)
+        runs = {(t["target"], t["build"]): t["executions"] for t in s["tasks"]}
+        check(s["executions"] == sum(runs.values()) >= 200 and runs["npy", "plain"] >= 100, runs)
+        check(set(runs) == {("problem", "plain"), ("problem", "plain-portable"), ("npy", "plain")}, runs)
         check(s["seed"] == 7 and s["exit"] == 0 and 4.5 < s["seconds"] < 30, s)
         check(s["corpus"] == {t: len(list((g.out / "corpus" / t).iterdir())) for t in s["corpus"]}, s["corpus"])
         check(s["pairs"]["reached"] == 0 < s["pairs"]["possible"], "pairs")

@@ -28,6 +28,7 @@ static size_t give(const uint8_t genome[CBN_GENOME_BYTES], uint8_t *bytes, size_
   return size;
 }
 
+/* libFuzzer's own mutations of bytes are not mixed in: one in sixteen of them finds no pair more, one in four fewer. */
 size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t size, size_t most, unsigned seed) {
   uint8_t genome[CBN_GENOME_BYTES];
   cbn_genome_take(bytes, size, target->kind, genome);
