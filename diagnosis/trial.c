@@ -444,9 +444,10 @@ static void run_in_process(void *context, cbn_call *call, cbn_reply *reply) {
 }
 
 cbn_subject cbn_subject_in_process(cbn_engine *engine) {
+  const bool knows_abilities = engine->struct_size >= offsetof(cbn_engine, abilities) + sizeof engine->abilities;
   return (cbn_subject){.name = engine->name,
                        .arithmetic = engine->arithmetic,
-                       .abilities = engine->abilities,
+                       .abilities = knows_abilities ? engine->abilities : 0,
                        .run = run_in_process,
                        .context = engine};
 }

@@ -57,12 +57,9 @@ static void each_name_is_found(void **state) {
 }
 
 static void a_misspelt_name_has_a_nearest(void **state) {
-  static const char *const pairs[][2] = {{"conv_foward", "conv_forward"},
-                                         {"convgradweight", "conv_grad_weight"},
-                                         {"bathnorm_train", "batchnorm_train"},
-                                         {"jsno", "json"},
-                                         {"roundtrip", "round_trip"},
-                                         {"case", "cases"}};
+  static const char *const pairs[][2] = {{"conv_foward", "conv_forward"},       {"convgradweight", "conv_grad_weight"},
+                                         {"bathnorm_train", "batchnorm_train"}, {"jsno", "json"},
+                                         {"roundtrip", "round_trip"},           {"case", "cases"}};
   char longest[5000];
   (void)state;
   for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
@@ -264,9 +261,9 @@ static void a_finding_without_a_folder_aborts(void **state) {
 static void open_it(const void *context) { cbn_fuzz_open(context); }
 
 static void what_cannot_be_opened_stops(void **state) {
-  static const char *const wrong[][2] = {{"CONVBN_FUZZ_OUT", "/nowhere"},        {"CONVBN_FUZZ_OUT", "/dev/null"},
-                                         {"CONVBN_FUZZ_STATUS", "/nowhere"},     {"CONVBN_FUZZ_STATUS", "/dev/null"},
-                                         {"CONVBN_FUZZ_ENGINE", "/nowhere.so"},  {"CONVBN_FUZZ_ENGINE", "/dev/null"},
+  static const char *const wrong[][2] = {{"CONVBN_FUZZ_OUT", "/nowhere"},       {"CONVBN_FUZZ_OUT", "/dev/null"},
+                                         {"CONVBN_FUZZ_STATUS", "/nowhere"},    {"CONVBN_FUZZ_STATUS", "/dev/null"},
+                                         {"CONVBN_FUZZ_ENGINE", "/nowhere.so"}, {"CONVBN_FUZZ_ENGINE", "/dev/null"},
                                          {"CONVBN_FUZZ_ENGINE", ":isa=abacus"}};
   (void)state;
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -133,7 +133,7 @@ static void what_every_problem_has(void **state) {
   }
 }
 
-/* 1500 elements of a tensor and 4000 multiply-adds are what most problems stay within. */
+/* 1500 elements of a tensor and 3300 multiply-adds are what most problems stay within. */
 static void sizes(void **state) {
   (void)state;
   cbn_generated p = norm(CBN_GENERATED_BATCHNORM_TRAIN);

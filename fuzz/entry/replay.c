@@ -178,8 +178,7 @@ static const struct argp_option options[] = {
     {0}};
 
 static void list_targets(void) {
-  for (int i = 0; i < cbn_target_count(); i++)
-    printf("%-22s  %s\n", cbn_target_at(i)->name, cbn_target_at(i)->words);
+  for (int i = 0; i < cbn_target_count(); i++) printf("%-22s  %s\n", cbn_target_at(i)->name, cbn_target_at(i)->words);
 }
 
 static error_t parse(int key, char *text, struct argp_state *state) {
@@ -205,8 +204,9 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .args_doc = "PATH...",
-    .doc = "Runs fuzz targets over files and directories of inputs, any number, any bytes, any length."
-           "\vExit status: 0 nothing found; 1 findings; 2 usage, or something could not be read."};
+    .doc =
+        "Runs fuzz targets over files and directories of inputs, any number, any bytes, any length."
+        "\vExit status: 0 nothing found; 1 findings; 2 usage, or something could not be read."};
 
 int main(int argc, char **argv) {
   arguments arguments = {0};
