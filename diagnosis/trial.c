@@ -14,8 +14,8 @@
 
 #include "core/poison.h"
 
-/* MARGIN: bytes before and behind each tensor. THREADS: two, where an engine finds a problem worth a second one. */
-enum { MARGIN = 64, THREADS = 2 };
+/* MARGIN: bytes before and behind each tensor. THREADS: three, where an engine finds a problem worth more than one. */
+enum { MARGIN = 64, THREADS = 3 };
 
 /* One tensor's memory: margin, elements with the gaps between them, margin. `before` is a copy of all of it from before
  * the call. It grows and never shrinks. */

@@ -12,6 +12,7 @@
 #include "fast/channels.h"
 #include "fast/convert.h"
 #include "fast/fast.h"
+#include "fast/limits.h"
 #include "fast/workspace.h"
 
 #include <convbn/operator.h>
@@ -22,9 +23,7 @@ enum {
   PIECE = 4096,    /* values of a piece: 16 KiB */
   SHORT_ROW = 256, /* shorter rows are gathered first */
   GATHERED = 1024,
-  COLUMN_PIECE = 64,      /* pixels of a piece of CBN_LANES channels */
-  SUPER = 16 * CBN_LANES, /* channels that one task of columns takes together */
-  PART = 16384,           /* least values of a part */
+  COLUMN_PIECE = 64, /* pixels of a piece of CBN_LANES channels */
   PARTS = 16,
   ITEM = 16384,  /* values of one piece of normalising work */
   REPEATED = 64, /* factors of few channels side by side are repeated up to about so many */
@@ -207,7 +206,8 @@ static void moments_piece(void *context, int thread, int64_t i) {
   const int64_t part = i % v->parts, task = i / v->parts;
   (void)thread;
   if (v->input_columns) {
-    column_moments(v, task * SUPER, min64(SUPER, v->channels - task * SUPER), part);
+    column_moments(v, task * CBN_COLUMN_CHANNELS, min64(CBN_COLUMN_CHANNELS, v->channels - task * CBN_COLUMN_CHANNELS),
+                   part);
   } else {
     const int64_t begin = part_begin(v, part), end = part_begin(v, part + 1);
     v->moments[task * v->parts + part] = channel_moments(v, task, begin, end, center_of(v, task));
@@ -416,7 +416,7 @@ static void normalize_piece(void *context, int thread, int64_t i) {
 static void run_statistics(normalization *v) {
   const int64_t work = v->channels * v->at.values;
   for (int64_t c = 0; c < v->channels && v->center; c++) v->center[c] = parameter(v, CBN_ROLE_RUNNING_MEAN, c, 0);
-  const int64_t tasks = (v->input_columns ? cut(v->channels, SUPER) : v->channels) * v->parts;
+  const int64_t tasks = (v->input_columns ? cut(v->channels, CBN_COLUMN_CHANNELS) : v->channels) * v->parts;
   cbn_fast_share(cbn_fast_threads(v->call, tasks, work), tasks, moments_piece, v);
   if (v->mode != BACKWARD_BATCH) return;
   for (int64_t c = 0; c < v->channels; c++) channel_total(v, c);
@@ -432,8 +432,8 @@ static void run_slab(normalization *v) {
 }
 
 static int64_t choose_parts(const normalization *v, int64_t slab) {
-  const int64_t tasks = v->input_columns ? cut(slab, SUPER) : slab;
-  return max64(1, min64(cut(PARTS, tasks), v->at.values / PART));
+  const int64_t tasks = v->input_columns ? cut(slab, CBN_COLUMN_CHANNELS) : slab;
+  return max64(1, min64(cut(PARTS, tasks), v->at.values / CBN_NORM_PART));
 }
 
 /* Few channels side by side, in dense rows: several pixels make one longer row. */

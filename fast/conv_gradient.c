@@ -16,7 +16,6 @@
 
 enum {
   WANTED_ITEMS = 16,
-  PART_FILTERS = 128,
   PANEL_PIXELS = CBN_KC /* pixels of a panel: as many steps as a panel of the forward product has */
 };
 
@@ -194,7 +193,7 @@ static void add_ranges(void *context, int thread, int64_t i) {
 static void cut_work(learning *v) {
   const cbn_fast_plan *p = &v->plan;
   const cbn_fast_geometry *g = &p->g;
-  v->parts = cut(g->filters, PART_FILTERS);
+  v->parts = cut(g->filters, CBN_PART_FILTERS);
   v->part_filters = cut(cut(g->filters, v->parts), CBN_MR) * CBN_MR;
   v->parts = cut(g->filters, v->part_filters);
   v->part_filters = min64(v->part_filters, g->filters);

@@ -12,12 +12,13 @@
  * sum is one chain in an order that follows from the shape alone. Positions on padding multiply by zero where they are
  * read. */
 #include "fast/f64_conv.h"
+#include "fast/limits.h"
 
 #include "fast/workspace.h"
 
 #include <convbn/operator.h>
 
-enum { AXES = CBN_MAX_SPATIAL, W = AXES - 1, CHUNK = 1024 };
+enum { AXES = CBN_MAX_SPATIAL, W = AXES - 1 };
 static const int64_t NOWHERE = -1;
 
 enum target { NARROW, WIDE, WEIGHT };
@@ -49,7 +50,7 @@ typedef struct convolution {
 typedef struct row {
   double *wide, *narrow;
   int64_t narrow_step, count;
-  int64_t table[CHUNK]; /* offsets into the wide row, or NOWHERE */
+  int64_t table[CBN_F64_CHUNK]; /* offsets into the wide row, or NOWHERE */
 } row;
 
 /* ---------------------------------------------------------------------------------------------------- geometry */
@@ -199,7 +200,7 @@ static void add_range(const convolution *v, const range *k) {
   row r = {.narrow_step = w->narrow_step};
   for (int64_t t = 0; t < w->kernel; t++) {
     for (int64_t begin = 0; begin < w->narrow; begin += r.count) {
-      r.count = w->narrow - begin < CHUNK ? w->narrow - begin : CHUNK;
+      r.count = w->narrow - begin < CBN_F64_CHUNK ? w->narrow - begin : CBN_F64_CHUNK;
       for (int64_t i = 0; i < r.count; i++) {
         const int64_t q = meeting(v, w, begin + i, t);
         r.table[i] = q == NOWHERE ? NOWHERE : q * w->wide_step;

@@ -1,10 +1,7 @@
 /* fast/plan.c - the cuts. */
 #include "fast/plan.h"
 
-enum {
-  PART_FILTERS = 128, /* packing pixels once for so many filters costs little */
-  WANTED_ITEMS = 16
-};
+enum { WANTED_ITEMS = 16 };
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -111,7 +108,7 @@ static void cut_work(cbn_fast_plan *p) {
   const int64_t wanted = blocks == 0 ? 1 : cut(WANTED_ITEMS, blocks);
   p->chunk_groups = cut(p->g.groups, min64(p->g.groups, 2 * wanted));
   p->chunks = cut(p->g.groups, p->chunk_groups);
-  const int64_t parts = max64(1, min64(p->g.filters / PART_FILTERS, cut(wanted, p->chunks)));
+  const int64_t parts = max64(1, min64(p->g.filters / CBN_PART_FILTERS, cut(wanted, p->chunks)));
   p->part_filters = max64(CBN_MR, cut(cut(p->g.filters, parts), CBN_MR) * CBN_MR);
   p->parts = p->g.filters == 0 ? 0 : cut(p->g.filters, p->part_filters);
   p->items = blocks * p->chunks * p->parts;
