@@ -76,7 +76,7 @@ bool cbn_tensor_describe(cbn_tensor *tensor, int32_t type, int32_t rank, const i
     if (channels_last && a == 1) continue;
     tensor->stride[a] = stride;
     if (extent[a] > 0 && !cbn_multiply(stride, extent[a], &stride)) return false;
-    if (layout == CBN_STRIDED && a == rank - 1 && !cbn_add(stride, 3, &stride)) return false;
+    if (layout == CBN_STRIDED && !cbn_add(stride, 3, &stride)) return false; /* no two axes are one */
   }
   return layout != CBN_STRIDED || cbn_multiply(stride, (int64_t)cbn_type_size(type), &bytes);
 }

@@ -13,7 +13,7 @@ extern "C" {
 enum cbn_layout {
   CBN_CONTIGUOUS = 0,   /* row-major: NCHW */
   CBN_CHANNELS_LAST = 1, /* NHWC: C runs fastest, then the spatial axes, then N */
-  CBN_STRIDED = 2,       /* a view: row-major, every second element of rows that are three elements longer */
+  CBN_STRIDED = 2,       /* a view: row-major, every second element, with a gap of three behind each axis */
   CBN_MIXED = 3          /* of a call, not of a tensor: each of its tensors has another one of the above */
 };
 
