@@ -50,6 +50,7 @@
     "output padding is not negative and less than the stride or the dilation, in a transposed convolution only")       \
   X(OUTPUT_EXTENT_POSITIVE, "output-extent-positive",                                                                  \
     "the output's extents are positive where the framework wants it")                                                  \
+  X(OUTPUT_SHAPE, "output-shape", "an output shape that is asked for is one that the operator can make of its input")  \
   X(FRAMEWORK_LIMIT, "framework-limit", "no parameter exceeds a limit that is the framework's own")                    \
   /* batch normalization */                                                                                            \
   X(BACKWARD_UPDATES_NOTHING, "backward-updates-nothing", "gradients leave the running statistics alone")              \

@@ -17,6 +17,7 @@
   X(pytorch)                                                                                                           \
   X(mindspore)                                                                                                         \
   X(onnx)                                                                                                              \
+  X(tensorflow)                                                                                                        \
   X(canonical)
 
 enum { CBN_MAX_NATIVE_RANK = 8 };
@@ -45,6 +46,8 @@ typedef struct cbn_plan {
   cbn_batchnorm batchnorm;
   int64_t features;         /* channels of the layer's own statistics; an empty input may have others */
   bool unbatched;           /* the input has no batch axis: one is put in front, and taken away from the output */
+  bool channels_last;       /* in the case, an activation's channels stand behind its spatial axes */
+  bool kernel_first;        /* ... and a weight's first two axes, exchanged, behind those of the kernel */
   bool has_initial[CBN_ROLE_COUNT]; /* the layer itself gives the tensor a value ... */
   double initial[CBN_ROLE_COUNT];   /* ... this one, in every element */
 } cbn_plan;

@@ -421,6 +421,9 @@ static bool read_fill(const cbn_case *golden, const cbn_tensor_source *source, i
   }
   if (source->content != CBN_CONTENT_FILL)
     REFUSE(golden, source->node, "a problem's tensors are fills, and %s is none", cbn_role_name(role));
+  if (plan->channels_last || plan->kernel_first)
+    REFUSE(golden, source->node, "a problem's tensors have the operator's order of axes, and %s has another",
+           cbn_role_name(role));
   const int32_t rank = extents_of(p, role, extent) - unbatched;
   if (source->shape.rank != rank ||
       memcmp(source->shape.extent, extent + unbatched, (size_t)rank * sizeof *extent) != 0)

@@ -214,19 +214,15 @@ static bool expects_npy(const cbn_expectation *expect) {
 
 /* Multiply-adds of a step, all directions. */
 static int64_t step_work(const cbn_case *golden, const cbn_step *step) {
-  const cbn_request request = {.params = step->params,
-                               .input = step->input->shape,
-                               .input_type = step->input->type,
-                               .layer_type = step->input->type,
-                               .training = cbn_step_trains(golden, step)};
-  cbn_plan plan;
-  cbn_rejection rejection;
-  if (!golden->operator->plan(golden->operator, & request, &plan, &rejection)) {
-    CBN_DEMAND(cbn_rule_name((int)rejection.rule) != NULL && rejection.exception != NULL && rejection.message[0] != 0,
+  cbn_solved_step solved;
+  if (!cbn_step_plan(golden, step, 0, &step->input->shape, &solved)) {
+    const cbn_rejection *r = &solved.rejection;
+    CBN_DEMAND(cbn_rule_name((int)r->rule) != NULL && r->exception != NULL && r->message[0] != 0,
                "a rejection that says nothing");
     return 0;
   }
-  return plan.kind == CBN_OPERATOR_CONV ? cbn_conv_work(&plan.conv) : cbn_batchnorm_work(&plan.batchnorm);
+  return solved.plan.kind == CBN_OPERATOR_CONV ? cbn_conv_work(&solved.plan.conv)
+                                               : cbn_batchnorm_work(&solved.plan.batchnorm);
 }
 
 /* Does the case need no file, and little time? */

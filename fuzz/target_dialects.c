@@ -56,11 +56,11 @@ static double make_real(source *s) {
 }
 
 static const char *make_word(source *s) {
-  static const char *const words[] = {"zeros", "reflect",        "replicate",  "circular",    "same",     "valid",
-                                      "pad",   "SAME",           "NCHW",       "NHWC",        "NCDHW",    "normal",
-                                      "ones",  "xavier_uniform", "batch",      "running",     "unbiased", "biased",
-                                      "cpu",   "float32",        "grad_input", "grad_bias",   "",         "1",
-                                      "true",  "None",           "forward",    "\x01\xff%s%n"};
+  static const char *const words[] = {
+      "zeros",    "reflect", "replicate", "circular",   "same",       "valid",          "pad",    "SAME",
+      "NCHW",     "NHWC",    "NCDHW",     "normal",     "ones",       "xavier_uniform", "batch",  "running",
+      "unbiased", "biased",  "cpu",       "float32",    "grad_input", "grad_bias",      "",       "1",
+      "true",     "None",    "forward",   "SAME_UPPER", "SAME_LOWER", "VALID",          "NOTSET", "\x01\xff%s%n"};
   return words[choose(s, sizeof words / sizeof words[0])];
 }
 
@@ -132,12 +132,46 @@ static int parameters_of(const char *signature, parameter parameters[NAMES]) {
   return count;
 }
 
+static int axes_of(const cbn_shape *shape) { return shape->rank > 2 ? shape->rank - 2 : 0; }
+
+/* A list of integers, where the parameter has an entry for each axis, or two; NULL for others. Some dialects take a
+ * single integer, too. */
+static const cbn_value *make_entries(source *s, const char *name, const cbn_shape *input, const cbn_shape *weight) {
+  static const struct {
+    const char *name;
+    int each, least, values; /* of an axis, from `least` on */
+    bool single;
+  } known[] = {{"dilations", 1, 1, 3, false},    {"strides", 1, 1, 3, false},       {"pads", 2, 0, 3, false},
+               {"kernel_shape", 1, 1, 1, false}, {"output_shape", 1, 1, 24, false}, {"output_padding", 1, 0, 2, false},
+               {"kernel", 1, 1, 3, true},        {"kernel_size", 1, 1, 3, true},    {"stride", 1, 1, 3, true},
+               {"dilation", 1, 1, 3, true}};
+  const size_t count = sizeof known / sizeof known[0];
+  size_t which = 0;
+  while (which < count && strcmp(known[which].name, name) != 0) which++;
+  if (which == count || (known[which].single && choose(s, 8) > 0)) return NULL;
+  const int axes = axes_of(input), entries = known[which].each * axes;
+  cbn_value *list = make(s, CBN_LIST);
+  const cbn_value **items = allocate(s, (size_t)(entries + 1) * sizeof *items);
+  for (int i = 0; i < entries; i++) {
+    cbn_value *item = make(s, CBN_INTEGER);
+    item->as.integer = known[which].least + choose(s, known[which].values);
+    if (strcmp(name, "kernel_shape") == 0) item->as.integer = weight->extent[2 + i];
+    items[i] = item;
+  }
+  list->as.list.items = items;
+  list->as.list.count = (size_t)entries;
+  return list;
+}
+
 /* A value that the parameter may well have: of its default's kind, channels those of the input. */
-static const cbn_value *make_likely(source *s, const parameter *p, const cbn_shape *input) {
+static const cbn_value *make_likely(source *s, const parameter *p, const cbn_shape *input, const cbn_shape *weight) {
   static const double reals[] = {0.1, 0.5, 1e-5, 0.9};
+  enum { OPERATOR_SETS = 28 };
   const bool of_input = strcmp(p->name, "in_channels") == 0 || strcmp(p->name, "num_features") == 0;
+  const cbn_value *entries = make_entries(s, p->name, input, weight);
+  if (entries != NULL) return entries;
   cbn_value *value = make(s, CBN_INTEGER);
-  value->as.integer = 1 + choose(s, 3);
+  value->as.integer = 1 + choose(s, strcmp(p->name, "opset") == 0 ? OPERATOR_SETS : 3);
   if (of_input && input->rank > 1) value->as.integer = input->extent[1];
   if (strcmp(p->name, "out_channels") == 0) value->as.integer *= 2;
   switch (p->fallback[0]) {
@@ -161,7 +195,7 @@ static const cbn_value *make_likely(source *s, const parameter *p, const cbn_sha
 }
 
 /* Parameters in the order of the signature: left out, likely, or anything; sometimes one that does not exist. */
-static const cbn_value *make_params(source *s, const char *signature, const cbn_shape *input) {
+static const cbn_value *make_params(source *s, const char *signature, const cbn_shape *input, const cbn_shape *weight) {
   parameter known[NAMES];
   const int known_count = parameters_of(signature, known), wild = 1 + choose(s, 64);
   cbn_value *map = make(s, CBN_MAP);
@@ -172,7 +206,7 @@ static const cbn_value *make_params(source *s, const char *signature, const cbn_
     const bool required = known[i].fallback[0] == '\0';
     if (how >= 256 - wild / 4 || (!required && how % 4 < 2)) continue;
     keys[count] = make_string(s, cbn_arena_copy(s->arena, known[i].name, strlen(known[i].name)));
-    items[count++] = how < wild ? make_value(s, 0) : make_likely(s, &known[i], input);
+    items[count++] = how < wild ? make_value(s, 0) : make_likely(s, &known[i], input, weight);
   }
   if (choose(s, 64) == 63) {
     keys[count] = make_string(s, "no_such_parameter");
@@ -184,19 +218,69 @@ static const cbn_value *make_params(source *s, const char *signature, const cbn_
   return map;
 }
 
+/* ------------------------------------------------------------------------------------------------------ requests */
+
+static int64_t make_extent(source *s) {
+  const int64_t extent = make_integer(s);
+  return extent < 0 ? 0 : extent; /* tensors have no others */
+}
+
+static void make_shape(source *s, int32_t rank, cbn_shape *shape) {
+  shape->rank = rank;
+  for (int32_t a = 0; a < rank; a++) shape->extent[a] = make_extent(s);
+}
+
+/* A weight's kernel; the parameters are drawn after it, and its channels after these. */
+static cbn_shape *make_weight(source *s, const cbn_shape *input) {
+  cbn_shape *weight = allocate(s, sizeof *weight);
+  *weight = (cbn_shape){.rank = input->rank > 0 ? input->rank : 1};
+  for (int32_t a = 2; a < input->rank; a++) weight->extent[a] = 1 + choose(s, 3);
+  return weight;
+}
+
+/* The tensors of a convolution's layer, as they have to be for the input and the groups. */
+static void fit_layer(source *s, const cbn_dialect_operator *operator, cbn_request * request, cbn_shape *weight,
+                      cbn_shape *bias) {
+  const cbn_value *group = request->params == NULL ? NULL : cbn_value_get(request->params, "group");
+  const int64_t groups = group != NULL && group->kind == CBN_INTEGER && group->as.integer > 0 ? group->as.integer : 1;
+  const int64_t in = request->input.extent[1], each = 1 + choose(s, 4);
+  const int64_t out = groups <= INT64_MAX / each ? groups * each : 1;
+  weight->extent[0] = operator->transposed ? in : out;
+  weight->extent[1] = operator->transposed ? each : in / groups;
+  *bias = (cbn_shape){.rank = 1, .extent = {out}};
+}
+
+/* What the layer's tensors have for shapes: mostly what the call wants, sometimes another one, or none. */
+static void make_layer(source *s, const cbn_dialect_operator *operator, cbn_request * request, cbn_shape *weight) {
+  const bool conv = operator->kind == CBN_OPERATOR_CONV;
+  static const int roles[] = {CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
+  cbn_shape *shapes = allocate(s, sizeof roles / sizeof roles[0] * sizeof *shapes);
+  for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+    shapes[i] = (cbn_shape){.rank = 1, .extent = {request->input.extent[1]}};
+  if (conv) {
+    fit_layer(s, operator, request, weight, &shapes[1]);
+    shapes[0] = *weight;
+  }
+  for (size_t i = 0; i < (conv ? 2 : sizeof roles / sizeof roles[0]); i++) {
+    const int how = choose(s, 64);
+    const bool optional = conv && roles[i] == CBN_ROLE_BIAS;
+    if (how == 0 || (optional && how % 2 == 0)) continue;
+    if (how == 1) make_shape(s, 1 + choose(s, CBN_MAX_NATIVE_RANK), &shapes[i]);
+    request->layer[roles[i]] = &shapes[i];
+  }
+}
+
 static cbn_request make_request(source *s, const cbn_dialect_operator *operator) {
   static const int32_t types[] = {CBN_F32, CBN_F32, CBN_F32, CBN_F64, CBN_F16, CBN_BF16};
   cbn_request request = {.training = choose(s, 2) == 1, .trained = choose(s, 3)};
   request.input_type = types[choose(s, 6)];
   request.layer_type = choose(s, 4) == 3 ? types[choose(s, 6)] : request.input_type;
-  const int rank = choose(s, 16); /* mostly the rank that the operator wants */
-  request.input.rank = rank < 12 ? operator->spatial_rank + 2 : rank - 12 +(int) choose(s, 6) - 1;
-  if (request.input.rank > CBN_MAX_NATIVE_RANK) request.input.rank = CBN_MAX_NATIVE_RANK;
-  for (int32_t a = 0; a < request.input.rank; a++) {
-    const int64_t extent = make_integer(s);
-    request.input.extent[a] = extent < 0 ? 0 : extent; /* tensors have no others */
-  }
-  request.params = choose(s, 64) == 63 ? NULL : make_params(s, operator->signature, &request.input);
+  const int rank = choose(s, 16); /* mostly one that the operator takes, or some operator */
+  make_shape(s, rank < 10 ? operator->spatial_rank + 2 : rank < 14 ? 3 + choose(s, 3) : choose(s, 10) - 1,
+             &request.input);
+  cbn_shape *weight = make_weight(s, &request.input);
+  request.params = choose(s, 64) == 63 ? NULL : make_params(s, operator->signature, &request.input, weight);
+  make_layer(s, operator, & request, weight);
   return request;
 }
 
@@ -240,7 +324,8 @@ static void check_rejected(const char *who, const cbn_rejection *r) {
 }
 
 static bool same_plan(const cbn_plan *a, const cbn_plan *b) {
-  bool same = a->kind == b->kind && a->features == b->features && a->unbatched == b->unbatched;
+  bool same = a->kind == b->kind && a->features == b->features && a->unbatched == b->unbatched &&
+              a->channels_last == b->channels_last && a->kernel_first == b->kernel_first;
   if (same && a->kind == CBN_OPERATOR_CONV) same = memcmp(&a->conv, &b->conv, sizeof a->conv) == 0;
   else if (same) same = memcmp(&a->batchnorm, &b->batchnorm, sizeof a->batchnorm) == 0;
   for (int role = 0; same && role < CBN_ROLE_COUNT; role++)

@@ -81,12 +81,38 @@ static int gene(const uint8_t *genome, int which) { return genome[which] % genes
 
 #define PICK(table, genome, which) table[gene(genome, which) % COUNT(table)]
 
+/* The tables of genes that stand for numbers, by the first and the last gene. */
+static const struct {
+  int first, last;
+  const int64_t *table;
+  int count;
+} numbers[] = {
+#define NUMBERS(first, last, table)                                                                                    \
+  { CBN_GENE_##first, CBN_GENE_##last, table, COUNT(table) }
+    NUMBERS(BATCH, BATCH, batches),
+    NUMBERS(GROUPS, GROUPS, group_counts),
+    NUMBERS(IN_CHANNELS, OUT_CHANNELS, channels),
+    NUMBERS(INPUT_D, INPUT_W, extents),
+    NUMBERS(KERNEL_D, KERNEL_W, kernels),
+    NUMBERS(STRIDE_D, DILATION_W, strides),
+    NUMBERS(INPUT_DILATION_D, INPUT_DILATION_W, holes),
+    NUMBERS(PAD_BEGIN_D, PAD_END_W, paddings),
+    NUMBERS(OUTPUT_PADDING_D, OUTPUT_PADDING_W, output_paddings),
+#undef NUMBERS
+};
+
+int cbn_gene_value_of(int gene, int64_t number) {
+  for (int i = 0; i < COUNT(numbers); i++)
+    for (int value = 0; gene >= numbers[i].first && gene <= numbers[i].last && value < numbers[i].count; value++)
+      if (numbers[i].table[value] == number) return value;
+  return -1;
+}
+
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* The last value alone stands for large problems. */
 static int64_t times_as_large(const uint8_t *genome) {
-  return gene(genome, CBN_GENE_SIZE) == cbn_gene_values(CBN_GENE_SIZE) - 1 ? CBN_GENERATED_LARGE : 1;
+  return gene(genome, CBN_GENE_SIZE) == CBN_SIZE_LARGE ? CBN_GENERATED_LARGE : 1;
 }
 
 /* What the spatial genes say, before it is made to fit. The last axes are those of a lower rank. */
@@ -198,7 +224,7 @@ static void generate_conv(const uint8_t *genome, cbn_generated *p) {
   c->has_bias = c->direction == CBN_GRAD_BIAS || gene(genome, CBN_GENE_BIAS);
   c->padding_mode = c->transposed ? CBN_PAD_ZEROS : PICK(modes, genome, CBN_GENE_PADDING_MODE);
   read_axes(genome, c);
-  const bool may_be_empty = gene(genome, CBN_GENE_NEAR_MISS) % 16 == 1;
+  const bool may_be_empty = gene(genome, CBN_GENE_NEAR_MISS) % 16 == CBN_NEAR_MISS_MAY_BE_EMPTY;
   fit_axes(c, may_be_empty);
   fit_work(c, times_as_large(genome), may_be_empty);
   p->layer_type = p->type;
@@ -319,7 +345,40 @@ static void generate_data(const uint8_t *genome, cbn_generated *p) {
 
 /* ------------------------------------------------------------------------------------------------- near misses */
 
-enum { NEAR_MISSES = 12 }; /* of 256 values of the gene */
+/* The place of a value in a table, 0 if it has none. */
+static uint8_t place_in(const int32_t *table, int count, int32_t value) {
+  for (int i = 0; i < count; i++)
+    if (table[i] == value) return (uint8_t)i;
+  return 0;
+}
+
+/* What is broken cannot be seen any more: before anything is made to fit it, it is made the plainest, so that what is seen
+ * of a near miss says all about it. */
+static void hide(uint8_t *genome, int which) {
+  const int kind = gene(genome, CBN_GENE_KIND), first = CBN_MAX_SPATIAL - PICK(ranks, genome, CBN_GENE_RANK);
+  if (!cbn_generated_is_conv((enum cbn_generated_kind)kind)) {
+    if (which % 3 == 0) genome[CBN_GENE_IN_CHANNELS] = 0;
+    else if (kind != CBN_GENERATED_BATCHNORM_GRAD || which % 3 == 1) genome[CBN_GENE_BATCH] = 0;
+    return;
+  }
+  switch (which) {
+  case 0: genome[CBN_GENE_STRIDE_W] = 0; break;
+  case 1: genome[CBN_GENE_DILATION_D + first] = 0; break;
+  case 2: genome[CBN_GENE_KERNEL_W] = 0; break;
+  case 3: genome[CBN_GENE_GROUPS] = 0; break;
+  case 4: break;
+  case 5: genome[CBN_GENE_OUTPUT_PADDING_W] = 0; break;
+  case 6: genome[CBN_GENE_INPUT_D + first] = 0; break;
+  case 7: genome[CBN_GENE_INPUT_DILATION_W] = 0; break;
+  case 8: genome[CBN_GENE_OUT_CHANNELS] = 0; break;
+  case 9: genome[CBN_GENE_BATCH] = 0; break;
+  case 10:
+    genome[CBN_GENE_PADDING_MODE] = place_in(modes, COUNT(modes), CBN_PAD_REFLECT);
+    genome[CBN_GENE_PAD_BEGIN_D + first] = 0;
+    break;
+  default: genome[CBN_GENE_PADDING_MODE] = 0;
+  }
+}
 
 /* Breaks one rule, on the side of its edge that is refused. */
 static void miss(cbn_generated *p, int which) {
@@ -337,14 +396,11 @@ static void miss(cbn_generated *p, int which) {
   case 0: c->stride[last] = 0; break;
   case 1: c->dilation[0] = 0; break;
   case 2: c->kernel[last] = 0; break;
-  case 3:
-    c->in_channels /= c->groups;
-    c->out_channels /= c->groups;
-    c->groups = 0;
-    break;
-  case 4:
-    c->groups = most(c->groups, 2);
-    c->in_channels = 2 * c->groups + 1;
+  case 3: c->groups = 0; break;
+  case 4: /* one group more, and a channel of the input that is none's */
+    c->out_channels += c->out_channels / c->groups;
+    c->in_channels += c->in_channels / c->groups + 1;
+    c->groups++;
     break;
   case 5: c->output_padding[last] = c->transposed ? most(c->stride[last], c->dilation[last]) : 1; break;
   case 6: c->input[0] = -1; break;
@@ -352,9 +408,7 @@ static void miss(cbn_generated *p, int which) {
   case 8: c->out_channels = -c->groups; break;
   case 9: c->batch = -1; break;
   case 10:
-    c->padding_mode = CBN_PAD_REFLECT;
-    c->input_dilation[0] = 1;
-    c->kernel[0] = 1; /* which fits, whatever the padding was */
+    c->padding_mode = CBN_PAD_REFLECT; /* of a transposed convolution, too */
     c->pad_begin[0] = most(c->input[0], 1);
     break;
   default: c->padding_mode = CBN_PAD_CIRCULAR + 1;
@@ -365,13 +419,14 @@ void cbn_generate(const uint8_t *bytes, size_t size, cbn_generated *p) {
   uint8_t genome[CBN_GENOME_BYTES] = {0};
   if (size > 0) memcpy(genome, bytes, size < sizeof genome ? size : sizeof genome);
   *p = (cbn_generated){.kind = (enum cbn_generated_kind)gene(genome, CBN_GENE_KIND), .valid = true};
+  const int missing = gene(genome, CBN_GENE_NEAR_MISS) - CBN_NEAR_MISS_FIRST;
+  if (missing >= 0) hide(genome, missing);
   p->exact = gene(genome, CBN_GENE_EXACT) == 0;
   p->type = PICK(types, genome, CBN_GENE_TYPE);
   p->layout = PICK(layouts, genome, CBN_GENE_LAYOUT);
   if (cbn_generated_is_conv(p->kind)) generate_conv(genome, p);
   else generate_batchnorm(genome, p);
   generate_data(genome, p);
-  const int missing = gene(genome, CBN_GENE_NEAR_MISS) - (cbn_gene_values(CBN_GENE_NEAR_MISS) - NEAR_MISSES);
   if (missing >= 0) miss(p, missing);
 }
 
@@ -392,6 +447,13 @@ static void compare_axes(comparison *c, const int64_t *a, const int64_t *b, cons
   for (int i = 0; i < CBN_MAX_SPATIAL; i++) compare(c, a[i] == b[i], name);
 }
 
+/* Channels of each group, and those that are left over. */
+static bool same_channels(int64_t a, int64_t a_groups, int64_t b, int64_t b_groups) {
+  a_groups = most(a_groups, 1);
+  b_groups = most(b_groups, 1);
+  return a / a_groups == b / b_groups && a % a_groups == b % b_groups;
+}
+
 static void compare_convs(comparison *c, const cbn_conv *a, const cbn_conv *b) {
   compare(c, a->spatial_rank == b->spatial_rank, "the number of axes");
   compare(c, a->direction == b->direction && a->transposed == b->transposed, "direction");
@@ -399,8 +461,8 @@ static void compare_convs(comparison *c, const cbn_conv *a, const cbn_conv *b) {
   compare(c, a->has_bias == b->has_bias, "bias");
   compare(c, a->batch == b->batch, "batch");
   compare(c, a->groups == b->groups, "groups");
-  compare(c, a->in_channels / most(a->groups, 1) == b->in_channels / most(b->groups, 1), "in_channels");
-  compare(c, a->out_channels / most(a->groups, 1) == b->out_channels / most(b->groups, 1), "out_channels");
+  compare(c, same_channels(a->in_channels, a->groups, b->in_channels, b->groups), "in_channels");
+  compare(c, same_channels(a->out_channels, a->groups, b->out_channels, b->groups), "out_channels");
   compare_axes(c, a->input, b->input, "the input's extents");
   compare_axes(c, a->pad_begin, b->pad_begin, "pad_begin");
   compare_axes(c, a->pad_end, b->pad_end, "pad_end");
@@ -479,57 +541,38 @@ bool cbn_generated_equal(const cbn_generated *a, const cbn_generated *b) {
   return compare_problems(a, b).different == 0;
 }
 
-static void set_rank(const cbn_generated *problem, uint8_t *bytes) {
-  const bool conv = cbn_generated_is_conv(problem->kind);
-  const int32_t rank = conv ? problem->conv.spatial_rank : problem->batchnorm.spatial_rank;
-  for (uint8_t i = 0; i < COUNT(ranks); i++)
-    if ((conv ? ranks : norm_ranks)[i] == rank) {
-      bytes[CBN_GENE_RANK] = i;
-      return;
-    }
+static void look_up(uint8_t *bytes, int which, int64_t number) {
+  const int value = cbn_gene_value_of(which, number);
+  bytes[which] = (uint8_t)most(value, 0);
 }
 
-static void look_up(uint8_t *bytes, int which, const int64_t *table, int count, int64_t value) {
-  for (int i = count - 1; i >= 0; i--)
-    if (table[i] == value) bytes[which] = (uint8_t)i;
-}
-
-/* What a near miss has in place of the input's extent, so that nothing else is made to fit: the least that the rest of
- * the axis asks for. */
-static int64_t hidden_extent(const cbn_conv *c, int a) {
-  if (c->padding_mode == CBN_PAD_ZEROS) return 0;
-  const int64_t reach = (c->kernel[a] - 1) * c->dilation[a] + 1 - c->pad_begin[a] - c->pad_end[a];
-  return most(reach, most(c->pad_begin[a], c->pad_end[a]) + 1);
-}
-
-/* The genes of extents and windows, which fitting leaves as they are if they fit. What a near miss has too
- * small is looked up as what leaves most room. */
 static void look_up_conv(const cbn_conv *c, uint8_t *bytes) {
-  look_up(bytes, CBN_GENE_BATCH, batches, COUNT(batches), most(c->batch, 0));
-  look_up(bytes, CBN_GENE_GROUPS, group_counts, COUNT(group_counts), c->groups);
-  look_up(bytes, CBN_GENE_IN_CHANNELS, channels, COUNT(channels), c->in_channels / most(c->groups, 1));
-  look_up(bytes, CBN_GENE_OUT_CHANNELS, channels, COUNT(channels), most(c->out_channels, 0) / most(c->groups, 1));
+  const int64_t groups = most(c->groups, 1);
+  bytes[CBN_GENE_RANK] = place_in(ranks, COUNT(ranks), c->spatial_rank);
+  bytes[CBN_GENE_PADDING_MODE] = place_in(modes, COUNT(modes), c->padding_mode);
+  look_up(bytes, CBN_GENE_BATCH, c->batch);
+  look_up(bytes, CBN_GENE_GROUPS, groups - (c->in_channels % groups != 0)); /* a near miss has one more */
+  look_up(bytes, CBN_GENE_IN_CHANNELS, c->in_channels / groups);
+  look_up(bytes, CBN_GENE_OUT_CHANNELS, c->out_channels / groups);
   for (int a = 0; a < c->spatial_rank; a++) {
     const int axis = CBN_MAX_SPATIAL - c->spatial_rank + a;
-    const int64_t roomy_stride = c->transposed ? c->output_padding[a] + 1 : 7, roomy_holes = 4;
-    const int64_t input = c->input[a] < 0 ? hidden_extent(c, a) : c->input[a];
-    look_up(bytes, CBN_GENE_INPUT_D + axis, extents, COUNT(extents), input);
-    look_up(bytes, CBN_GENE_KERNEL_D + axis, kernels, COUNT(kernels), c->kernel[a]);
-    look_up(bytes, CBN_GENE_STRIDE_D + axis, strides, COUNT(strides), c->stride[a] < 1 ? roomy_stride : c->stride[a]);
-    look_up(bytes, CBN_GENE_DILATION_D + axis, strides, COUNT(strides), c->dilation[a]);
-    look_up(bytes, CBN_GENE_INPUT_DILATION_D + axis, holes, COUNT(holes),
-            c->input_dilation[a] < 1 ? roomy_holes : c->input_dilation[a]);
-    look_up(bytes, CBN_GENE_PAD_BEGIN_D + axis, paddings, COUNT(paddings), c->pad_begin[a]);
-    look_up(bytes, CBN_GENE_PAD_END_D + axis, paddings, COUNT(paddings), c->pad_end[a]);
-    look_up(bytes, CBN_GENE_OUTPUT_PADDING_D + axis, output_paddings, COUNT(output_paddings), c->output_padding[a]);
+    look_up(bytes, CBN_GENE_INPUT_D + axis, c->input[a]);
+    look_up(bytes, CBN_GENE_KERNEL_D + axis, c->kernel[a]);
+    look_up(bytes, CBN_GENE_STRIDE_D + axis, c->stride[a]);
+    look_up(bytes, CBN_GENE_DILATION_D + axis, c->dilation[a]);
+    look_up(bytes, CBN_GENE_INPUT_DILATION_D + axis, c->input_dilation[a]);
+    look_up(bytes, CBN_GENE_PAD_BEGIN_D + axis, c->pad_begin[a]);
+    look_up(bytes, CBN_GENE_PAD_END_D + axis, c->pad_end[a]);
+    look_up(bytes, CBN_GENE_OUTPUT_PADDING_D + axis, c->output_padding[a]);
   }
 }
 
 static void look_up_batchnorm(const cbn_batchnorm *b, uint8_t *bytes) {
-  look_up(bytes, CBN_GENE_BATCH, batches, COUNT(batches), most(b->batch, 0));
-  look_up(bytes, CBN_GENE_IN_CHANNELS, channels, COUNT(channels), most(b->channels, 0));
+  bytes[CBN_GENE_RANK] = place_in(norm_ranks, COUNT(norm_ranks), b->spatial_rank);
+  look_up(bytes, CBN_GENE_BATCH, b->batch);
+  look_up(bytes, CBN_GENE_IN_CHANNELS, b->channels);
   for (int a = 0; a < b->spatial_rank; a++)
-    look_up(bytes, CBN_GENE_INPUT_D + CBN_MAX_SPATIAL - b->spatial_rank + a, extents, COUNT(extents), b->extent[a]);
+    look_up(bytes, CBN_GENE_INPUT_D + CBN_MAX_SPATIAL - b->spatial_rank + a, b->extent[a]);
 }
 
 /* All random fills have one seed. */
@@ -540,56 +583,63 @@ static uint64_t seed_of(const cbn_generated *problem) {
   return 0;
 }
 
-/* Set at once, before the search: what many other parameters follow from. */
-static bool is_set_first(int which, bool valid) {
-  return (which == CBN_GENE_NEAR_MISS && valid) || which == CBN_GENE_KIND || which == CBN_GENE_EXACT ||
-         which == CBN_GENE_SIZE || which == CBN_GENE_TYPE || which == CBN_GENE_RANK || which == CBN_GENE_STEPS ||
-         which >= CBN_GENE_SEED_1;
-}
-
-/* What many parameters follow from, and what can be looked up, comes first; then, gene by gene, the least value that
- * leaves the fewest parameters different; again, as what fits one depends on others. */
-bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES], const char **parameter) {
-  enum { PASSES = 6 };
-  cbn_generated made;
-  memset(bytes, 0, CBN_GENOME_BYTES);
+/* What can be looked up. Fitting leaves it as it is: what a problem has fits already, nothing is too much for a large
+ * one, and its output may be empty. */
+static void look_up_all(const cbn_generated *problem, uint8_t *bytes) {
+  const uint64_t seed = seed_of(problem);
   bytes[CBN_GENE_KIND] = (uint8_t)problem->kind;
+  bytes[CBN_GENE_NEAR_MISS] = CBN_NEAR_MISS_MAY_BE_EMPTY;
   bytes[CBN_GENE_EXACT] = !problem->exact;
-  bytes[CBN_GENE_SIZE] = (uint8_t)(cbn_gene_values(CBN_GENE_SIZE) - 1); /* for now: nothing is too much */
-  bytes[CBN_GENE_NEAR_MISS] = problem->valid; /* 1: an output may be empty, so that nothing is made to fit it */
-  set_rank(problem, bytes);
+  bytes[CBN_GENE_TYPE] = place_in(types, COUNT(types), problem->type);
+  bytes[CBN_GENE_SIZE] = CBN_SIZE_LARGE;
   if (cbn_generated_is_conv(problem->kind)) look_up_conv(&problem->conv, bytes);
   else look_up_batchnorm(&problem->batchnorm, bytes);
-  while (types[bytes[CBN_GENE_TYPE]] != problem->type && bytes[CBN_GENE_TYPE] + 1 < COUNT(types))
-    bytes[CBN_GENE_TYPE]++;
   bytes[CBN_GENE_STEPS] = (uint8_t)(problem->steps > 2 ? problem->steps - 2 : 0);
-  bytes[CBN_GENE_SEED_1] = (uint8_t)seed_of(problem);
-  bytes[CBN_GENE_SEED_2] = (uint8_t)(seed_of(problem) >> 8);
+  bytes[CBN_GENE_SEED_1] = (uint8_t)seed;
+  bytes[CBN_GENE_SEED_2] = (uint8_t)(seed >> 8);
+}
+
+/* What is tried, value by value. Each decides about parameters that no later one does: they need no second look. */
+static bool is_tried(int which, bool valid) {
+  return which == CBN_GENE_LAYOUT || which == CBN_GENE_BIAS || (which == CBN_GENE_NEAR_MISS && !valid) ||
+         (which >= CBN_GENE_EPSILON && which < CBN_GENE_SEED_1 && which != CBN_GENE_STEPS);
+}
+
+/* Sets the gene to the least value that leaves the fewest parameters different. */
+static void try_values(const cbn_generated *problem, uint8_t *bytes, int which, comparison *best) {
+  uint8_t chosen = bytes[which];
+  for (int value = 0; value < genes[which].values; value++) {
+    cbn_generated made;
+    bytes[which] = (uint8_t)value;
+    cbn_generate(bytes, CBN_GENOME_BYTES, &made);
+    const comparison c = compare_problems(&made, problem);
+    if (c.different >= best->different) continue;
+    *best = c;
+    chosen = (uint8_t)value;
+  }
+  bytes[which] = chosen;
+}
+
+/* Sets the gene to 0 if that is the same problem. */
+static void make_plain(const cbn_generated *problem, uint8_t *bytes, int which) {
+  const uint8_t before = bytes[which];
+  cbn_generated made;
+  bytes[which] = 0;
+  cbn_generate(bytes, CBN_GENOME_BYTES, &made);
+  if (!cbn_generated_equal(&made, problem)) bytes[which] = before;
+}
+
+bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES], const char **parameter) {
+  cbn_generated made;
+  memset(bytes, 0, CBN_GENOME_BYTES);
+  look_up_all(problem, bytes);
   cbn_generate(bytes, CBN_GENOME_BYTES, &made);
   comparison best = compare_problems(&made, problem);
-  for (int pass = 0; pass < PASSES && best.different > 0; pass++)
-    for (int which = 0; which < CBN_GENE_COUNT && best.different > 0; which++) {
-      uint8_t chosen = bytes[which];
-      for (int value = 0; !is_set_first(which, problem->valid) && value < genes[which].values; value++) {
-        bytes[which] = (uint8_t)value;
-        cbn_generate(bytes, CBN_GENOME_BYTES, &made);
-        const comparison c = compare_problems(&made, problem);
-        if (c.different >= best.different) continue;
-        best = c;
-        chosen = (uint8_t)value;
-      }
-      bytes[which] = chosen;
-    }
+  for (int which = 0; which < CBN_GENE_COUNT && best.different > 0; which++)
+    if (is_tried(which, problem->valid)) try_values(problem, bytes, which, &best);
   if (parameter != NULL) *parameter = best.first;
   if (best.different > 0) return false;
-  uint8_t plain[CBN_GENOME_BYTES];
-  static const int unneeded[] = {CBN_GENE_SIZE, CBN_GENE_NEAR_MISS};
-  for (int i = 0; i < COUNT(unneeded); i++) {
-    if (unneeded[i] == CBN_GENE_NEAR_MISS && !problem->valid) continue;
-    memcpy(plain, bytes, sizeof plain);
-    plain[unneeded[i]] = 0;
-    cbn_generate(plain, sizeof plain, &made);
-    if (cbn_generated_equal(&made, problem)) memcpy(bytes, plain, sizeof plain);
-  }
+  make_plain(problem, bytes, CBN_GENE_SIZE);
+  make_plain(problem, bytes, CBN_GENE_NEAR_MISS);
   return true;
 }

@@ -117,6 +117,17 @@ _Static_assert((int)CBN_GENE_COUNT <= (int)CBN_GENOME_BYTES, "a gene is a byte o
 const char *cbn_gene_name(int gene);
 int cbn_gene_values(int gene); /* a byte counts modulo this */
 
+/* The least value that stands for the number, of genes of numbers: batch, groups, channels (of each group), and those with
+ * an axis. -1 where none does. What is made to fit may become another number. */
+int cbn_gene_value_of(int gene, int64_t number);
+
+/* Values with a meaning of their own. */
+enum {
+  CBN_SIZE_LARGE = 255,           /* of SIZE: the one in 256 */
+  CBN_NEAR_MISS_FIRST = 256 - 12, /* of NEAR_MISS: each from here on breaks a rule */
+  CBN_NEAR_MISS_MAY_BE_EMPTY = 1  /* with this, as with every 16th, a kernel may be larger than the padded input */
+};
+
 /* One call of a program. */
 typedef struct cbn_generated_step {
   bool train, reset;
@@ -143,9 +154,8 @@ void cbn_generate(const uint8_t *bytes, size_t size, cbn_generated *problem);
 /* Is it a convolution's kind? */
 bool cbn_generated_is_conv(enum cbn_generated_kind kind);
 
-/* Bytes of which `problem` is the problem: the least values of genes that give it. False, with the parameter that no
- * gene gives, where there are none; of one near miss in many thousands, whose broken parameter hides what else was made to
- * fit, also where none are found. */
+/* Bytes of which `problem` is the problem: the least values of genes that give it. False, with the parameter that no gene gives,
+ * where there are none. */
 bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES], const char **parameter);
 
 /* Does a call of the problem read a tensor with that role? No call is made of a near miss. */

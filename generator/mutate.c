@@ -7,12 +7,9 @@
 enum {
   TRIES = 16,
   NONE = -1,
-  LARGE = 255,           /* the value of SIZE that stands for large problems */
-  LARGE_STAYS = 8,       /* one in so many mutants of a large problem is large, */
-  LARGE_COMES = 291,     /* and one in so many of the others: together one in 256 */
-  MISS_STAYS = 4,        /* one in so many mutants of a near miss is one */
-  FIRST_MISS = 256 - 12, /* the value of NEAR_MISS from which on a rule is broken */
-  MAY_BE_EMPTY = 1       /* the value of NEAR_MISS with which a kernel may be larger than the padded input */
+  LARGE_STAYS = 8,   /* one in so many mutants of a large problem is large, */
+  LARGE_COMES = 291, /* and one in so many of the others: together one in 256 */
+  MISS_STAYS = 4     /* one in so many mutants of a near miss is one */
 };
 
 /* A mutation at work. */
@@ -74,30 +71,22 @@ static int64_t *number_of(cbn_generated *p, int gene) {
   return &axes[(gene - CBN_GENE_INPUT_D) / CBN_MAX_SPATIAL][a];
 }
 
-/* The numbers whose genes are consecutive values from 0 on. */
-static const struct {
-  int gene, genes, first, last;
-} numbers[] = {{CBN_GENE_BATCH, 1, 1, 5},      {CBN_GENE_GROUPS, 1, 1, 33},     {CBN_GENE_IN_CHANNELS, 2, 1, 33},
-               {CBN_GENE_INPUT_D, 3, 1, 50},   {CBN_GENE_KERNEL_D, 3, 1, 11},   {CBN_GENE_STRIDE_D, 3, 1, 7},
-               {CBN_GENE_DILATION_D, 3, 1, 7}, {CBN_GENE_PAD_BEGIN_D, 6, 0, 9}, {CBN_GENE_OUTPUT_PADDING_D, 3, 0, 6}};
-
 /* Channels are given for each group. */
 static int64_t groups_of(const mutation *m, int gene) {
   const bool channels = gene == CBN_GENE_IN_CHANNELS || gene == CBN_GENE_OUT_CHANNELS;
   return is_conv(m) && channels ? m->parent.conv.groups : 1;
 }
 
-/* Sets the gene so that it stands for that number, which becomes the goal. False where no value does. */
+/* Sets the gene so that it stands for that number, which becomes the goal. False where no value does, and for what is
+ * empty or crops, which is to be rare and is met elsewhere. */
 static bool set(mutation *m, int gene, int64_t number) {
-  for (int i = 0; i < COUNT(numbers); i++) {
-    if (gene < numbers[i].gene || gene >= numbers[i].gene + numbers[i].genes) continue;
-    if (number < numbers[i].first || number > numbers[i].last) return false;
-    m->genome[gene] = (uint8_t)(number - numbers[i].first);
-    m->goal = gene;
-    m->wanted = number * groups_of(m, gene);
-    return true;
-  }
-  return false;
+  const int64_t least = gene >= CBN_GENE_PAD_BEGIN_D && gene <= CBN_GENE_OUTPUT_PADDING_W ? 0 : 1;
+  const int value = cbn_gene_value_of(gene, number);
+  if (value < 0 || number < least) return false;
+  m->genome[gene] = (uint8_t)value;
+  m->goal = gene;
+  m->wanted = number * groups_of(m, gene);
+  return true;
 }
 
 /* --------------------------------------------------------------------------------------------------- relevance */
@@ -328,7 +317,7 @@ static bool mutate_kernel_edge(mutation *m) {
   const int a = draw_axis(m), more = draw(m, 3) - 1;
   const int64_t padding = c->pad_begin[a] + c->pad_end[a], input = span_of(c, a) + more;
   pin_axis(m, a);
-  if (more < 0) m->genome[CBN_GENE_NEAR_MISS] = MAY_BE_EMPTY;
+  if (more < 0) m->genome[CBN_GENE_NEAR_MISS] = CBN_NEAR_MISS_MAY_BE_EMPTY;
   m->genome[axis_gene(&m->parent, CBN_GENE_INPUT_DILATION_D, a)] = 0;
   if (padding < input) return set(m, axis_gene(&m->parent, CBN_GENE_INPUT_D, a), input - padding);
   m->genome[axis_gene(&m->parent, CBN_GENE_PAD_BEGIN_D, a)] = 0;
@@ -380,7 +369,7 @@ static bool mutate_empty(mutation *m) {
 }
 
 static bool mutate_near_miss(mutation *m) {
-  m->genome[CBN_GENE_NEAR_MISS] = (uint8_t)(FIRST_MISS + draw(m, 256 - FIRST_MISS));
+  m->genome[CBN_GENE_NEAR_MISS] = (uint8_t)(CBN_NEAR_MISS_FIRST + draw(m, 256 - CBN_NEAR_MISS_FIRST));
   return true;
 }
 
@@ -442,8 +431,8 @@ static int draw_mutation(mutation *m) {
 }
 
 static void settle_size(mutation *m, uint8_t genome[CBN_GENOME_BYTES]) {
-  if (genome[CBN_GENE_SIZE] == LARGE) genome[CBN_GENE_SIZE] = draw(m, LARGE_STAYS) == 0 ? LARGE : 0;
-  else if (draw(m, LARGE_COMES) == 0) genome[CBN_GENE_SIZE] = LARGE;
+  if (genome[CBN_GENE_SIZE] == CBN_SIZE_LARGE) genome[CBN_GENE_SIZE] = draw(m, LARGE_STAYS) == 0 ? CBN_SIZE_LARGE : 0;
+  else if (draw(m, LARGE_COMES) == 0) genome[CBN_GENE_SIZE] = CBN_SIZE_LARGE;
 }
 
 /* Is what was made another problem, with the number that was wanted? */

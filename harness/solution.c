@@ -71,13 +71,47 @@ static int64_t plan_count(const cbn_plan *plan, int role) {
   return rank == 0 ? 0 : cbn_extent_product(rank, extent);
 }
 
-static int64_t plan_work(const cbn_plan *plan) {
-  return plan->kind == CBN_OPERATOR_CONV ? cbn_conv_work(&plan->conv) : cbn_batchnorm_work(&plan->batchnorm);
-}
-
 static bool is_activation(int role) {
   return role == CBN_ROLE_INPUT || role == CBN_ROLE_OUTPUT || role == CBN_ROLE_GRAD_INPUT ||
          role == CBN_ROLE_GRAD_OUTPUT;
+}
+
+/* Has the tensor with that role its axes in another order in the case? */
+static bool is_reordered(const cbn_plan *plan, int role) {
+  return (is_activation(role) && plan->channels_last) ||
+         ((role == CBN_ROLE_WEIGHT || role == CBN_ROLE_GRAD_WEIGHT) && plan->kernel_first);
+}
+
+/* As plan_extents, and for each axis where it stands in the case. */
+static int32_t plan_axes(const cbn_plan *plan, int role, int64_t extent[CBN_MAX_RANK], int32_t place[CBN_MAX_RANK]) {
+  const int32_t rank = plan_extents(plan, role, extent);
+  const bool reordered = is_reordered(plan, role);
+  const int32_t kept = is_activation(role); /* the batch stays in front */
+  for (int32_t a = 0; a < rank; a++) place[a] = !reordered || a < kept ? a : a < 2 ? rank - 1 - a + kept : a - 2 + kept;
+  return rank;
+}
+
+/* Makes of a tensor as the case gives it a view with the operator's axes. False where it has another shape than the
+ * plan says. */
+static bool view_as_operator(const cbn_plan *plan, int role, cbn_tensor *tensor) {
+  int64_t extent[CBN_MAX_RANK];
+  int32_t place[CBN_MAX_RANK];
+  const int32_t rank = plan_axes(plan, role, extent, place), drop = plan->unbatched && is_activation(role);
+  cbn_tensor view = *tensor;
+  if (tensor->rank != rank - drop) return false;
+  view.rank = rank;
+  for (int32_t a = 0; a < rank; a++) {
+    const int32_t at = place[a] - drop;
+    if (at >= 0 && tensor->extent[at] != extent[a]) return false;
+    view.extent[a] = extent[a];
+    view.stride[a] = at < 0 ? 0 : tensor->stride[at];
+  }
+  *tensor = view;
+  return true;
+}
+
+static int64_t plan_work(const cbn_plan *plan) {
+  return plan->kind == CBN_OPERATOR_CONV ? cbn_conv_work(&plan->conv) : cbn_batchnorm_work(&plan->batchnorm);
 }
 
 static bool is_gradient(int role) { return role >= CBN_ROLE_GRAD_INPUT && role <= CBN_ROLE_GRAD_BIAS; }
@@ -157,6 +191,28 @@ static bool refuse(const cbn_case *golden, const cbn_value *at, cbn_error *error
   return cbn_yaml_refuse(error, golden->file, at != NULL ? at : &place, rule, text, name, golden->id);
 }
 
+/* Makes of a tensor as the case gives it a dense one of the operator. */
+static bool make_as_operator(const cbn_case *golden, const cbn_tensor_source *source, int role, const cbn_plan *plan,
+                             const char *shape_text, cbn_tensor *tensor, cbn_error *error) {
+  int64_t extent[CBN_MAX_RANK];
+  const int32_t rank = plan_extents(plan, role, extent);
+  cbn_tensor dense = *tensor;
+  bool made = view_as_operator(plan, role, tensor) ||
+              refuse(golden, source->node, error, "shape", shape_text, cbn_role_name(role));
+  if (made && is_reordered(plan, role)) {
+    made = (cbn_tensor_describe(&dense, tensor->type, rank, tensor->extent, CBN_CONTIGUOUS) &&
+            cbn_tensor_allocate(&dense)) ||
+           refuse(golden, source->node, error, "memory", "there is none left for the tensor '%s' of %s",
+                  cbn_role_name(role));
+    if (made) cbn_tensor_copy(&dense, tensor);
+  }
+  if (!made || dense.data != tensor->data) cbn_tensor_release(tensor);
+  if (!made) return false;
+  cbn_tensor_describe(tensor, dense.type, rank, extent, CBN_CONTIGUOUS);
+  tensor->data = dense.data;
+  return true;
+}
+
 /* A tensor of the layer: given by the case, or the layer's own initial value. */
 static bool make_layer_tensor(const cbn_case *golden, const cbn_tensor_source *source, int role, const cbn_plan *plan,
                               int32_t type, const cbn_solve_options *options, cbn_tensor *tensor, cbn_error *error) {
@@ -175,34 +231,20 @@ static bool make_layer_tensor(const cbn_case *golden, const cbn_tensor_source *s
   if (source->type != type)
     return refuse(golden, source->node, error, "type", "the tensor '%s' of %s has another type than the layer", name);
   CBN_FORWARD(cbn_source_materialise(source, golden->file, role, options->seed, options->memory_bytes, tensor, error));
-  if (tensor->rank == rank && memcmp(tensor->extent, extent, (size_t)rank * sizeof *extent) == 0) return true;
-  cbn_tensor_release(tensor);
-  return refuse(golden, source->node, error, "shape", "the tensor '%s' of %s has another shape than the parameters say",
-                name);
+  return make_as_operator(golden, source, role, plan, "the tensor '%s' of %s has another shape than the parameters say",
+                          tensor, error);
 }
 
-/* Input or grad_output of a call, whose elements are dense either way: a batch axis of extent 1 in front changes
- * nothing. */
+/* Input or grad_output of a call. */
 static bool make_activation(const cbn_case *golden, const cbn_tensor_source *source, int role,
                             const cbn_solve_options *options, const cbn_solved_step *solved, cbn_tensor *tensor,
                             cbn_error *error) {
   if (source->content == CBN_CONTENT_NONE)
     return refuse(golden, source->node, error, "missing-tensor",
                   "the tensor '%s' of %s has neither values, fill nor npy", cbn_role_name(role));
-  cbn_tensor native;
-  int64_t extent[CBN_MAX_RANK];
-  CBN_FORWARD(cbn_source_materialise(source, golden->file, role, options->seed, options->memory_bytes, &native, error));
-  const int32_t rank = plan_extents(&solved->plan, role, extent), drop = solved->plan.unbatched;
-  const bool fits =
-      native.rank == rank - drop && memcmp(native.extent, extent + drop, (size_t)native.rank * sizeof *extent) == 0;
-  if (fits) {
-    cbn_tensor_describe(tensor, native.type, rank, extent, CBN_CONTIGUOUS);
-    tensor->data = native.data;
-    return true;
-  }
-  cbn_tensor_release(&native);
-  return refuse(golden, source->node, error, "shape", "the tensor '%s' of %s has another shape than the output",
-                cbn_role_name(role));
+  CBN_FORWARD(cbn_source_materialise(source, golden->file, role, options->seed, options->memory_bytes, tensor, error));
+  return make_as_operator(golden, source, role, &solved->plan,
+                          "the tensor '%s' of %s has another shape than the output", tensor, error);
 }
 
 static bool make_activations(const cbn_case *golden, const cbn_step *step, const cbn_solve_options *options,
@@ -251,7 +293,8 @@ static bool count_memory(const cbn_case *golden, const cbn_solved_step *solved, 
   if (!whole && solved->has_gradients)
     return refuse(golden, NULL, error, "large", "the gradients%s of %s are too large to be judged element by element",
                   "");
-  const int64_t times = 1 + (options->stated_too && whole) + relates(golden); /* solved for others' sake, too */
+  const bool copied = is_reordered(&solved->plan, CBN_ROLE_INPUT) || is_reordered(&solved->plan, CBN_ROLE_WEIGHT);
+  const int64_t times = 1 + copied + (options->stated_too && whole) + relates(golden); /* for others' sake, too */
   const bool fits = tensor_bytes(solved, &tensors) && reference_bytes(solved, whole, &reference) &&
                     cbn_multiply(tensors, times + engine_copies(golden), &bytes) &&
                     cbn_multiply(reference, whole ? times : 1, &reference) && cbn_add(bytes, reference, &bytes) &&
@@ -564,11 +607,21 @@ static bool values_hold(const cbn_tensor *stated, const cbn_expected *expected, 
   return true;
 }
 
+/* The shape in which the case states the result. */
+static cbn_shape stated_shape(const cbn_solved_step *step, int role) {
+  cbn_shape shape = cbn_native_shape(step, role);
+  int64_t extent[CBN_MAX_RANK];
+  int32_t place[CBN_MAX_RANK];
+  if (shape.rank == 0 || !is_reordered(&step->plan, role)) return shape;
+  for (int32_t a = plan_axes(&step->plan, role, extent, place) - 1; a >= 0; a--) shape.extent[place[a]] = extent[a];
+  return shape;
+}
+
 static bool tensor_holds(const cbn_case *golden, const cbn_tensor_source *source, const cbn_solution *solution,
                          size_t step, int role, bool by_hand, bool values, cbn_error *why) {
   const cbn_solved_step *solved = &solution->steps[step];
   const char *name = cbn_role_name(role);
-  const cbn_shape shape = cbn_native_shape(solved, role);
+  const cbn_shape shape = stated_shape(solved, role);
   char stated_text[160], shape_text[160];
   CBN_CHECK(shape.rank > 0, why, "the call has no %s", name);
   cbn_tensor stated = {0};
@@ -585,6 +638,7 @@ static bool tensor_holds(const cbn_case *golden, const cbn_tensor_source *source
   CBN_FORWARD(cbn_source_materialise(&typed, golden->file, role, 0, INT64_MAX, &stated, why));
   bool holds = same_shape(&shape, stated.rank, stated.extent) ||
                cbn_error_set(why, "the values stated for %s have another shape than %s", name, shape_text);
+  if (holds && is_reordered(&solved->plan, role)) view_as_operator(&solved->plan, role, &stated);
   holds = holds && values_hold(&stated, &solved->expected[role], name, by_hand, why);
   cbn_tensor_release(&stated);
   return holds;

@@ -79,7 +79,7 @@ bool cbn_case_is_large(const cbn_case *golden);
 /* Is the step accepted, with an output without elements? */
 bool cbn_is_empty(const cbn_solved_step *step);
 
-/* The shape of a result as the dialect gives it. */
+/* The shape of a result, axes in the operator's order, without a batch axis that the dialect does not have. */
 cbn_shape cbn_native_shape(const cbn_solved_step *step, int role);
 
 /* Does the expectation agree with what the oracle says of that step? Else `why` says where it does not. Values made

@@ -9,6 +9,13 @@
 
 #define REFUSE(at, rule, ...) return cbn_yaml_refuse(error, file, (at), (rule), __VA_ARGS__)
 
+/* The whole string, NULL for what is none: a name has no NUL in it, behind which it would be cut. */
+static const char *text_of(const cbn_value *value) {
+  if (value == NULL || value->kind != CBN_STRING || strlen(value->as.string.text) != value->as.string.length)
+    return NULL;
+  return value->as.string.text;
+}
+
 static bool read_shape(const char *file, const cbn_value *node, const char *name, cbn_shape *shape, cbn_error *error) {
   if (node->kind != CBN_LIST) REFUSE(node, "shape", "the shape of '%s' must be a list of extents", name);
   if (node->as.list.count == 0 || node->as.list.count > CBN_MAX_NATIVE_RANK)
@@ -126,10 +133,10 @@ static bool read_fill_parameter(const char *file, const cbn_value *key, const cb
       {"step", BIT_RAMP, &fill->step},
   };
   const char *name = key->as.string.text;
-  if (strcmp(name, "index") == 0 && fill->kind == CBN_FILL_IMPULSE)
+  if (cbn_value_is(key, "index") && fill->kind == CBN_FILL_IMPULSE)
     return read_fill_position(file, item, shape, fill, error);
   for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
-    if (strcmp(name, parameters[i].name) != 0 || (parameters[i].fills & (1 << fill->kind)) == 0) continue;
+    if (!cbn_value_is(key, parameters[i].name) || (parameters[i].fills & (1 << fill->kind)) == 0) continue;
     if (parameters[i].real == NULL) return read_fill_integer(file, item, name, fill, error);
     if (!cbn_yaml_number(item, parameters[i].real)) REFUSE(item, "fill", "'%s' must be a number", name);
     return true;
@@ -140,7 +147,7 @@ static bool read_fill_parameter(const char *file, const cbn_value *key, const cb
 static bool read_fill(const char *file, const cbn_value *node, const cbn_shape *shape, cbn_fill *fill,
                       cbn_error *error) {
   const cbn_value *kind = cbn_value_get(node->kind == CBN_MAP ? node : NULL, "kind");
-  const int number = kind != NULL && kind->kind == CBN_STRING ? cbn_fill_by_name(kind->as.string.text) : -1;
+  const int number = text_of(kind) != NULL ? cbn_fill_by_name(text_of(kind)) : -1;
   if (number < 0)
     REFUSE(kind != NULL ? kind : node, "fill",
            "a fill is a map with a 'kind': integers, exact, normal, impulse, ramp, ones or special");
@@ -175,9 +182,9 @@ static bool check_tensor_keys(const char *file, const cbn_value *node, const cha
 bool cbn_parse_tensor(const char *file, const cbn_value *node, const char *name, cbn_tensor_source *source,
                       cbn_error *error) {
   *source = (cbn_tensor_source){.node = node, .type = CBN_F32};
-  if (node->kind == CBN_STRING) { /* the short form: a file's name */
+  if (text_of(node) != NULL) { /* the short form: a file's name */
     source->content = CBN_CONTENT_NPY;
-    source->npy = node->as.string.text;
+    source->npy = text_of(node);
     return true;
   }
   if (node->kind != CBN_MAP) REFUSE(node, "type", "the tensor '%s' must be a map or a .npy file's name", name);
@@ -187,16 +194,16 @@ bool cbn_parse_tensor(const char *file, const cbn_value *node, const char *name,
                   *type = cbn_value_get(node, "type");
   if ((values != NULL) + (fill != NULL) + (npy != NULL) > 1)
     REFUSE(node, "tensor", "the tensor '%s' must have one of values, fill and npy", name);
-  if (type != NULL && (type->kind != CBN_STRING || (source->type = cbn_type_by_name(type->as.string.text)) < 0))
+  if (type != NULL && (text_of(type) == NULL || (source->type = cbn_type_by_name(text_of(type))) < 0))
     REFUSE(type, "tensor", "the type of '%s' must be f32, f64, f16 or bf16", name);
   source->has_type = type != NULL;
   source->has_shape = shape != NULL;
   if (shape == NULL && npy == NULL) REFUSE(node, "missing-key", "the tensor '%s' has no shape", name);
   if (shape != NULL && !read_shape(file, shape, name, &source->shape, error)) return false;
   if (npy != NULL) {
-    if (npy->kind != CBN_STRING) REFUSE(npy, "type", "'npy' must be a file's name");
+    if (text_of(npy) == NULL) REFUSE(npy, "type", "'npy' must be a file's name");
     source->content = CBN_CONTENT_NPY;
-    source->npy = npy->as.string.text;
+    source->npy = text_of(npy);
   } else if (values != NULL) {
     source->content = CBN_CONTENT_VALUES;
     source->values = values;

@@ -55,6 +55,7 @@ static void put_convolution(text *t, const cbn_plan *plan) {
   for (size_t i = 0; i < COUNT(lists); i++) put_list(t, lists[i].name, c->spatial_rank, lists[i].values, ',');
   put(t, "g%" PRId64 " %s %s %s%s", c->groups, modes[c->padding_mode], c->has_bias ? "bias" : "plain",
       c->transposed ? "transposed " : "", plan->unbatched ? "unbatched " : "");
+  put(t, "%s", plan->kernel_first ? "kernel-first " : "");
 }
 
 static void put_batchnorm(text *t, const cbn_plan *plan) {
@@ -114,7 +115,8 @@ static void plan_as_text(const cbn_dialect_operator *operator, const cbn_dialect
   read_shapes(row->input, &request, layer);
   read_types(row->types, &request);
   put(t, " ");
-  if (!operator->plan(operator, & request, &plan, &rejection)) {
+  const bool plan_is_given = operator->plan(operator, & request, &plan, &rejection);
+  if (!plan_is_given) {
     put(t, "!%s %s ", cbn_rule_name((int)rejection.rule), rejection.exception);
     assert_true(strlen(rejection.message) > 5);
   } else if (plan.kind == CBN_OPERATOR_CONV) {
@@ -122,6 +124,7 @@ static void plan_as_text(const cbn_dialect_operator *operator, const cbn_dialect
   } else {
     put_batchnorm(t, &plan);
   }
+  put(t, "%s", plan_is_given && plan.channels_last ? "channels-last " : "");
   cbn_arena_destroy(arena);
 }
 

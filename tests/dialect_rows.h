@@ -9,6 +9,7 @@
  * ("f16:f32"), 't' where the layer trains; words that must stand in the answer:
  *
  *   a convolution         out2x6x7 weight6x4x3 k3 s1 d1 p0 q0 o0 g1 zeros plain (or bias) transposed unbatched
+ *                         channels-last kernel-first
  *                         (p and q are the padding before and behind, o the output padding)
  *   a normalization       out2x3 batch (or running) update (or keep) gamma beta m0.1 mean0 var1 gamma1 beta0
  *   a rejection           !rule Exception */

@@ -381,6 +381,13 @@ cases:
                 ("input: {npy: fifo.npy}", None, []),
                 ("input: {npy: ''}", None, []),
                 ("input: no.npy", None, []),
+                ('input: "short.npy\\0x"', "type", ["input"]),
+                ('input: {npy: "short.npy\\0x"}', "type", ["npy"]),
+                ('input: {shape: [1, 1, 1, 3], type: "f32\\0x", values: [1, 2, 3]}', "tensor", ["f32"]),
+                ('input: {shape: [1, 1, 1, 3], fill: {kind: "ones\\0x"}}', "fill", ["kind"]),
+                ('input: {shape: [1, 1, 1, 3], fill: {kind: integers, "low\\0x": 1}}', "unknown-key", ["low"]),
+                ('input: {shape: [1, 1, 1, 3], fill: {kind: impulse, "index\\0x": [0, 0, 0, 0]}}', "unknown-key", ["index"]),
+                ('input: {shape: [1, 1, 1, 3], values: [1, 2, "3\\0x"]}', "values", ["string"]),
         ]:
             with self.subTest(instead=instead):
                 header = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 3), }"

@@ -127,16 +127,19 @@ static void a_gene_has_as_many_values_as_it_says(void **state) {
   }
 }
 
-/* Every valid problem has a genome that gives it back. */
+/* Every problem has a genome that gives it back, near misses of every sort included. */
 static void problems_have_their_bytes(void **state) {
   (void)state;
-  for (int i = 0; i < 3000; i++) {
+  enum { COUNT = 6000 };
+  for (int i = 0; i < COUNT; i++) {
     uint8_t bytes[CBN_GENOME_BYTES], back[CBN_GENOME_BYTES];
     const char *parameter = NULL;
     cbn_generated p, q;
     random_genome(bytes);
+    if (i % 2 == 0) bytes[CBN_GENE_NEAR_MISS] = (uint8_t)(CBN_NEAR_MISS_FIRST + i / 2 % (256 - CBN_NEAR_MISS_FIRST));
+    if (i % 3 == 0) bytes[CBN_GENE_SIZE] = CBN_SIZE_LARGE;
     cbn_generate(bytes, sizeof bytes, &p);
-    if (!p.valid) continue;
+    assert_true(i % 2 == 1 || !p.valid);
     if (!cbn_genome_of(&p, back, &parameter)) fail_msg("problem %d has no bytes: %s", i, parameter);
     cbn_generate(back, sizeof back, &q);
     assert_true(cbn_generated_equal(&p, &q));
@@ -154,9 +157,32 @@ static void other_problems_have_none(void **state) {
   assert_false(cbn_genome_of(&p, bytes, &parameter));
   assert_string_equal(parameter, "stride");
   cbn_generate(NULL, 0, &p);
+  p.valid = false;
+  p.conv.groups = 3;
+  p.conv.in_channels = 2 * 3 + 2; /* near misses have one channel too many */
+  p.conv.out_channels = 3;
+  assert_false(cbn_genome_of(&p, bytes, &parameter));
+  assert_string_equal(parameter, "in_channels");
+  cbn_generate(NULL, 0, &p);
   p.fill[CBN_ROLE_WEIGHT].low = -17;
   assert_false(cbn_genome_of(&p, bytes, &parameter));
   assert_string_equal(parameter, "weight");
+}
+
+/* A number stands for itself where nothing has to fit; the least value is the answer. */
+static void numbers_have_their_values(void **state) {
+  (void)state;
+  for (int kernel = 1; kernel <= 11; kernel++) {
+    uint8_t bytes[CBN_GENOME_BYTES] = {[CBN_GENE_NEAR_MISS] = CBN_NEAR_MISS_MAY_BE_EMPTY};
+    cbn_generated p;
+    bytes[CBN_GENE_KERNEL_W] = (uint8_t)cbn_gene_value_of(CBN_GENE_KERNEL_W, kernel);
+    cbn_generate(bytes, sizeof bytes, &p);
+    assert_int_equal(p.conv.kernel[1], kernel);
+  }
+  assert_int_equal(cbn_gene_value_of(CBN_GENE_KERNEL_W, 12), -1);
+  assert_int_equal(cbn_gene_value_of(CBN_GENE_PAD_END_H, 0), 0);
+  assert_int_equal(cbn_gene_value_of(CBN_GENE_BATCH, -1), -1);
+  assert_int_equal(cbn_gene_value_of(CBN_GENE_KIND, 0), -1);
 }
 
 static void names(void **state) {
@@ -177,6 +203,7 @@ int main(void) {
       cmocka_unit_test(a_gene_has_as_many_values_as_it_says),
       cmocka_unit_test(problems_have_their_bytes),
       cmocka_unit_test(other_problems_have_none),
+      cmocka_unit_test(numbers_have_their_values),
       cmocka_unit_test(names),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,8 +35,8 @@ done
 for folder in corpus/*/; do
   [[ " ${targets//$'\n'/ } " == *" $(basename "$folder") "* ]] || fail "$folder is of no target"
 done
-replays 0 corpus/*/
-has "$out" "$(find corpus/*/ -type f | wc -l) inputs replayed, 0 findings"
+replays 0 corpus/
+has "$out" "$(find corpus/*/ -type f | wc -l) inputs replayed, 0 findings; 1 skipped, in no directory of a target"
 [ -z "$err" ] || fail "$err"
 [ "$seconds" -lt "$MOST_SECONDS" ] || fail "the corpus takes $seconds seconds, more than $MOST_SECONDS"
 
@@ -60,6 +60,8 @@ done
 replays 2 "$tree/empty"
 has "$err" "empty: no directory of the path is the name of a target; say which with --target"
 has "$out" "0 inputs replayed"
+replays 2 "$tree" # nothing would be replayed
+has "$out" "0 inputs replayed, 0 findings; 2 skipped, in no directory of a target"
 
 # What is not there, no folder, or leads nowhere; what can be replayed is replayed.
 replays 2 --target json "$tree/missing" "$tree/empty"

@@ -26,7 +26,7 @@ typedef struct arguments {
 static struct {
   const cbn_target *target; /* NULL: the path says which */
   char path[PATH_MAX];      /* of the file or directory at hand */
-  uint64_t inputs, findings;
+  uint64_t inputs, findings, skipped;
   bool misused; /* something could not be read, or has no target */
 } replay;
 
@@ -112,11 +112,13 @@ static bool read_whole(int file, uint8_t *bytes, size_t size) {
   return true;
 }
 
-/* The bytes have memory of exactly their size, so that a sanitizer sees what reads beyond. */
-static void run_file(int file, size_t size) {
+/* A file of a folder may belong to no target, as corpus/README.md does. The bytes have memory of exactly their size, so
+ * that a sanitizer sees what reads beyond. */
+static void run_file(int file, size_t size, bool is_argument) {
   const cbn_target *target = target_of_file();
   if (target == NULL) {
-    complain("no directory of the path is the name of a target; say which with --target");
+    if (is_argument) complain("no directory of the path is the name of a target; say which with --target");
+    else replay.skipped++;
     return;
   }
   uint8_t *bytes = malloc(size);
@@ -160,7 +162,7 @@ static void replay_path(bool is_argument) {
   if (file < 0 || fstat(file, &status) != 0) {
     complain(strerror(errno));
   } else if (S_ISREG(status.st_mode)) {
-    run_file(file, (size_t)status.st_size);
+    run_file(file, (size_t)status.st_size, is_argument);
   } else if (!S_ISDIR(status.st_mode)) {
     if (is_argument) complain("neither a file nor a directory");
   } else if (is_argument || (lstat(replay.path, &link) == 0 && S_ISDIR(link.st_mode))) {
@@ -206,7 +208,8 @@ static const struct argp argp = {
     .args_doc = "PATH...",
     .doc =
         "Runs fuzz targets over files and directories of inputs, any number, any bytes, any length."
-        "\vExit status: 0 nothing found; 1 findings; 2 usage, or something could not be read."};
+        "\vExit status: 0 nothing found; 1 findings; 2 usage, something could not be read, or every "
+        "file was skipped."};
 
 int main(int argc, char **argv) {
   arguments arguments = {0};
@@ -221,7 +224,10 @@ int main(int argc, char **argv) {
     else if (length >= (int)sizeof replay.path) complain("the path is too long");
     else replay_path(true);
   }
-  printf("%" PRIu64 " inputs replayed, %" PRIu64 " findings\n", replay.inputs, replay.findings);
-  if (fflush(stdout) != 0 || replay.misused) return CBN_EXIT_USAGE;
+  printf("%" PRIu64 " inputs replayed, %" PRIu64 " findings", replay.inputs, replay.findings);
+  if (replay.skipped > 0) printf("; %" PRIu64 " skipped, in no directory of a target", replay.skipped);
+  printf("\n");
+  const bool all_skipped = replay.inputs == 0 && replay.skipped > 0;
+  if (fflush(stdout) != 0 || replay.misused || all_skipped) return CBN_EXIT_USAGE;
   return replay.findings > 0 ? CBN_EXIT_DISCREPANCY : CBN_EXIT_EXPECTED;
 }

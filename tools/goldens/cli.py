@@ -11,13 +11,14 @@ from pathlib import Path
 from . import environment, plain_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-DIALECTS = ("pytorch", "mindspore", "onnx", "canonical")
+DIALECTS = ("pytorch", "mindspore", "onnx", "tensorflow", "canonical")
 DESCRIPTION = """\
 Runs the golden cases in the real frameworks and writes their answers into the case files: the output, the running
 statistics, the gradients where a case gives one of the output, or the exception. Only cases whose `source` names the
 installed framework ("PyTorch 2.15.0, CPU", "MindSpore 2.10.0, CPU") are recorded; all else in the files stays. The
 frameworks are installed into a virtual environment of their own (about 4 GB). The dialect onnx has two engines, in
-build/goldens-onnx-venv: "ONNX Runtime 1.32.0, CPU" and "onnx 1.23.2, reference evaluator". An `upstream` note of an engine
+build/goldens-onnx-venv: "ONNX Runtime 1.32.0, CPU" and "onnx 1.23.2, reference evaluator"; tensorflow has
+"TensorFlow 2.21.0, CPU", in build/goldens-tensorflow-venv. An `upstream` note of an engine
 with the answer `observed: {}` is filled in. The dialect canonical has no framework: the source "by hand: exact rational
 arithmetic" is computed here, with NumPy and the YAML library alone (build/goldens-plain-venv)."""
 EPILOG = """\
@@ -38,7 +39,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="tools/record-goldens", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="DIALECT|PATH",
-                        help="pytorch, mindspore, onnx, canonical, a case file or a folder of them (default: all of cases/)")
+                        help="pytorch, mindspore, onnx, tensorflow, canonical, a case file or a folder of them (default: all of cases/)")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     parser.add_argument("--large", action="store_true", help="with --check: the cases of many gigabytes too")
     parser.add_argument("--venv", type=Path, default=ROOT / "build" / "goldens-venv", metavar="DIR",
@@ -103,6 +104,8 @@ def interpreter(options, dialect):
         return plain_environment.ensure(options.venv.resolve().parent, say)
     if dialect == "onnx":
         return plain_environment.ensure_onnx(options.venv.resolve().parent, say)
+    if dialect == "tensorflow":
+        return plain_environment.ensure_tensorflow(options.venv.resolve().parent, say)
     return environment.ensure(options.venv.resolve(), say)
 
 

@@ -1,5 +1,5 @@
 """Makes the small virtual environments: of the exact engine, NumPy and the YAML library, none of the frameworks; and of
-ONNX, whose wheels are small."""
+ONNX and TensorFlow, whose wheels for a CPU are not large."""
 
 import re
 import shutil
@@ -10,6 +10,7 @@ from .environment import HERE, REQUIREMENTS, STAMP, python_of, run
 
 PACKAGES = ("numpy", "ruamel.yaml")
 ONNX_REQUIREMENTS = HERE / "requirements-onnx.txt"
+TENSORFLOW_REQUIREMENTS = HERE / "requirements-tensorflow.txt"
 
 
 def pinned(requirements=REQUIREMENTS, packages=None):
@@ -42,3 +43,8 @@ def ensure(folder: Path, say) -> Path:
 def ensure_onnx(folder: Path, say) -> Path:
     """That of ONNX."""
     return make(folder / "goldens-onnx-venv", pinned(ONNX_REQUIREMENTS), "250 MB", say)
+
+
+def ensure_tensorflow(folder: Path, say) -> Path:
+    """That of TensorFlow."""
+    return make(folder / "goldens-tensorflow-venv", pinned(TENSORFLOW_REQUIREMENTS), "1.5 GB", say)

@@ -1,11 +1,13 @@
 """Runs one case in a real framework, and puts the answer into the case or compares it."""
 
 import re
+from copy import copy
 
 import numpy as np
 
 from . import compare
 from .casefile import CaseError, flow_map, read_tensor, shape_description, tensor_description
+from .numbers import Tensor
 
 INLINE_LIMIT = 256
 MESSAGE_LIMIT = 200
@@ -57,24 +59,37 @@ def prepare(case, engine, layer, step):
 def convolution_shape(case, params, inputs):
     """What the tolerances of a convolution need of its parameters; an operator without a number of axes has the input's."""
     axes = re.search(r"\d", case.operator)
-    return {"transposed": "Transpose" in case.operator, "groups": int(params.get("groups", params.get("group")) or 1),
+    return {"transposed": "transpose" in case.operator.lower(), "groups": int(params.get("groups", params.get("group")) or 1),
             "spatial": int(axes.group()) if axes else inputs.ndim - 2,
             "repeats": params.get("padding_mode", "zeros") != "zeros"}
 
 
-def tolerances(case, params, step, own, batch_statistics):
-    """{name: how far another CPU's value may lie}: a number, or an array that broadcasts."""
+def tolerances(case, params, step, own, batch_statistics, engine):
+    """{name: how far another CPU's value may lie}: a number, or an array that broadcasts. An engine whose tensors have their
+    axes in another order says so."""
+    if hasattr(engine, "as_operator"):
+        own = {name: Tensor(tensor.type, engine.as_operator(case, name, tensor.values)) for name, tensor in own.items()}
+        step = copy(step)
+        step.input = Tensor(step.input.type, engine.as_operator(case, "input", step.input.values))
+        found = ordered_tolerances(case, params, step, own, batch_statistics)
+        return {name: engine.as_function(case, tolerance) for name, tolerance in found.items()}
+    return ordered_tolerances(case, params, step, own, batch_statistics)
+
+
+def ordered_tolerances(case, params, step, own, batch_statistics):
+    """The same of tensors in the operator's order."""
     inputs = step.input.values
     gradient = None if step.grad_output is None else step.grad_output.values
     kinds = {name: result_type(case, step, name) for name in RESULTS}
-    if "Conv" in case.operator:
+    if "conv" in case.operator.lower():
         weight, bias = own["weight"].values, own["bias"].values if "bias" in own else None
         return compare.convolution_tolerances(convolution_shape(case, params, inputs), inputs, weight, bias, gradient,
                                               kinds["output"])
     if inputs.size == 0:
         return {name: 0.0 for name in RESULTS}
     own = {name: tensor.values.astype(np.float64) for name, tensor in own.items()}
-    eps = float(params.get("eps", params.get("epsilon", 1e-5)))
+    eps = params.get("eps", params.get("epsilon"))
+    eps = 1e-5 if eps is None else float(eps)
     return compare.batchnorm_tolerances(inputs, own, eps, batch_statistics, gradient, kinds)
 
 
@@ -107,7 +122,7 @@ def call(case, engine, layer, params, step):
     check_types(case, step, {**results, **statistics})
     keeps = changed or engine.is_training(layer)
     exact = getattr(engine, "EXACT", False)
-    allowed = dict.fromkeys(RESULTS, 0.0) if exact else tolerances(case, params, step, own, keeps or not statistics)
+    allowed = dict.fromkeys(RESULTS, 0.0) if exact else tolerances(case, params, step, own, keeps or not statistics, engine)
     return Answer({**results, **statistics}, allowed, keeps)
 
 
