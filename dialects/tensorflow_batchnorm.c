@@ -64,7 +64,7 @@ static bool read_mode(const cbn_request *request, bool *trains, cbn_rejection *r
   if (!has_both && (averages || !cbn_as_truth(training, true)))
     return cbn_reject(r, CBN_RULE_MISSING_PARAMETER, CBN_VALUE_ERROR,
                       "mean and variance must be given where is_training is not True or exponential_avg_factor not 1");
-  *trains = training == NULL || training->kind == CBN_NULL || training->as.boolean;
+  *trains = training == NULL || training->kind != CBN_BOOLEAN || training->as.boolean;
   return true;
 }
 

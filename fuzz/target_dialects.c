@@ -132,11 +132,25 @@ static int parameters_of(const char *signature, parameter parameters[NAMES]) {
   return count;
 }
 
-static int axes_of(const cbn_shape *shape) { return shape->rank > 2 ? shape->rank - 2 : 0; }
+/* What likely parameters are made of. The weight's extents stand as the canonical operator has them. */
+typedef struct likely {
+  cbn_shape input, weight;
+  bool channels_last; /* of the input, by default */
+} likely;
+
+static int axes_of(const likely *l) { return l->input.rank > 2 ? l->input.rank - 2 : 0; }
+static int64_t channels_of(const likely *l) { return l->input.extent[l->channels_last ? axes_of(l) + 1 : 1]; }
+
+/* TensorFlow's output_shape: batch, spatial axes that some stride makes of the input's, channels. */
+static int64_t whole_output(const likely *l, int stride, int axis) {
+  if (axis > axes_of(l)) return l->weight.extent[1];
+  return axis == 0 || l->input.extent[axis] > INT64_MAX / stride ? l->input.extent[axis]
+                                                                 : l->input.extent[axis] * stride;
+}
 
 /* A list of integers, where the parameter has an entry for each axis, or two; NULL for others. Some dialects take a
  * single integer, too. */
-static const cbn_value *make_entries(source *s, const char *name, const cbn_shape *input, const cbn_shape *weight) {
+static const cbn_value *make_entries(source *s, const char *name, const likely *l) {
   static const struct {
     const char *name;
     int each, least, values; /* of an axis, from `least` on */
@@ -149,13 +163,17 @@ static const cbn_value *make_entries(source *s, const char *name, const cbn_shap
   size_t which = 0;
   while (which < count && strcmp(known[which].name, name) != 0) which++;
   if (which == count || (known[which].single && choose(s, 8) > 0)) return NULL;
-  const int axes = axes_of(input), entries = known[which].each * axes;
+  const bool output = strcmp(name, "output_shape") == 0; /* TensorFlow's lists may have batch and channels, too */
+  const bool whole = l->channels_last && (output || choose(s, 2) == 0);
+  const int entries = whole ? axes_of(l) + 2 : known[which].each * axes_of(l), stride = 1 + choose(s, 3);
   cbn_value *list = make(s, CBN_LIST);
   const cbn_value **items = allocate(s, (size_t)(entries + 1) * sizeof *items);
   for (int i = 0; i < entries; i++) {
     cbn_value *item = make(s, CBN_INTEGER);
     item->as.integer = known[which].least + choose(s, known[which].values);
-    if (strcmp(name, "kernel_shape") == 0) item->as.integer = weight->extent[2 + i];
+    if (strcmp(name, "kernel_shape") == 0) item->as.integer = l->weight.extent[2 + i];
+    if (whole && (i == 0 || i == entries - 1)) item->as.integer = 1;
+    if (whole && output) item->as.integer = whole_output(l, stride, i);
     items[i] = item;
   }
   list->as.list.items = items;
@@ -164,15 +182,16 @@ static const cbn_value *make_entries(source *s, const char *name, const cbn_shap
 }
 
 /* A value that the parameter may well have: of its default's kind, channels those of the input. */
-static const cbn_value *make_likely(source *s, const parameter *p, const cbn_shape *input, const cbn_shape *weight) {
+static const cbn_value *make_likely(source *s, const parameter *p, const likely *l) {
   static const double reals[] = {0.1, 0.5, 1e-5, 0.9};
   enum { OPERATOR_SETS = 28 };
   const bool of_input = strcmp(p->name, "in_channels") == 0 || strcmp(p->name, "num_features") == 0;
-  const cbn_value *entries = make_entries(s, p->name, input, weight);
+  const cbn_value *entries = make_entries(s, p->name, l);
   if (entries != NULL) return entries;
+  if (strcmp(p->name, "padding") == 0 && p->fallback[0] == '\0') return make_string(s, choose(s, 2) ? "SAME" : "VALID");
   cbn_value *value = make(s, CBN_INTEGER);
   value->as.integer = 1 + choose(s, strcmp(p->name, "opset") == 0 ? OPERATOR_SETS : 3);
-  if (of_input && input->rank > 1) value->as.integer = input->extent[1];
+  if (of_input && l->input.rank > 1) value->as.integer = channels_of(l);
   if (strcmp(p->name, "out_channels") == 0) value->as.integer *= 2;
   switch (p->fallback[0]) {
   case '\'': /* the default itself, every other time */
@@ -195,7 +214,7 @@ static const cbn_value *make_likely(source *s, const parameter *p, const cbn_sha
 }
 
 /* Parameters in the order of the signature: left out, likely, or anything; sometimes one that does not exist. */
-static const cbn_value *make_params(source *s, const char *signature, const cbn_shape *input, const cbn_shape *weight) {
+static const cbn_value *make_params(source *s, const char *signature, const likely *l) {
   parameter known[NAMES];
   const int known_count = parameters_of(signature, known), wild = 1 + choose(s, 64);
   cbn_value *map = make(s, CBN_MAP);
@@ -206,7 +225,7 @@ static const cbn_value *make_params(source *s, const char *signature, const cbn_
     const bool required = known[i].fallback[0] == '\0';
     if (how >= 256 - wild / 4 || (!required && how % 4 < 2)) continue;
     keys[count] = make_string(s, cbn_arena_copy(s->arena, known[i].name, strlen(known[i].name)));
-    items[count++] = how < wild ? make_value(s, 0) : make_likely(s, &known[i], input, weight);
+    items[count++] = how < wild ? make_value(s, 0) : make_likely(s, &known[i], l);
   }
   if (choose(s, 64) == 63) {
     keys[count] = make_string(s, "no_such_parameter");
@@ -230,41 +249,50 @@ static void make_shape(source *s, int32_t rank, cbn_shape *shape) {
   for (int32_t a = 0; a < rank; a++) shape->extent[a] = make_extent(s);
 }
 
-/* A weight's kernel; the parameters are drawn after it, and its channels after these. */
-static cbn_shape *make_weight(source *s, const cbn_shape *input) {
-  cbn_shape *weight = allocate(s, sizeof *weight);
-  *weight = (cbn_shape){.rank = input->rank > 0 ? input->rank : 1};
-  for (int32_t a = 2; a < input->rank; a++) weight->extent[a] = 1 + choose(s, 3);
-  return weight;
+/* Does the signature's default say that channels stand last? */
+static bool is_channels_last(const char *signature) {
+  const char *format = strstr(signature, "data_format='");
+  return format != NULL && strncmp(strrchr(format, 'C'), "C'", 2) == 0;
+}
+
+/* A weight's kernel and the channels of a group; what follows from the groups is set when these are drawn. */
+static void make_weight(source *s, likely *l) {
+  l->weight.rank = l->input.rank > 0 ? l->input.rank : 1;
+  for (int32_t a = 2; a < l->input.rank; a++) l->weight.extent[a] = 1 + choose(s, 3);
+  l->weight.extent[1] = 1 + choose(s, 4);
 }
 
 /* The tensors of a convolution's layer, as they have to be for the input and the groups. */
-static void fit_layer(source *s, const cbn_dialect_operator *operator, cbn_request * request, cbn_shape *weight,
+static void fit_layer(const cbn_dialect_operator *operator, const cbn_value * params, likely *l, cbn_shape *weight,
                       cbn_shape *bias) {
-  const cbn_value *group = request->params == NULL ? NULL : cbn_value_get(request->params, "group");
+  const cbn_value *group = cbn_value_get(params, "group");
   const int64_t groups = group != NULL && group->kind == CBN_INTEGER && group->as.integer > 0 ? group->as.integer : 1;
-  const int64_t in = request->input.extent[1], each = 1 + choose(s, 4);
+  const int64_t in = channels_of(l), each = l->weight.extent[1];
   const int64_t out = groups <= INT64_MAX / each ? groups * each : 1;
-  weight->extent[0] = operator->transposed ? in : out;
-  weight->extent[1] = operator->transposed ? each : in / groups;
+  const int axes = axes_of(l);
+  l->weight.extent[0] = operator->transposed ? in : out;
+  l->weight.extent[1] = operator->transposed ? each : in / groups;
+  *weight = l->weight;
   *bias = (cbn_shape){.rank = 1, .extent = {out}};
+  if (!l->channels_last) return;
+  memcpy(weight->extent, l->weight.extent + 2, (size_t)axes * sizeof weight->extent[0]);
+  weight->extent[axes] = l->weight.extent[1];
+  weight->extent[axes + 1] = l->weight.extent[0];
 }
 
-/* What the layer's tensors have for shapes: mostly what the call wants, sometimes another one, or none. */
-static void make_layer(source *s, const cbn_dialect_operator *operator, cbn_request * request, cbn_shape *weight) {
-  const bool conv = operator->kind == CBN_OPERATOR_CONV;
+/* What the layer's tensors have for shapes: mostly what the call wants, sometimes another one, or none. A convolution
+ * whose channels stand last takes no bias. */
+static void make_layer(source *s, const cbn_dialect_operator *operator, cbn_request * request, likely *l) {
   static const int roles[] = {CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
-  cbn_shape *shapes = allocate(s, sizeof roles / sizeof roles[0] * sizeof *shapes);
-  for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
-    shapes[i] = (cbn_shape){.rank = 1, .extent = {request->input.extent[1]}};
-  if (conv) {
-    fit_layer(s, operator, request, weight, &shapes[1]);
-    shapes[0] = *weight;
-  }
-  for (size_t i = 0; i < (conv ? 2 : sizeof roles / sizeof roles[0]); i++) {
+  const bool conv = operator->kind == CBN_OPERATOR_CONV;
+  const size_t count = conv ? 2 : sizeof roles / sizeof roles[0];
+  cbn_shape *shapes = allocate(s, count * sizeof *shapes);
+  for (size_t i = 0; i < count; i++) shapes[i] = (cbn_shape){.rank = 1, .extent = {channels_of(l)}};
+  if (conv) fit_layer(operator, request->params, l, &shapes[0], &shapes[1]);
+  for (size_t i = 0; i < count; i++) {
     const int how = choose(s, 64);
     const bool optional = conv && roles[i] == CBN_ROLE_BIAS;
-    if (how == 0 || (optional && how % 2 == 0)) continue;
+    if (how == 0 || (optional && (l->channels_last ? how < 62 : how % 2 == 0))) continue;
     if (how == 1) make_shape(s, 1 + choose(s, CBN_MAX_NATIVE_RANK), &shapes[i]);
     request->layer[roles[i]] = &shapes[i];
   }
@@ -278,9 +306,10 @@ static cbn_request make_request(source *s, const cbn_dialect_operator *operator)
   const int rank = choose(s, 16); /* mostly one that the operator takes, or some operator */
   make_shape(s, rank < 10 ? operator->spatial_rank + 2 : rank < 14 ? 3 + choose(s, 3) : choose(s, 10) - 1,
              &request.input);
-  cbn_shape *weight = make_weight(s, &request.input);
-  request.params = choose(s, 64) == 63 ? NULL : make_params(s, operator->signature, &request.input, weight);
-  make_layer(s, operator, & request, weight);
+  likely l = {.input = request.input, .channels_last = is_channels_last(operator->signature)};
+  make_weight(s, &l);
+  request.params = choose(s, 64) == 63 ? NULL : make_params(s, operator->signature, &l);
+  make_layer(s, operator, & request, &l);
   return request;
 }
 
