@@ -39,6 +39,12 @@ typedef struct cbn_request {
   int64_t trained;          /* calls in training before this one, on the same object, since its last reset */
 } cbn_request;
 
+/* Where the operator's axes stand in the framework's tensor; in the operator's own order where not given. */
+typedef struct cbn_axis_order {
+  bool given;
+  uint8_t place[CBN_MAX_RANK]; /* of the operator's axis; with a batch axis, also where the call is unbatched */
+} cbn_axis_order;
+
 /* What the call computes. */
 typedef struct cbn_plan {
   enum cbn_operator kind;
@@ -46,8 +52,9 @@ typedef struct cbn_plan {
   cbn_batchnorm batchnorm;
   int64_t features;         /* channels of the layer's own statistics; an empty input may have others */
   bool unbatched;           /* the input has no batch axis: one is put in front, and taken away from the output */
-  bool channels_last;       /* in the case, an activation's channels stand behind its spatial axes */
-  bool kernel_first;        /* ... and a weight's first two axes, exchanged, behind those of the kernel */
+  cbn_axis_order input_order, weight_order, output_order; /* of the gradients with respect to them, too */
+  bool depthwise_weight; /* of the weight's axes, output channels stand as two neighbours, the first at place[0]: the
+                          * groups' one input channel and the multiplier; input channels, of extent 1, nowhere */
   bool has_initial[CBN_ROLE_COUNT]; /* the layer itself gives the tensor a value ... */
   double initial[CBN_ROLE_COUNT];   /* ... this one, in every element */
 } cbn_plan;

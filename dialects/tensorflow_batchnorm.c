@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "dialects/layout.h"
 #include "dialects/tensorflow.h"
 
 /* A float attribute, kept in f32; `fallback` where it is left out, or None. */
@@ -89,7 +90,7 @@ bool cbn_tensorflow_batchnorm(const cbn_dialect_operator *operator, const cbn_re
   const cbn_shape *input = &request->input;
   const bool by_default = cbn_parameter(request->params, "epsilon") == NULL;
   const char *format;
-  bool trains = true;
+  bool trains = true, channels_last = true;
   double factor, epsilon;
   *plan = (cbn_plan){.kind = CBN_OPERATOR_BATCHNORM};
   if (!cbn_check_names(request->params, names, 0, r)) return false;
@@ -100,17 +101,18 @@ bool cbn_tensorflow_batchnorm(const cbn_dialect_operator *operator, const cbn_re
       !read_number(request->params, "epsilon", by_default ? 1e-3 : 1e-4, &epsilon, r) ||
       !read_number(request->params, "exponential_avg_factor", 1, &factor, r) ||
       !cbn_tensorflow_text(request->params, "data_format", &format, r) || !check_training(request->params, r) ||
-      !read_format(format, &plan->channels_last, r) || !check_types(request, r))
+      !read_format(format, &channels_last, r) || !check_types(request, r))
     return false;
   if (input->rank != 4 && input->rank != 5)
     return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_INVALID_ARGUMENT, "the input must have 4 or 5 axes, got %" PRId32,
                       input->rank);
   const int32_t axes = input->rank - 2;
+  if (channels_last) cbn_plan_channels_last(plan, axes);
   plan->batchnorm = cbn_batchnorm_make(axes);
   cbn_batchnorm *b = &plan->batchnorm;
   b->batch = input->extent[0];
-  b->channels = plan->features = input->extent[plan->channels_last ? axes + 1 : 1];
-  memcpy(b->extent, input->extent + (plan->channels_last ? 1 : 2), (size_t)axes * sizeof b->extent[0]);
+  b->channels = plan->features = input->extent[channels_last ? axes + 1 : 1];
+  memcpy(b->extent, input->extent + (channels_last ? 1 : 2), (size_t)axes * sizeof b->extent[0]);
   if (!check_shapes(request, b->channels, !trains || factor != 1, r)) return false;
   b->statistics = trains ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
   b->update_running = trains;

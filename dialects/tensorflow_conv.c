@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "dialects/layout.h"
 #include "dialects/tensorflow.h"
 
 enum { MOST_ENTRIES = CBN_MAX_SPATIAL + 2 };
@@ -489,8 +490,8 @@ static bool run_transposed(const call *c, cbn_conv *v, cbn_rejection *r) {
 static void describe(const call *c, cbn_plan *plan) {
   cbn_conv *v = &plan->conv;
   *v = cbn_conv_make(c->axes);
-  plan->kernel_first = true;
-  plan->channels_last = c->channels_last;
+  cbn_plan_kernel_first(plan, c->axes);
+  if (c->channels_last) cbn_plan_channels_last(plan, c->axes);
   v->transposed = c->transposed;
   v->batch = c->input->rank > 0 ? c->input->extent[0] : 0;
   v->out_channels = c->filter->rank == c->axes + 2 ? c->filter->extent[c->axes + 1] : 0;

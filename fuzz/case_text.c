@@ -7,6 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "dialects/layout.h"
 #include "harness/solution.h"
 #include "harness/yaml.h"
 
@@ -421,7 +422,7 @@ static bool read_fill(const cbn_case *golden, const cbn_tensor_source *source, i
   }
   if (source->content != CBN_CONTENT_FILL)
     REFUSE(golden, source->node, "a problem's tensors are fills, and %s is none", cbn_role_name(role));
-  if (plan->channels_last || plan->kernel_first)
+  if (cbn_plan_reorders(plan, role))
     REFUSE(golden, source->node, "a problem's tensors have the operator's order of axes, and %s has another",
            cbn_role_name(role));
   const int32_t rank = extents_of(p, role, extent) - unbatched;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "dialects/layout.h"
 #include "harness/yaml.h"
 
 /* Bytes that the reference takes for an element of a result (value, bound, own, flags) and for a pair of indices along
@@ -60,54 +61,10 @@ bool cbn_step_plan(const cbn_case *golden, const cbn_step *step, int64_t trained
   return !solved->rejected;
 }
 
-static int32_t plan_extents(const cbn_plan *plan, int role, int64_t extent[CBN_MAX_RANK]) {
-  return plan->kind == CBN_OPERATOR_CONV ? cbn_conv_extents(&plan->conv, role, extent)
-                                         : cbn_batchnorm_extents(&plan->batchnorm, role, extent);
-}
-
 static int64_t plan_count(const cbn_plan *plan, int role) {
   int64_t extent[CBN_MAX_RANK];
-  const int32_t rank = plan_extents(plan, role, extent);
+  const int32_t rank = cbn_plan_extents(plan, role, extent);
   return rank == 0 ? 0 : cbn_extent_product(rank, extent);
-}
-
-static bool is_activation(int role) {
-  return role == CBN_ROLE_INPUT || role == CBN_ROLE_OUTPUT || role == CBN_ROLE_GRAD_INPUT ||
-         role == CBN_ROLE_GRAD_OUTPUT;
-}
-
-/* Has the tensor with that role its axes in another order in the case? */
-static bool is_reordered(const cbn_plan *plan, int role) {
-  return (is_activation(role) && plan->channels_last) ||
-         ((role == CBN_ROLE_WEIGHT || role == CBN_ROLE_GRAD_WEIGHT) && plan->kernel_first);
-}
-
-/* As plan_extents, and for each axis where it stands in the case. */
-static int32_t plan_axes(const cbn_plan *plan, int role, int64_t extent[CBN_MAX_RANK], int32_t place[CBN_MAX_RANK]) {
-  const int32_t rank = plan_extents(plan, role, extent);
-  const bool reordered = is_reordered(plan, role);
-  const int32_t kept = is_activation(role); /* the batch stays in front */
-  for (int32_t a = 0; a < rank; a++) place[a] = !reordered || a < kept ? a : a < 2 ? rank - 1 - a + kept : a - 2 + kept;
-  return rank;
-}
-
-/* Makes of a tensor as the case gives it a view with the operator's axes. False where it has another shape than the
- * plan says. */
-static bool view_as_operator(const cbn_plan *plan, int role, cbn_tensor *tensor) {
-  int64_t extent[CBN_MAX_RANK];
-  int32_t place[CBN_MAX_RANK];
-  const int32_t rank = plan_axes(plan, role, extent, place), drop = plan->unbatched && is_activation(role);
-  cbn_tensor view = *tensor;
-  if (tensor->rank != rank - drop) return false;
-  view.rank = rank;
-  for (int32_t a = 0; a < rank; a++) {
-    const int32_t at = place[a] - drop;
-    if (at >= 0 && tensor->extent[at] != extent[a]) return false;
-    view.extent[a] = extent[a];
-    view.stride[a] = at < 0 ? 0 : tensor->stride[at];
-  }
-  *tensor = view;
-  return true;
 }
 
 static int64_t plan_work(const cbn_plan *plan) {
@@ -117,7 +74,7 @@ static int64_t plan_work(const cbn_plan *plan) {
 static bool is_gradient(int role) { return role >= CBN_ROLE_GRAD_INPUT && role <= CBN_ROLE_GRAD_BIAS; }
 
 static int32_t type_of(const cbn_solved_step *solved, int role) {
-  return is_activation(role) ? solved->input_type : solved->layer_type;
+  return cbn_is_activation(role) ? solved->input_type : solved->layer_type;
 }
 
 /* Bytes of all tensors of a step. Validation has checked that each fits in 63 bits as f64. */
@@ -195,11 +152,11 @@ static bool refuse(const cbn_case *golden, const cbn_value *at, cbn_error *error
 static bool make_as_operator(const cbn_case *golden, const cbn_tensor_source *source, int role, const cbn_plan *plan,
                              const char *shape_text, cbn_tensor *tensor, cbn_error *error) {
   int64_t extent[CBN_MAX_RANK];
-  const int32_t rank = plan_extents(plan, role, extent);
+  const int32_t rank = cbn_plan_extents(plan, role, extent);
   cbn_tensor dense = *tensor;
-  bool made = view_as_operator(plan, role, tensor) ||
+  bool made = cbn_plan_view(plan, role, tensor) ||
               refuse(golden, source->node, error, "shape", shape_text, cbn_role_name(role));
-  if (made && is_reordered(plan, role)) {
+  if (made && cbn_plan_reorders(plan, role)) {
     made = (cbn_tensor_describe(&dense, tensor->type, rank, tensor->extent, CBN_CONTIGUOUS) &&
             cbn_tensor_allocate(&dense)) ||
            refuse(golden, source->node, error, "memory", "there is none left for the tensor '%s' of %s",
@@ -218,7 +175,7 @@ static bool make_layer_tensor(const cbn_case *golden, const cbn_tensor_source *s
                               int32_t type, const cbn_solve_options *options, cbn_tensor *tensor, cbn_error *error) {
   const char *name = cbn_role_name(role);
   int64_t extent[CBN_MAX_RANK];
-  const int32_t rank = plan_extents(plan, role, extent);
+  const int32_t rank = cbn_plan_extents(plan, role, extent);
   if (source == NULL || source->content == CBN_CONTENT_NONE) {
     if (!plan->has_initial[role])
       return refuse(golden, source != NULL ? source->node : NULL, error, "missing-tensor",
@@ -293,7 +250,7 @@ static bool count_memory(const cbn_case *golden, const cbn_solved_step *solved, 
   if (!whole && solved->has_gradients)
     return refuse(golden, NULL, error, "large", "the gradients%s of %s are too large to be judged element by element",
                   "");
-  const bool copied = is_reordered(&solved->plan, CBN_ROLE_INPUT) || is_reordered(&solved->plan, CBN_ROLE_WEIGHT);
+  const bool copied = cbn_plan_reorders(&solved->plan, CBN_ROLE_INPUT) || cbn_plan_reorders(&solved->plan, CBN_ROLE_WEIGHT);
   const int64_t times = 1 + copied + (options->stated_too && whole) + relates(golden); /* for others' sake, too */
   const bool fits = tensor_bytes(solved, &tensors) && reference_bytes(solved, whole, &reference) &&
                     cbn_multiply(tensors, times + engine_copies(golden), &bytes) &&
@@ -385,7 +342,7 @@ static bool prepare_layer(const cbn_case *golden, const cbn_solve_options *optio
     const cbn_tensor_source *source = load != NULL ? load : reset ? NULL : golden->tensor[role];
     cbn_tensor *made = &solved->made[role];
     int64_t extent[CBN_MAX_RANK];
-    if (plan_extents(plan, role, extent) == 0) continue;
+    if (cbn_plan_extents(plan, role, extent) == 0) continue;
     if (fresh && make_layer_tensor(golden, source, role, plan, solved->layer_type, options, made, error)) {
       now->layer[role] = made;
     } else if (fresh) {
@@ -405,7 +362,7 @@ static bool prepare_layer(const cbn_case *golden, const cbn_solve_options *optio
 static cbn_expected *allocate_result(cbn_solved_step *solved, int role) {
   cbn_expected *result = &solved->expected[role];
   int64_t extent[CBN_MAX_RANK];
-  const int32_t rank = plan_extents(&solved->plan, role, extent);
+  const int32_t rank = cbn_plan_extents(&solved->plan, role, extent);
   return rank > 0 && cbn_expected_allocate(result, type_of(solved, role), rank, extent) ? result : NULL;
 }
 
@@ -461,7 +418,7 @@ static bool check_superfluous(const cbn_case *golden, const cbn_solution *soluti
       const cbn_solved_step *step = &solution->steps[i];
       if (step->rejected || cbn_is_empty(step)) continue;
       calls = true;
-      has = has || plan_extents(&step->plan, role, extent) > 0;
+      has = has || cbn_plan_extents(&step->plan, role, extent) > 0;
     }
     if (calls && !has)
       return refuse(golden, golden->tensor[role]->node, error, "tensor", "the layer has no '%s', but %s gives one",
@@ -555,8 +512,8 @@ static bool is_left_out(const cbn_solved_step *step, int role) {
 
 cbn_shape cbn_native_shape(const cbn_solved_step *step, int role) {
   int64_t extent[CBN_MAX_RANK];
-  cbn_shape shape = {.rank = is_left_out(step, role) ? 0 : plan_extents(&step->plan, role, extent)};
-  const bool drop = step->plan.unbatched && is_activation(role);
+  cbn_shape shape = {.rank = is_left_out(step, role) ? 0 : cbn_plan_extents(&step->plan, role, extent)};
+  const bool drop = step->plan.unbatched && cbn_is_activation(role);
   if (shape.rank == 0 && step->expected[role].rank > 0) { /* statistics that the call did not touch */
     shape.rank = step->expected[role].rank;
     memcpy(extent, step->expected[role].extent, sizeof extent);
@@ -610,10 +567,8 @@ static bool values_hold(const cbn_tensor *stated, const cbn_expected *expected, 
 /* The shape in which the case states the result. */
 static cbn_shape stated_shape(const cbn_solved_step *step, int role) {
   cbn_shape shape = cbn_native_shape(step, role);
-  int64_t extent[CBN_MAX_RANK];
-  int32_t place[CBN_MAX_RANK];
-  if (shape.rank == 0 || !is_reordered(&step->plan, role)) return shape;
-  for (int32_t a = plan_axes(&step->plan, role, extent, place) - 1; a >= 0; a--) shape.extent[place[a]] = extent[a];
+  if (shape.rank > 0 && cbn_plan_reorders(&step->plan, role))
+    cbn_plan_native_extents(&step->plan, role, shape.extent);
   return shape;
 }
 
@@ -638,7 +593,7 @@ static bool tensor_holds(const cbn_case *golden, const cbn_tensor_source *source
   CBN_FORWARD(cbn_source_materialise(&typed, golden->file, role, 0, INT64_MAX, &stated, why));
   bool holds = same_shape(&shape, stated.rank, stated.extent) ||
                cbn_error_set(why, "the values stated for %s have another shape than %s", name, shape_text);
-  if (holds && is_reordered(&solved->plan, role)) view_as_operator(&solved->plan, role, &stated);
+  if (holds && cbn_plan_reorders(&solved->plan, role)) cbn_plan_view(&solved->plan, role, &stated);
   holds = holds && values_hold(&stated, &solved->expected[role], name, by_hand, why);
   cbn_tensor_release(&stated);
   return holds;

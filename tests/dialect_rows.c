@@ -55,7 +55,7 @@ static void put_convolution(text *t, const cbn_plan *plan) {
   for (size_t i = 0; i < COUNT(lists); i++) put_list(t, lists[i].name, c->spatial_rank, lists[i].values, ',');
   put(t, "g%" PRId64 " %s %s %s%s", c->groups, modes[c->padding_mode], c->has_bias ? "bias" : "plain",
       c->transposed ? "transposed " : "", plan->unbatched ? "unbatched " : "");
-  put(t, "%s", plan->kernel_first ? "kernel-first " : "");
+  put(t, "%s", !plan->weight_order.given ? "" : plan->depthwise_weight ? "depthwise-weight " : "kernel-first ");
 }
 
 static void put_batchnorm(text *t, const cbn_plan *plan) {
@@ -124,7 +124,7 @@ static void plan_as_text(const cbn_dialect_operator *operator, const cbn_dialect
   } else {
     put_batchnorm(t, &plan);
   }
-  put(t, "%s", plan_is_given && plan.channels_last ? "channels-last " : "");
+  put(t, "%s", plan_is_given && plan.input_order.given ? "channels-last " : "");
   cbn_arena_destroy(arena);
 }
 
