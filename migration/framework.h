@@ -1,4 +1,4 @@
-/* The way back: what a dialect's plan reads, written. For each dialect one file, frameworks/NAME.c, with its symbol in the list
+/* The way back: what a dialect's plan reads, written. For each dialect one file, framework_NAME.c, with its symbol in the list
  * of dialects; what is said here is data and proposals only. Whether a proposal computes what was wished is never
  * taken from it: the dialect's own plan and the reference say so (compare.h). */
 #ifndef CBN_MIGRATION_FRAMEWORK_H

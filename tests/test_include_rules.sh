@@ -10,7 +10,8 @@ declare -A may_include=(
   [harness]="harness dialects reference core"
   [generator]="generator core"
   [diagnosis]="diagnosis generator dialects reference core"
-  [fuzz]="fuzz diagnosis harness generator dialects reference core"
+  [migration]="migration harness generator dialects reference core"
+  [fuzz]="fuzz migration diagnosis harness generator dialects reference core"
   [engines]=""
   [bench]="bench fast generator core"
 )
@@ -30,7 +31,7 @@ forbidden_includes() {
         *'<'*) # the system's own and the public headers
           case $target in
             convbn/*) [ -e "$root/include/$target" ] || echo "$file:$line: there is no include/$target" ;;
-            core/* | reference/* | fast/* | dialects/* | harness/* | generator/* | diagnosis/* | engines/* | bench/* | fuzz/* | tests/*)
+            core/* | reference/* | fast/* | dialects/* | harness/* | generator/* | diagnosis/* | engines/* | bench/* | fuzz/* | migration/* | tests/*)
               echo "$file:$line: $target belongs into quotes" ;;
           esac
           ;;
