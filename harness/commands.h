@@ -7,6 +7,7 @@
 #define CBN_COMMANDS(X)                                                                                                \
   X(run, "run cases against an engine")                                                                                \
   X(lint, "check case files")                                                                                          \
+  X(upstream, "list what engines are known to answer wrongly")                                                         \
   X(fuzz, "fuzz an engine against the reference")                                                                      \
   X(minimize, "find the smallest problem that an engine gets wrong")                                                   \
   X(case, "write the problem of a fuzzer's genome as a case file")                                                     \

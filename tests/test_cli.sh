@@ -405,6 +405,19 @@ has "$out" "1 suspicious"
 exits 0 run cases/pytorch/conv2d-tiles.yaml -k tile-k-577-bounded --engine fast
 lacks "$out" "suspicious"
 
+# upstream: the recorded wrong answers, as many as the cases have; of one engine; for machines.
+exits 0 upstream cases
+has "$out" "MindSpore 2.10.0, CPU"
+has "$out" "the sum is rounded to f16 before the bias is added"
+wrong=$(grep -rhE '^ +- engine:|upstream: *\[? *\{ *engine:' cases --include=*.yaml | wc -l)
+has "$out" "$wrong wrong answers"
+exits 0 upstream --engine pytorch cases
+lacks "$out" "MindSpore"
+exits 0 upstream --format json cases
+equal "$(grep -c '"engine":' <<<"$out")" "$wrong"
+exits 2 upstream --format xml cases
+exits 2 upstream "$tree/nowhere.yaml"
+
 # lint: in order, or not.
 exits 0 lint cases
 has "$out" ": 0 problems"
