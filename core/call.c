@@ -124,11 +124,13 @@ bool cbn_call_validate(const cbn_call *call, cbn_violation *v) {
 
 enum cbn_layout cbn_role_layout(enum cbn_layout layout, int role, int32_t rank) {
   static const enum cbn_layout mixed[CBN_ROLE_COUNT] = {
-      [CBN_ROLE_INPUT] = CBN_CHANNELS_LAST,   [CBN_ROLE_WEIGHT] = CBN_STRIDED,
-      [CBN_ROLE_OUTPUT] = CBN_CONTIGUOUS,     [CBN_ROLE_GRAD_OUTPUT] = CBN_STRIDED,
-      [CBN_ROLE_GRAD_INPUT] = CBN_CONTIGUOUS, [CBN_ROLE_GRAD_WEIGHT] = CBN_CHANNELS_LAST};
-  if (rank <= 1) return CBN_CONTIGUOUS;
-  return layout == CBN_MIXED ? mixed[role] : layout;
+      [CBN_ROLE_INPUT] = CBN_CHANNELS_LAST,       [CBN_ROLE_WEIGHT] = CBN_STRIDED,
+      [CBN_ROLE_BIAS] = CBN_CONTIGUOUS,           [CBN_ROLE_RUNNING_MEAN] = CBN_CONTIGUOUS,
+      [CBN_ROLE_RUNNING_VAR] = CBN_STRIDED,       [CBN_ROLE_GRAD_OUTPUT] = CBN_STRIDED,
+      [CBN_ROLE_OUTPUT] = CBN_CONTIGUOUS,         [CBN_ROLE_GRAD_INPUT] = CBN_CONTIGUOUS,
+      [CBN_ROLE_GRAD_WEIGHT] = CBN_CHANNELS_LAST, [CBN_ROLE_GRAD_BIAS] = CBN_STRIDED};
+  const enum cbn_layout chosen = layout == CBN_MIXED ? mixed[role] : layout;
+  return rank > 1 || chosen == CBN_STRIDED ? chosen : CBN_CONTIGUOUS;
 }
 
 int cbn_in_place_of(int role) {

@@ -22,7 +22,8 @@ const char *cbn_layout_name(enum cbn_layout layout) {
   static const char *const names[] = {[CBN_CONTIGUOUS] = "contiguous",
                                       [CBN_CHANNELS_LAST] = "channels_last",
                                       [CBN_STRIDED] = "strided",
-                                      [CBN_MIXED] = "mixed"};
+                                      [CBN_MIXED] = "mixed",
+                                      [CBN_PITCHED] = "pitched"};
   return names[layout];
 }
 
@@ -66,10 +67,12 @@ bool cbn_tensor_describe(cbn_tensor *tensor, int32_t type, int32_t rank, const i
   *tensor = (cbn_tensor){.type = type, .rank = rank};
   memcpy(tensor->extent, extent, (size_t)rank * sizeof *extent);
   int64_t stride = 1; /* extents of 0 count as 1 here, so that strides stay positive and, as the rest fits, fit too */
-  const bool channels_last = layout == CBN_CHANNELS_LAST && rank >= 2;
+  const bool pitched = layout == CBN_PITCHED && rank >= 2;
+  const bool channels_last = pitched || (layout == CBN_CHANNELS_LAST && rank >= 2);
   if (channels_last) {
     tensor->stride[1] = 1;
     stride = extent[1] > 0 ? extent[1] : 1;
+    if (pitched && !cbn_add(stride, 1, &stride)) return false;
   }
   if (layout == CBN_STRIDED) stride = 2;
   for (int32_t a = rank - 1; a >= 0; a--) {
@@ -78,7 +81,7 @@ bool cbn_tensor_describe(cbn_tensor *tensor, int32_t type, int32_t rank, const i
     if (extent[a] > 0 && !cbn_multiply(stride, extent[a], &stride)) return false;
     if (layout == CBN_STRIDED && !cbn_add(stride, 3, &stride)) return false; /* no two axes are one */
   }
-  return layout != CBN_STRIDED || cbn_multiply(stride, (int64_t)cbn_type_size(type), &bytes);
+  return (layout != CBN_STRIDED && !pitched) || cbn_multiply(stride, (int64_t)cbn_type_size(type), &bytes);
 }
 
 int64_t cbn_tensor_bytes(const cbn_tensor *tensor) {

@@ -299,7 +299,7 @@ static void drop_axis(cbn_generated *p, int axis) {
   cbn_batchnorm *b = &p->batchnorm;
   int64_t *const arrays[] = {c->input,     c->kernel,  c->stride,         c->dilation, c->input_dilation,
                              c->pad_begin, c->pad_end, c->output_padding, b->extent};
-  const int last = cbn_problem_axes(p) - 1;
+  const int last = cbn_generated_axes(p) - 1;
   for (int i = 0; i < COUNT(arrays); i++) {
     for (int a = axis; a < last; a++) arrays[i][a] = arrays[i][a + 1];
     arrays[i][last] = 0;
@@ -323,7 +323,7 @@ static void restore_elements(const cbn_generated *before, cbn_generated *p) {
 
 static bool keep_axes(search *s, unsigned axes) {
   cbn_generated p = s->result->bad;
-  for (int a = cbn_problem_axes(&p) - 1; a >= 0; a--)
+  for (int a = cbn_generated_axes(&p) - 1; a >= 0; a--)
     if (!(axes >> a & 1)) drop_axis(&p, a);
   if (keep(s, &p)) return true;
   if (!p.valid) return false;
@@ -333,7 +333,7 @@ static bool keep_axes(search *s, unsigned axes) {
 
 /* As few axes as possible, those that stay from the last on. */
 static bool lower_rank(search *s) {
-  const int axes = cbn_problem_axes(&s->result->bad);
+  const int axes = cbn_generated_axes(&s->result->bad);
   if (axes > 0 && !cbn_generated_is_conv(s->result->bad.kind) && keep_axes(s, 0)) return true;
   for (int a = axes - 1; a >= 0 && axes > 1; a--)
     if (keep_axes(s, 1u << a)) return true;
@@ -352,10 +352,10 @@ static bool keep_call(search *s) {
   cbn_generated p = s->result->bad;
   const cbn_generated_step step = p.step[0];
   if (p.kind != CBN_GENERATED_BATCHNORM_PROGRAM || p.steps != 1) return false;
-  p.kind = step.train ? CBN_GENERATED_BATCHNORM_TRAIN : CBN_GENERATED_BATCHNORM_EVAL;
   p.batchnorm.new_weight = step.new_weight;
   p.batchnorm.update_running = p.batchnorm.update_running && step.train;
-  p.batchnorm.statistics = step.train ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
+  if (!step.train) p.batchnorm.statistics = CBN_STATISTICS_RUNNING;
+  p.kind = cbn_generated_trains(&p) ? CBN_GENERATED_BATCHNORM_TRAIN : CBN_GENERATED_BATCHNORM_EVAL;
   p.step[0] = (cbn_generated_step){0};
   return keep(s, &p);
 }
@@ -633,7 +633,7 @@ static void try_smallest(search *s) {
   cbn_parameter list[CBN_PARAMETER_LIMIT];
   cbn_generated p = s->result->bad;
   const int least = cbn_generated_is_conv(p.kind) ? 1 : 0;
-  while (cbn_problem_axes(&p) > least) drop_axis(&p, 0);
+  while (cbn_generated_axes(&p) > least) drop_axis(&p, 0);
   if (p.steps > 1) p.step[0] = p.step[s->result->finding.step];
   while (p.steps > 1) drop_step(&p, 1);
   const int count = cbn_parameters_of(&p, list);

@@ -68,10 +68,6 @@ int cbn_parameter_by_name(const char *name) {
   return -1;
 }
 
-int32_t cbn_problem_axes(const cbn_generated *p) {
-  return cbn_generated_is_conv(p->kind) ? p->conv.spatial_rank : p->batchnorm.spatial_rank;
-}
-
 bool cbn_problem_validate(const cbn_generated *p, cbn_violation *violation) {
   return cbn_generated_is_conv(p->kind) ? cbn_conv_validate(&p->conv, violation)
                                         : cbn_batchnorm_validate(&p->batchnorm, violation);
@@ -146,7 +142,7 @@ int cbn_parameters_of(const cbn_generated *p, cbn_parameter parameters[CBN_PARAM
     if (list[which].part != ALL && list[which].part != part) continue;
     const int steps = p->kind == CBN_GENERATED_BATCHNORM_PROGRAM ? p->steps : 0;
     const int repeats = list[which].repeat == EACH_STEP   ? steps
-                        : list[which].repeat == EACH_AXIS ? cbn_problem_axes(p)
+                        : list[which].repeat == EACH_AXIS ? cbn_generated_axes(p)
                                                           : 1;
     for (int i = 0; i < repeats && count < CBN_PARAMETER_LIMIT; i++) {
       const cbn_parameter parameter = {which, i};
@@ -183,7 +179,7 @@ const char *cbn_parameter_word(const cbn_generated *p, cbn_parameter parameter) 
 void cbn_parameter_print(const cbn_generated *p, cbn_parameter parameter, char *text, size_t size) {
   const char *name = list[parameter.which].name;
   switch (list[parameter.which].repeat) {
-  case EACH_AXIS: snprintf(text, size, "%s[%c]", name, cbn_axis_name(cbn_problem_axes(p), parameter.index)); break;
+  case EACH_AXIS: snprintf(text, size, "%s[%c]", name, cbn_axis_name(cbn_generated_axes(p), parameter.index)); break;
   case EACH_STEP: snprintf(text, size, "%s[%d]", name, parameter.index); break;
   default: snprintf(text, size, "%s", name);
   }

@@ -45,9 +45,6 @@ int cbn_parameter_telling(cbn_parameter parameter);
 /* The number of that name in the list; -1 if there is none. */
 int cbn_parameter_by_name(const char *name);
 
-/* The number of the problem's spatial axes. */
-int32_t cbn_problem_axes(const cbn_generated *problem);
-
 /* Does the definition give the problem a meaning? Else says which rule it breaks. */
 bool cbn_problem_validate(const cbn_generated *problem, cbn_violation *violation);
 

@@ -139,7 +139,7 @@ static void append_parameters(const cbn_generated *problem, cbn_signature *signa
   cbn_parameter list[CBN_PARAMETER_LIMIT];
   const int count = cbn_parameters_of(problem, list);
   const char *before = "";
-  if (cbn_problem_axes(problem) > cbn_generated_is_conv(problem->kind)) append(signature, " rank");
+  if (cbn_generated_axes(problem) > cbn_generated_is_conv(problem->kind)) append(signature, " rank");
   for (int i = 0; i < count; i++) {
     const char *word = cbn_parameter_word(problem, list[i]);
     if (strcmp(word, before) != 0 && strcmp(word, "type") != 0) append(signature, " %s", word);

@@ -30,7 +30,7 @@ struct cbn_trial {
   cbn_tensor tensor[CBN_ROLE_COUNT];
   cbn_expected expected[CBN_ROLE_COUNT];
   int64_t capacity[CBN_ROLE_COUNT]; /* elements that `expected` has room for */
-  double *actual; /* the elements of the result that is judged ... */
+  double *actual;                   /* the elements of the result that is judged ... */
   uint8_t *is_wrong;
   int64_t result_capacity; /* ... and how many there is room for, in both */
 };
@@ -247,6 +247,9 @@ static bool still_poisoned(const cbn_tensor *tensor, int64_t i) {
   return memcmp((const char *)tensor->data + (size_t)cbn_tensor_offset(tensor, i) * size, &poison, size) == 0;
 }
 
+/* A number to be printed: a NaN's sign says nothing. */
+static double without_sign_of_nan(double x) { return isnan(x) ? fabs(x) : x; }
+
 /* Every element of a result against its interval. */
 static void judge_elements(run *r, int role) {
   cbn_finding *f = r->finding;
@@ -278,8 +281,9 @@ static void judge_elements(run *r, int role) {
   f->is_wrong = r->trial->is_wrong;
   print_element(f, element, sizeof element);
   find(r, CBN_VERDICT_MISMATCH, role,
-       "%s is %.9g, should be %.9g within %.3g; %" PRId64 " of %" PRId64 " elements are wrong", element, f->actual,
-       f->expected.value, f->expected.bound, wrong, f->count);
+       "%s is %.9g, should be %.9g within %.3g; %" PRId64 " of %" PRId64 " elements are wrong", element,
+       without_sign_of_nan(f->actual), without_sign_of_nan(f->expected.value), without_sign_of_nan(f->expected.bound),
+       wrong, f->count);
 }
 
 static void check_written(run *r, int role) {

@@ -70,14 +70,13 @@ static bool construct(const cbn_dialect_operator *operator, const cbn_value * pa
          read_initializers(params, plan, r);
 }
 
-/* A float whose f32 rounding is in (0, 1]. */
-static bool read_epsilon(const cbn_value *params, double *epsilon, cbn_rejection *r) {
-  const cbn_value *value = cbn_parameter(params, "eps");
-  if (value != NULL && value->kind != CBN_REAL) return cbn_mindspore_reject_type(params, "eps", "a float", r);
+bool cbn_mindspore_epsilon(const cbn_value *params, const char *name, double *epsilon, cbn_rejection *r) {
+  const cbn_value *value = cbn_parameter(params, name);
+  if (value != NULL && value->kind != CBN_REAL) return cbn_mindspore_reject_type(params, name, "a float", r);
   if (value != NULL) *epsilon = value->as.real;
   const float rounded = (float)*epsilon;
   if (!(rounded > 0 && rounded <= 1))
-    return cbn_reject(r, CBN_RULE_EPSILON_RANGE, CBN_VALUE_ERROR, "eps must be in (0, 1], got %g", *epsilon);
+    return cbn_reject(r, CBN_RULE_EPSILON_RANGE, CBN_VALUE_ERROR, "%s must be in (0, 1], got %g", name, *epsilon);
   return true;
 }
 
@@ -88,7 +87,7 @@ static bool check_rank(const cbn_dialect_operator *operator, int32_t rank, cbn_r
                     (int)operator->spatial_rank + 2, (int)rank);
 }
 
-static bool check_type(const char *what, int32_t type, cbn_rejection *r) {
+bool cbn_mindspore_normalized_type(const char *what, int32_t type, cbn_rejection *r) {
   return type == CBN_F32 || type == CBN_F16 ||
          cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_TYPE_ERROR, "%s must be f32 or f16, got %s", what,
                     cbn_type_name(type));
@@ -102,13 +101,14 @@ bool cbn_mindspore_batchnorm(const cbn_dialect_operator *operator, const cbn_req
   if (!construct(operator, request->params, &l, plan, r) || !check_rank(operator, input->rank, r)) return false;
   plan->batchnorm = cbn_batchnorm_make(input->rank - 2);
   cbn_batchnorm *b = &plan->batchnorm;
-  if (!read_epsilon(request->params, &b->epsilon, r)) return false;
+  if (!cbn_mindspore_epsilon(request->params, "eps", &b->epsilon, r)) return false;
   const bool batch = l.which == ALWAYS || (l.which == BY_MODE && request->training);
   if (batch && isnan(l.momentum)) return cbn_reject(r, CBN_RULE_MOMENTUM_RANGE, CBN_VALUE_ERROR, "momentum is NaN");
   if (input->extent[1] != l.features)
     return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, CBN_VALUE_ERROR,
                       "the input has %" PRId64 " channels, num_features is %" PRId64, input->extent[1], l.features);
-  if (!check_type("the input", request->input_type, r) || !check_type("the layer", request->layer_type, r))
+  if (!cbn_mindspore_normalized_type("the input", request->input_type, r) ||
+      !cbn_mindspore_normalized_type("the layer", request->layer_type, r))
     return false;
   b->batch = input->extent[0];
   b->channels = plan->features = l.features;

@@ -18,18 +18,8 @@ static const char *const format_names[] = {CONV_NAMES, "data_format", NULL};
 static const char *const output_padding_names[] = {CONV_NAMES, "output_padding", NULL};
 static const char *const all_names[] = {CONV_NAMES, "data_format", "output_padding", NULL};
 
-enum pad_mode { SAME, VALID, PAD };
-
-/* A layer under construction. */
-typedef struct layer {
-  const cbn_value *params;
-  int32_t spatial_rank;
-  bool transposed;
-  enum pad_mode pad_mode;
-  cbn_entries padding, output_padding;
-  int64_t pad[2 * CBN_MAX_SPATIAL]; /* begin and end of each axis, outermost first */
-  int64_t in_channels, out_channels;
-} layer;
+typedef cbn_mindspore_conv layer;
+enum { SAME = CBN_MINDSPORE_SAME, VALID = CBN_MINDSPORE_VALID, PAD = CBN_MINDSPORE_PAD };
 
 static const cbn_value zero = {.kind = CBN_INTEGER};
 
@@ -106,16 +96,18 @@ static bool check_group(const layer *l, int64_t *groups, cbn_rejection *r) {
   return true;
 }
 
-/* Python's `channels % group`, which takes any number. */
+bool cbn_mindspore_divides(const char *name, double channels, double group, enum cbn_rule rule, cbn_rejection *r) {
+  if (group == 0)
+    return cbn_reject(r, CBN_RULE_GROUPS_POSITIVE, CBN_ZERO_DIVISION_ERROR, "group must be positive, got 0");
+  if (fmod(channels, group) == 0) return true;
+  return cbn_reject(r, rule, CBN_VALUE_ERROR, "group %g must divide %s %g", group, name, channels);
+}
+
 static bool check_divides(const layer *l, const char *name, double group, enum cbn_rule rule, cbn_rejection *r) {
   double channels;
   if (!cbn_as_number(cbn_parameter(l->params, name), &channels))
     return cbn_mindspore_reject_type(l->params, name, "an int", r);
-  if (group == 0)
-    return cbn_reject(r, CBN_RULE_GROUPS_POSITIVE, CBN_ZERO_DIVISION_ERROR, "group must be positive, got 0");
-  if (fmod(channels, group) != 0)
-    return cbn_reject(r, rule, CBN_VALUE_ERROR, "group %g must divide %s %g", group, name, channels);
-  return true;
+  return cbn_mindspore_divides(name, channels, group, rule, r);
 }
 
 static bool check_divisibility(const layer *l, double group, cbn_rejection *r) {
@@ -328,7 +320,7 @@ static bool fails_late(const layer *l, const cbn_request *request) {
 }
 
 /* The kernels compare types before they look at shapes; some layers need an axis, or split one, before that. */
-static bool check_input(const layer *l, const cbn_request *request, int64_t groups, cbn_rejection *r) {
+bool cbn_mindspore_check_input(const layer *l, const cbn_request *request, int64_t groups, cbn_rejection *r) {
   const int32_t input = request->input_type, weight = request->layer_type, rank = request->input.rank;
   const bool splits = l->spatial_rank == 3 && !l->transposed && groups > 1;
   const bool unpacks = l->transposed && l->spatial_rank < 3;
@@ -485,27 +477,30 @@ static bool call_transposed(const layer *l, cbn_conv *c, cbn_rejection *r) {
   return l->spatial_rank != 2 || read_output_padding(l, c, r);
 }
 
+bool cbn_mindspore_call(const layer *l, const cbn_request *request, cbn_plan *plan, cbn_rejection *r) {
+  cbn_conv *c = &plan->conv;
+  c->transposed = l->transposed;
+  c->batch = request->input.extent[0];
+  c->in_channels = request->input.extent[1];
+  c->out_channels = l->out_channels;
+  memcpy(c->input, request->input.extent + 2, (size_t)l->spatial_rank * sizeof c->input[0]);
+  for (int a = 0; a < l->spatial_rank && l->pad_mode == PAD; a++) {
+    c->pad_begin[a] = l->pad[2 * a];
+    c->pad_end[a] = l->pad[2 * a + 1];
+  }
+  const bool fits = l->transposed ? call_transposed(l, c, r) : call_forward(l, c, r);
+  if (fails_late(l, request)) { /* behind what the framework itself checks, before what its kernels do */
+    const bool earlier = !fits && (r->rule == CBN_RULE_INPUT_CHANNELS_MISMATCH ||
+                                   (l->spatial_rank < 3 && strcmp(r->exception, CBN_VALUE_ERROR) == 0));
+    return !earlier && reject_types(request, r);
+  }
+  return fits && cbn_forward_violation(plan, CBN_RUNTIME_ERROR, r);
+}
+
 bool cbn_mindspore_convolution(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                                cbn_rejection *r) {
   layer l = {.params = request->params, .spatial_rank = operator->spatial_rank, .transposed = operator->transposed };
   *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV, .conv = cbn_conv_make(operator->spatial_rank)};
-  cbn_conv *c = &plan->conv;
-  if (!construct(&l, plan, r) || !check_input(&l, request, c->groups, r)) return false;
-  c->transposed = l.transposed;
-  c->batch = request->input.extent[0];
-  c->in_channels = request->input.extent[1];
-  c->out_channels = l.out_channels;
-  memcpy(c->input, request->input.extent + 2, (size_t)l.spatial_rank * sizeof c->input[0]);
-  for (int a = 0; a < l.spatial_rank && l.pad_mode == PAD; a++) {
-    c->pad_begin[a] = l.pad[2 * a];
-    c->pad_end[a] = l.pad[2 * a + 1];
-  }
-  const bool fits = l.transposed ? call_transposed(&l, c, r) : call_forward(&l, c, r);
-  if (fails_late(&l, request)) { /* behind what the framework itself checks, before what its kernels do */
-    const bool earlier = !fits && (r->rule == CBN_RULE_INPUT_CHANNELS_MISMATCH ||
-                                   (l.spatial_rank < 3 && strcmp(r->exception, CBN_VALUE_ERROR) == 0));
-    return !earlier && reject_types(request, r);
-  }
-  if (!fits) return false;
-  return cbn_forward_violation(plan, CBN_RUNTIME_ERROR, r);
+  return construct(&l, plan, r) && cbn_mindspore_check_input(&l, request, plan->conv.groups, r) &&
+         cbn_mindspore_call(&l, request, plan, r);
 }

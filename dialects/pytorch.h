@@ -1,4 +1,4 @@
-/* PyTorch's layers, by file: what dialects/pytorch.c lists. Sources: the documentation of torch.nn, version 2.15; where
+/* PyTorch's layers and functions, by file: what dialects/pytorch.c lists. Sources: the documentation of torch.nn, version 2.15; where
  * it is silent or wrong, what the wheel does (docs/framework-rules.md, in whose order the checks stand). */
 #ifndef CBN_DIALECTS_PYTORCH_H
 #define CBN_DIALECTS_PYTORCH_H
@@ -19,8 +19,16 @@ bool cbn_pytorch_number(const cbn_value *params, const char *name, double fallba
 bool cbn_pytorch_convolution(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                              cbn_rejection *rejection);
 
+/* nn.functional.conv1d, 2d, 3d and nn.functional.conv_transpose1d, 2d, 3d. */
+bool cbn_pytorch_convolution_function(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+                                      cbn_rejection *rejection);
+
 /* nn.BatchNorm1d, 2d, 3d. */
 bool cbn_pytorch_batchnorm(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                            cbn_rejection *rejection);
+
+/* nn.functional.batch_norm. */
+bool cbn_pytorch_batchnorm_function(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+                                    cbn_rejection *rejection);
 
 #endif

@@ -1,4 +1,4 @@
-/* PyTorch: torch.nn.BatchNorm1d, BatchNorm2d and BatchNorm3d. */
+/* PyTorch: torch.nn.BatchNorm1d, BatchNorm2d and BatchNorm3d, and torch.nn.functional.batch_norm, which they call. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -36,12 +36,12 @@ static bool read_epsilon(const cbn_value *params, bool batch_statistics, double 
   return true;
 }
 
-/* momentum weighs the new batch; None is the cumulative average, 1/t in the t-th call. */
-static bool read_momentum(const cbn_request *request, double *new_weight, cbn_rejection *r) {
+/* momentum weighs the new batch; None, to a layer, is the cumulative average, 1/t in the t-th call. */
+static bool read_momentum(const cbn_request *request, bool averages, double *new_weight, cbn_rejection *r) {
   const cbn_value *value = cbn_parameter(request->params, "momentum");
-  if (value != NULL && value->kind == CBN_NULL) *new_weight = 1 / (double)(request->trained + 1);
+  if (averages && value != NULL && value->kind == CBN_NULL) *new_weight = 1 / (double)(request->trained + 1);
   else if (!cbn_pytorch_number(request->params, "momentum", 0.1, new_weight))
-    return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_TYPE_ERROR, "momentum must be a float or None, got %s",
+    return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_TYPE_ERROR, "momentum must be a float, got %s",
                       cbn_printed_value(value).text);
   return true;
 }
@@ -81,6 +81,26 @@ static bool check_rank(const cbn_dialect_operator *operator, const cbn_shape * i
                     (int)input->rank);
 }
 
+/* The values of a channel; of an input of one axis PyTorch counts its elements. */
+static int64_t values_of(const cbn_shape *input) {
+  int64_t values = input->rank > 0 ? input->extent[0] : 1;
+  for (int32_t a = 2; a < input->rank; a++) values = cbn_saturating_multiply(values, input->extent[a]);
+  return values;
+}
+
+static bool check_values(const cbn_shape *input, bool batch_statistics, cbn_rejection *r) {
+  return !batch_statistics || values_of(input) != 1 ||
+         cbn_reject(r, CBN_RULE_ONE_VALUE_PER_CHANNEL, CBN_VALUE_ERROR,
+                    "expected more than 1 value per channel when training");
+}
+
+static void describe(const cbn_shape *input, cbn_batchnorm *b) {
+  *b = cbn_batchnorm_make(input->rank - 2);
+  b->batch = input->extent[0];
+  b->channels = input->extent[1];
+  memcpy(b->extent, input->extent + 2, (size_t)(input->rank - 2) * sizeof b->extent[0]);
+}
+
 bool cbn_pytorch_batchnorm(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                            cbn_rejection *r) {
   const cbn_value *params = request->params;
@@ -93,17 +113,11 @@ bool cbn_pytorch_batchnorm(const cbn_dialect_operator *operator, const cbn_reque
   if (!cbn_check_names(params, names, 1, r)) return false;
   if ((affine || tracks) && !read_num_features(params, &axes, &plan->features, r)) return false;
   if (!check_rank(operator, input, r)) return false;
-  const int32_t spatial = input->rank - 2;
   cbn_batchnorm *b = &plan->batchnorm;
-  *b = cbn_batchnorm_make(spatial);
-  b->batch = input->extent[0];
-  b->channels = input->extent[1];
-  memcpy(b->extent, input->extent + 2, (size_t)spatial * sizeof b->extent[0]);
-  const int64_t values = cbn_saturating_multiply(cbn_extent_product(spatial, b->extent), b->batch);
-  if (batch_statistics && values == 1)
-    return cbn_reject(r, CBN_RULE_ONE_VALUE_PER_CHANNEL, CBN_VALUE_ERROR,
-                      "expected more than 1 value per channel when training");
-  if (!read_epsilon(params, batch_statistics, &b->epsilon, r) || !read_momentum(request, &b->new_weight, r) ||
+  describe(input, b);
+  const int64_t values = values_of(input);
+  if (!check_values(input, batch_statistics, r)) return false;
+  if (!read_epsilon(params, batch_statistics, &b->epsilon, r) || !read_momentum(request, true, &b->new_weight, r) ||
       ((affine || tracks) && !check_features(plan->features, axes, affine, tracks, input, r)))
     return false;
   const bool empty = values == 0 || b->channels == 0;
@@ -118,5 +132,119 @@ bool cbn_pytorch_batchnorm(const cbn_dialect_operator *operator, const cbn_reque
   plan->has_initial[CBN_ROLE_WEIGHT] = plan->has_initial[CBN_ROLE_BIAS] = true;
   plan->has_initial[CBN_ROLE_RUNNING_MEAN] = plan->has_initial[CBN_ROLE_RUNNING_VAR] = true;
   plan->initial[CBN_ROLE_WEIGHT] = plan->initial[CBN_ROLE_RUNNING_VAR] = 1;
+  return cbn_forward_violation(plan, CBN_RUNTIME_ERROR, r);
+}
+
+/* ----------------------------------------------------------------------------------------------------- the function */
+
+typedef struct tensor {
+  const char *name;
+  int role;
+} tensor;
+
+static const tensor tensors[] = {{"running_mean", CBN_ROLE_RUNNING_MEAN},
+                                 {"running_var", CBN_ROLE_RUNNING_VAR},
+                                 {"weight", CBN_ROLE_WEIGHT},
+                                 {"bias", CBN_ROLE_BIAS}};
+
+static bool reject_tensor(const tensor *t, const cbn_shape *shape, int64_t channels, cbn_rejection *r) {
+  return cbn_reject(r, CBN_RULE_STATISTICS_SHAPE, CBN_RUNTIME_ERROR,
+                    "%s must have one axis of the input's %" PRId64 " channels, got %" PRId32 " axes, the first of "
+                    "%" PRId64, t->name, channels, shape->rank, shape->rank > 0 ? shape->extent[0] : 1);
+}
+
+/* As many elements each as there are channels, whatever their axes; then statistics both or none. At the end statistics
+ * must have one axis. PyTorch takes scale and shift with more, and this dialect does not. */
+static bool check_tensors(const cbn_request *request, bool training, cbn_rejection *r) {
+  const int64_t channels = request->input.extent[1];
+  const cbn_shape *const *given = request->layer;
+  bool any = false;
+  for (int i = 0; i < 4; i++) {
+    const cbn_shape *shape = given[tensors[i].role];
+    any = any || shape != NULL;
+    if (shape == NULL && i < 2 && !training)
+      return cbn_reject(r, CBN_RULE_MISSING_PARAMETER, CBN_RUNTIME_ERROR, "%s must be given in evaluation",
+                        tensors[i].name);
+    if (shape != NULL && cbn_extent_product(shape->rank, shape->extent) != channels)
+      return reject_tensor(&tensors[i], shape, channels, r);
+  }
+  if ((given[CBN_ROLE_RUNNING_MEAN] == NULL) != (given[CBN_ROLE_RUNNING_VAR] == NULL))
+    return cbn_reject(r, CBN_RULE_MISSING_PARAMETER, CBN_VALUE_ERROR,
+                      "running_mean and running_var must be given both or not at all");
+  if (any && !check_types(request, r)) return false;
+  for (int i = 0; i < 4; i++)
+    if (given[tensors[i].role] != NULL && given[tensors[i].role]->rank != 1)
+      return reject_tensor(&tensors[i], given[tensors[i].role], channels, r);
+  return true;
+}
+
+/* An empty input: PyTorch asks for the first elements of scale and shift, and, where they have more axes than one,
+ * whether they go together with the input. */
+static bool check_unused(const cbn_request *request, cbn_rejection *r) {
+  for (int i = 2; i < 4; i++) {
+    const cbn_shape *shape = request->layer[tensors[i].role];
+    if (shape == NULL || (shape->rank == 1 && shape->extent[0] > 0)) continue;
+    return cbn_reject(r, CBN_RULE_STATISTICS_SHAPE,
+                      shape->rank == 0 || shape->extent[0] == 0 ? CBN_INDEX_ERROR : CBN_RUNTIME_ERROR,
+                      "%s must have one axis and an element, got %" PRId32 " axes", tensors[i].name, shape->rank);
+  }
+  return true;
+}
+
+/* Any number of axes from two on; with fewer, PyTorch reads beside them. This dialect knows three spatial ones. */
+static bool check_function_rank(const cbn_request *request, bool training, cbn_rejection *r) {
+  const cbn_shape *input = &request->input;
+  if (input->rank >= 2 && input->rank <= 2 + CBN_MAX_SPATIAL) return true;
+  bool given = false;
+  for (int i = 0; i < 4; i++) given = given || request->layer[tensors[i].role] != NULL;
+  return cbn_reject(r, CBN_RULE_INPUT_RANK, training && !given ? CBN_INDEX_ERROR : CBN_RUNTIME_ERROR,
+                    "the input must have 2 to 5 axes, got %" PRId32, input->rank);
+}
+
+/* Python's truth decides what is checked, before the operator asks for a bool. */
+static bool read_training(const cbn_request *request, bool *training, cbn_rejection *r) {
+  const cbn_value *value = cbn_parameter(request->params, "training");
+  *training = cbn_as_truth(value, false);
+  return !*training || request->input.rank > 0 ||
+         cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_INDEX_ERROR, "the input has no axes");
+}
+
+static bool check_training(const cbn_value *value, cbn_rejection *r) {
+  return value == NULL || value->kind == CBN_BOOLEAN ||
+         cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_TYPE_ERROR, "training must be a bool, got %s",
+                    cbn_printed_value(value).text);
+}
+
+/* Is the tensor given, and for these channels? Of an empty input it need not be. */
+static bool fits(const cbn_shape *tensor, int64_t channels) {
+  return tensor != NULL && tensor->rank == 1 && tensor->extent[0] == channels;
+}
+
+bool cbn_pytorch_batchnorm_function(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+                                    cbn_rejection *r) {
+  static const char *const function_names[] = {"training", "momentum", "eps", NULL};
+  const cbn_value *params = request->params;
+  const cbn_shape *input = &request->input;
+  double epsilon, new_weight;
+  bool training;
+  (void)operator;
+  *plan = (cbn_plan){.kind = CBN_OPERATOR_BATCHNORM};
+  if (!cbn_check_names(params, function_names, 0, r) || !read_training(request, &training, r) ||
+      !check_values(input, training, r) || !read_epsilon(params, training, &epsilon, r) ||
+      !check_training(cbn_parameter(params, "training"), r) || !read_momentum(request, false, &new_weight, r) ||
+      !check_function_rank(request, training, r))
+    return false;
+  const bool empty = cbn_extent_product(input->rank, input->extent) == 0;
+  if (!(empty ? check_unused(request, r) : check_tensors(request, training, r))) return false;
+  cbn_batchnorm *b = &plan->batchnorm;
+  describe(input, b);
+  plan->features = b->channels;
+  b->epsilon = epsilon;
+  b->new_weight = new_weight;
+  b->statistics = training || empty ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
+  b->update_running = training && !empty && request->layer[CBN_ROLE_RUNNING_MEAN] != NULL;
+  b->running_variance = CBN_VARIANCE_UNBIASED;
+  b->has_weight = fits(request->layer[CBN_ROLE_WEIGHT], b->channels);
+  b->has_bias = fits(request->layer[CBN_ROLE_BIAS], b->channels);
   return cbn_forward_violation(plan, CBN_RUNTIME_ERROR, r);
 }

@@ -1,4 +1,5 @@
-/* PyTorch: torch.nn.Conv1d, Conv2d, Conv3d and their transposed counterparts. */
+/* PyTorch: torch.nn.Conv1d, Conv2d, Conv3d, their transposed counterparts, and the functions of torch.nn.functional that
+ * they call. A function has no construction: a weight takes the place of the parameters that make one. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -12,6 +13,9 @@ static const char *const forward_names[] = {"in_channels",  "out_channels", "ker
 static const char *const transposed_names[] = {
     "in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias",
     "dilation",    "padding_mode", "device",      "dtype",  NULL};
+static const char *const function_names[] = {"stride", "padding", "dilation", "groups", NULL};
+static const char *const transposed_function_names[] = {"stride", "padding",  "output_padding",
+                                                        "groups", "dilation", NULL};
 
 static const char *const mode_names[] = {[CBN_PAD_ZEROS] = "zeros",
                                          [CBN_PAD_REFLECT] = "reflect",
@@ -23,22 +27,59 @@ typedef struct layer {
   const cbn_value *params;
   int axes; /* spatial ones */
   bool transposed;
+  bool is_function;
   int mode; /* enum cbn_padding_mode */
-  bool same;
+  bool named, same; /* padding is a name, and this one */
+  bool has_bias;
+  const cbn_shape *bias; /* of a function, NULL without one */
   cbn_entries kernel_size, stride, padding, dilation, output_padding; /* padding only where it is no name */
   int64_t in_channels, out_channels, groups;
+  int kernel_axes; /* of the weight */
   int64_t kernel[CBN_MAX_NATIVE_RANK];
 } layer;
 
 static const cbn_value zero = {.kind = CBN_INTEGER, .as.integer = 0};
 static const cbn_value one = {.kind = CBN_INTEGER, .as.integer = 1};
 
-/* The entries of a parameter, of `fallback` where it is left out. The empty string is an empty sequence, as any
- * iterable; another string is a sequence of strings, which is refused wherever it is read. */
-static cbn_entries entries_or(const cbn_value *params, const char *name, const cbn_value *fallback) {
+/* The entries of a parameter, of `fallback` where it is left out. To a constructor the empty string is an empty sequence,
+ * as any iterable; another string is a sequence of strings, which is refused wherever it is read. */
+static cbn_entries entries_or(const layer *l, const char *name, const cbn_value *fallback) {
   static const cbn_value none = {.kind = CBN_LIST};
-  const cbn_value *value = cbn_parameter(params, name);
-  return cbn_as_entries(value == NULL ? fallback : cbn_value_is(value, "") ? &none : value);
+  const cbn_value *value = cbn_parameter(l->params, name);
+  return cbn_as_entries(value == NULL ? fallback : !l->is_function && cbn_value_is(value, "") ? &none : value);
+}
+
+static void read_entries(layer *l) {
+  l->kernel_size = entries_or(l, "kernel_size", &one);
+  l->stride = entries_or(l, "stride", &one);
+  l->padding = entries_or(l, "padding", &zero);
+  l->dilation = entries_or(l, "dilation", &one);
+  l->output_padding = entries_or(l, "output_padding", &zero);
+}
+
+/* A padding that is a name; a transposed convolution takes a string as any sequence, which fails when it is called. */
+static void read_name(layer *l) {
+  const cbn_value *padding = cbn_parameter(l->params, "padding");
+  l->named = !l->transposed && padding != NULL && padding->kind == CBN_STRING;
+  l->same = l->named && cbn_value_is(padding, "same");
+  if (l->named) l->padding = cbn_as_entries(&zero);
+}
+
+static bool check_name(const layer *l, const char *exception, cbn_rejection *r) {
+  const cbn_value *padding = cbn_parameter(l->params, "padding");
+  return !l->named || l->same || cbn_value_is(padding, "valid") ||
+         cbn_reject(r, CBN_RULE_PADDING_UNKNOWN, exception, "padding must be 'same', 'valid' or numbers, got %s",
+                    cbn_printed_value(padding).text);
+}
+
+static bool check_same_strides(const layer *l, const char *exception, cbn_rejection *r) {
+  for (int i = 0; l->same && i < l->stride.count; i++) {
+    double stride;
+    if (!cbn_as_number(l->stride.entry[i], &stride) || stride != 1)
+      return cbn_reject(r, CBN_RULE_SAME_NEEDS_UNIT_STRIDE, exception, "padding='same' needs stride 1, got %s",
+                        cbn_printed_value(l->stride.entry[i]).text);
+  }
+  return true;
 }
 
 static char axis_name(const layer *l, int axis) { return cbn_axis_name(l->axes, axis); }
@@ -77,25 +118,6 @@ static bool read_padding_mode(layer *l, cbn_rejection *r) {
   return true;
 }
 
-/* A transposed convolution takes a string as any sequence, which fails when it is called. */
-static bool read_padding(layer *l, cbn_rejection *r) {
-  const cbn_value *padding = cbn_parameter(l->params, "padding");
-  l->padding = entries_or(l->params, "padding", &zero);
-  if (l->transposed || padding == NULL || padding->kind != CBN_STRING) return true;
-  l->same = cbn_value_is(padding, "same");
-  if (!l->same && !cbn_value_is(padding, "valid"))
-    return cbn_reject(r, CBN_RULE_PADDING_UNKNOWN, CBN_VALUE_ERROR,
-                      "padding must be 'same', 'valid' or numbers, got %s", cbn_printed_value(padding).text);
-  for (int i = 0; l->same && i < l->stride.count; i++) {
-    double stride;
-    if (!cbn_as_number(l->stride.entry[i], &stride) || stride != 1)
-      return cbn_reject(r, CBN_RULE_SAME_NEEDS_UNIT_STRIDE, CBN_VALUE_ERROR, "padding='same' needs stride 1, got %s",
-                        cbn_printed_value(l->stride.entry[i]).text);
-  }
-  l->padding = cbn_as_entries(&zero);
-  return true;
-}
-
 /* `same` computes with the dilations: numbers, of which a float fails only in the call. */
 static bool check_same_dilations(const layer *l, cbn_rejection *r) {
   const int axes = l->kernel_size.sequence ? l->kernel_size.count : l->axes;
@@ -112,7 +134,7 @@ static bool check_same_dilations(const layer *l, cbn_rejection *r) {
  * be ints and not negative, and the first of a tensor no bool. */
 static bool make_tensors(layer *l, cbn_rejection *r) {
   const cbn_value *groups = cbn_parameter(l->params, "groups");
-  const bool has_bias = cbn_as_truth(cbn_parameter(l->params, "bias"), true);
+  l->has_bias = cbn_as_truth(cbn_parameter(l->params, "bias"), true);
   if (!cbn_as_integer(cbn_parameter(l->params, "out_channels"), l->transposed, &l->out_channels) ||
       !cbn_as_integer(cbn_parameter(l->params, "in_channels"), !l->transposed, &l->in_channels) ||
       !cbn_as_integer(groups != NULL ? groups : &one, true, &l->groups))
@@ -139,20 +161,40 @@ static bool make_tensors(layer *l, cbn_rejection *r) {
   if (cbn_extent_product(rank, elements) < 0)
     return cbn_reject(r, CBN_RULE_EXTENT_OVERFLOW, CBN_RUNTIME_ERROR, "the weight's size overflows");
   memcpy(l->kernel, elements + 2, sizeof l->kernel);
-  if (has_bias && cbn_parameter(l->params, "out_channels")->kind == CBN_BOOLEAN)
+  l->kernel_axes = rank - 2;
+  if (l->has_bias && cbn_parameter(l->params, "out_channels")->kind == CBN_BOOLEAN)
     return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_TYPE_ERROR, "out_channels must be an int, got a bool");
   return true;
 }
 
 static bool construct(layer *l, cbn_rejection *r) {
   if (!cbn_check_names(l->params, l->transposed ? transposed_names : forward_names, 3, r)) return false;
-  l->kernel_size = entries_or(l->params, "kernel_size", &one);
-  l->stride = entries_or(l->params, "stride", &one);
-  l->dilation = entries_or(l->params, "dilation", &one);
-  l->output_padding = entries_or(l->params, "output_padding", &zero);
+  read_entries(l);
+  read_name(l);
   if (l->transposed && !read_padding_mode(l, r)) return false;
-  return check_channels_and_groups(l, r) && read_padding(l, r) && (l->transposed || read_padding_mode(l, r)) &&
+  return check_channels_and_groups(l, r) && check_name(l, CBN_VALUE_ERROR, r) &&
+         check_same_strides(l, CBN_VALUE_ERROR, r) && (l->transposed || read_padding_mode(l, r)) &&
          check_same_dilations(l, r) && make_tensors(l, r);
+}
+
+/* What a function is given instead, (out, in / groups, kernel...) or (in, out / groups, kernel...): of any shape until
+ * the call looks at it. */
+static bool take_tensors(layer *l, const cbn_request *request, cbn_rejection *r) {
+  const cbn_shape *weight = request->layer[CBN_ROLE_WEIGHT];
+  if (!cbn_check_names(l->params, l->transposed ? transposed_function_names : function_names, 0, r)) return false;
+  if (weight == NULL) return cbn_reject(r, CBN_RULE_MISSING_PARAMETER, CBN_TYPE_ERROR, "the weight is missing");
+  read_entries(l);
+  read_name(l);
+  if (!cbn_as_integer(cbn_parameter(l->params, "groups"), true, &l->groups)) l->groups = 1; /* checked in the call */
+  l->bias = request->layer[CBN_ROLE_BIAS];
+  l->has_bias = l->bias != NULL;
+  l->kernel_axes = weight->rank - 2;
+  for (int a = 0; a < l->kernel_axes; a++) l->kernel[a] = weight->extent[2 + a];
+  if (l->kernel_axes < 1) return true;
+  const int64_t each = cbn_saturating_multiply(weight->extent[1], l->groups);
+  l->in_channels = l->transposed ? weight->extent[0] : each;
+  l->out_channels = l->transposed ? each : weight->extent[0];
+  return true;
 }
 
 /* -------------------------------------------------------------------------------------- reading sequences of ints */
@@ -185,18 +227,18 @@ static bool check_call_types(const layer *l, cbn_rejection *r) {
   if (!check_ints(&l->stride, "stride", false, r) || !check_ints(&l->dilation, "dilation", false, r)) return false;
   if (l->mode == CBN_PAD_ZEROS && !check_ints(&l->padding, "padding", false, r)) return false;
   if (l->transposed && !check_ints(&l->output_padding, "output_padding", false, r)) return false;
-  if (groups != NULL && groups->kind == CBN_BOOLEAN)
-    return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_TYPE_ERROR, "groups must be an int, got a bool");
-  return true;
+  int64_t ignored;
+  return groups == NULL || cbn_as_integer(groups, false, &ignored) ||
+         cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_TYPE_ERROR, "groups must be an int, got %s",
+                    cbn_printed_value(groups).text);
 }
 
 /* ------------------------------------------------------------------------------- the modes that read the input */
 
 /* How many axes `F.pad` is asked to pad: as many as `padding` has entries or, where it is a name, the kernel. */
 static int padded_axes(const layer *l) {
-  const cbn_value *padding = cbn_parameter(l->params, "padding");
-  const cbn_entries *entries = padding != NULL && padding->kind == CBN_STRING ? &l->kernel_size : &l->padding;
-  return entries->sequence ? entries->count : l->axes;
+  if (l->named) return l->kernel_axes;
+  return l->padding.sequence ? l->padding.count : l->axes;
 }
 
 /* The amounts that `F.pad` is given: the last entry pads the last axis, missing ones nothing, and one more than there
@@ -261,12 +303,13 @@ static bool pad_input(const layer *l, const cbn_shape *input, cbn_conv *c, cbn_r
 }
 
 /* `same`: dilation * (kernel - 1) zeros in all, half of them before, the odd one behind. In the modes that read the
- * input the amounts are computed axis by axis from the entries as written, so that one dilation entry pads one axis. */
+ * input the amounts are computed by the constructor: axis by axis from the entries as written, so that one dilation entry
+ * pads one axis, and negative ones are halved as Python divides. */
 static void pad_same(const layer *l, cbn_conv *c) {
   const int axes = l->mode != CBN_PAD_ZEROS && l->dilation.sequence && l->dilation.count == 1 ? 1 : l->axes;
   for (int a = 0; a < axes; a++) {
     const int64_t total = cbn_saturating_multiply(c->dilation[a], c->kernel[a] - 1);
-    c->pad_begin[a] = total / 2 - (total % 2 < 0); /* floor, as Python divides */
+    c->pad_begin[a] = total / 2 - (l->mode != CBN_PAD_ZEROS && total % 2 < 0);
     c->pad_end[a] = total - c->pad_begin[a];
   }
 }
@@ -357,13 +400,23 @@ static bool check_types(const cbn_request *request, cbn_rejection *r) {
 }
 
 static bool check_channels(const layer *l, const cbn_conv *c, cbn_rejection *r) {
-  if (l->transposed && l->in_channels == 0)
-    return cbn_reject(r, CBN_RULE_IN_CHANNELS_POSITIVE, CBN_RUNTIME_ERROR, "in_channels is 0");
-  if (!l->transposed && l->out_channels == 0)
-    return cbn_reject(r, CBN_RULE_OUT_CHANNELS_POSITIVE, CBN_RUNTIME_ERROR, "out_channels is 0");
+  const int64_t divided = l->transposed ? l->in_channels : l->out_channels;
+  const char *name = l->transposed ? "in_channels" : "out_channels";
+  if (divided == 0)
+    return cbn_reject(r, l->transposed ? CBN_RULE_IN_CHANNELS_POSITIVE : CBN_RULE_OUT_CHANNELS_POSITIVE,
+                      CBN_RUNTIME_ERROR, "%s is 0", name);
+  if (divided % l->groups != 0)
+    return cbn_reject(r,
+                      l->transposed ? CBN_RULE_GROUPS_DIVIDE_IN_CHANNELS : CBN_RULE_GROUPS_DIVIDE_OUT_CHANNELS,
+                      CBN_RUNTIME_ERROR, "%s %" PRId64 " must be divisible by groups %" PRId64, name, divided,
+                      l->groups);
   if (c->in_channels != l->in_channels)
     return cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, CBN_RUNTIME_ERROR,
                       "the input has %" PRId64 " channels, the layer %" PRId64, c->in_channels, l->in_channels);
+  if (l->bias != NULL && (l->bias->rank != 1 || l->bias->extent[0] != l->out_channels))
+    return cbn_reject(r, CBN_RULE_BIAS_SHAPE, CBN_RUNTIME_ERROR,
+                      "the bias must have one axis of %" PRId64 " output channels, got %" PRId32 " axes, the first of "
+                      "%" PRId64, l->out_channels, l->bias->rank, l->bias->rank > 0 ? l->bias->extent[0] : 1);
   return true;
 }
 
@@ -377,16 +430,28 @@ static bool check_weight(const layer *l, const cbn_conv *c, cbn_rejection *r) {
   return true;
 }
 
+/* The weight's axes; whether it has any for a kernel is asked before the groups are. */
+static bool check_weight_axes(const layer *l, cbn_rejection *r) {
+  if (l->groups <= 0 && l->kernel_axes > 0)
+    return cbn_reject(r, CBN_RULE_GROUPS_POSITIVE, CBN_RUNTIME_ERROR, "groups must be positive, got %" PRId64,
+                      l->groups);
+  if (l->kernel_axes == l->axes) return true;
+  if (l->is_function)
+    return cbn_reject(r, CBN_RULE_WEIGHT_SHAPE, CBN_RUNTIME_ERROR, "the weight must have %d axes, got %d", l->axes + 2,
+                      l->kernel_axes + 2);
+  return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, CBN_RUNTIME_ERROR, "kernel_size must have %d entries, got %d",
+                    l->axes, l->kernel_axes);
+}
+
 /* Kernel, padding, stride, dilation and output padding as numbers, one for each axis. */
 static bool read_window(const layer *l, cbn_conv *c, cbn_rejection *r) {
-  if (l->kernel_size.sequence && l->kernel_size.count != l->axes)
-    return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, CBN_RUNTIME_ERROR, "kernel_size must have %d entries, got %d",
-                      l->axes, l->kernel_size.count);
+  if (!check_weight_axes(l, r)) return false;
   if (!expand(l, &l->stride, "stride", c->stride, r) || !expand(l, &l->dilation, "dilation", c->dilation, r))
     return false;
   if (l->transposed && !expand(l, &l->output_padding, "output_padding", c->output_padding, r)) return false;
   if (l->mode != CBN_PAD_ZEROS) return true;
   if (l->same) {
+    if (!check_same_strides(l, CBN_RUNTIME_ERROR, r)) return false;
     pad_same(l, c);
   } else {
     if (!expand(l, &l->padding, "padding", c->pad_begin, r)) return false;
@@ -401,7 +466,7 @@ static bool call(const layer *l, const cbn_request *request, cbn_plan *plan, cbn
   const int32_t rank = input->rank;
   const bool image = rank == l->axes + 1 || rank == l->axes + 2;
   for (int a = 0; a < l->axes && image; a++) c->input[a] = input->extent[rank - l->axes + a];
-  for (int a = 0; a < l->axes; a++) c->kernel[a] = l->kernel[l->kernel_size.sequence ? a : 0];
+  memcpy(c->kernel, l->kernel, sizeof c->kernel);
   if (l->mode != CBN_PAD_ZEROS && l->same) { /* needs the dilation, which is checked below */
     for (int a = 0; a < l->axes; a++)
       cbn_as_integer(l->dilation.entry[l->dilation.count == 1 ? 0 : a], true, &c->dilation[a]);
@@ -409,13 +474,14 @@ static bool call(const layer *l, const cbn_request *request, cbn_plan *plan, cbn
   }
   if (l->mode != CBN_PAD_ZEROS && !pad_input(l, input, c, r)) return false;
   if (!check_call_types(l, r)) return false;
-  c->has_bias = cbn_as_truth(cbn_parameter(l->params, "bias"), true);
-  if (c->has_bias && !l->transposed && !check_types(request, r)) return false;
+  c->has_bias = l->has_bias;
+  if (c->has_bias && !l->transposed && !l->named && !check_types(request, r)) return false;
   if (!image)
     return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_RUNTIME_ERROR, "the input must have %d or %d axes, got %d",
                       l->axes + 1, l->axes + 2, (int)rank);
   c->batch = rank == l->axes + 2 ? input->extent[0] : 1;
   c->in_channels = input->extent[rank - l->axes - 1];
+  if (!check_name(l, CBN_RUNTIME_ERROR, r)) return false;
   const bool computes = c->batch != 0 && c->in_channels != 0;
   if (!read_window(l, c, r) ||
       !check_not_negative(l, c->output_padding, "output_padding", CBN_RULE_OUTPUT_PADDING_RANGE, r) ||
@@ -435,9 +501,20 @@ static bool call(const layer *l, const cbn_request *request, cbn_plan *plan, cbn
   return cbn_forward_violation(plan, CBN_RUNTIME_ERROR, r);
 }
 
+static layer begin(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan) {
+  *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV, .conv = cbn_conv_make(operator->spatial_rank)};
+  return (layer){.params = request->params, .axes = operator->spatial_rank, .transposed = operator->transposed};
+}
+
 bool cbn_pytorch_convolution(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
                              cbn_rejection *rejection) {
-  layer l = {.params = request->params, .axes = operator->spatial_rank, .transposed = operator->transposed};
-  *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV, .conv = cbn_conv_make(operator->spatial_rank)};
+  layer l = begin(operator, request, plan);
   return construct(&l, rejection) && call(&l, request, plan, rejection);
+}
+
+bool cbn_pytorch_convolution_function(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+                                      cbn_rejection *rejection) {
+  layer l = begin(operator, request, plan);
+  l.is_function = true;
+  return take_tensors(&l, request, rejection) && call(&l, request, plan, rejection);
 }

@@ -20,14 +20,9 @@
 #include <math.h>
 
 enum {
-  PIECE = 4096,    /* values of a piece: 16 KiB */
-  SHORT_ROW = 256, /* shorter rows are gathered first */
-  GATHERED = 1024,
   COLUMN_PIECE = 64, /* pixels of a piece of CBN_LANES channels */
   PARTS = 16,
-  ITEM = 16384,  /* values of one piece of normalising work */
   REPEATED = 64, /* factors of few channels side by side are repeated up to about so many */
-  SLAB = 32768,  /* channels at a time, to bound the workspace */
   FACTORS = 5    /* of a channel, at most */
 };
 
@@ -137,11 +132,11 @@ static int64_t part_begin(const normalization *v, int64_t part) {
 static cbn_moments channel_moments(const normalization *v, int64_t c, int64_t begin, int64_t end,
                                    const double *center) {
   cbn_moments all = {0}, piece;
-  float gathered_x[GATHERED], gathered_g[GATHERED];
+  float gathered_x[CBN_NORM_GATHERED], gathered_g[CBN_NORM_GATHERED];
   for (int64_t l = begin, count; l < end; l += count) {
-    count = min64(min64(PIECE, end - l), cbn_fast_channels_run(&v->at, l));
-    const bool gathered = !v->direct_input || (count < SHORT_ROW && v->at.inner < SHORT_ROW);
-    if (gathered) count = min64(GATHERED, end - l);
+    count = min64(min64(CBN_NORM_PIECE, end - l), cbn_fast_channels_run(&v->at, l));
+    const bool gathered = !v->direct_input || (count < CBN_NORM_SHORT_ROW && v->at.inner < CBN_NORM_SHORT_ROW);
+    if (gathered) count = min64(CBN_NORM_GATHERED, end - l);
     const float *x = values_of(v, CBN_WALK_INPUT, c, l, count, gathered, gathered_x);
     if (v->mode == FORWARD) {
       v->kernels->moments_row(&piece, x, count);
@@ -322,10 +317,10 @@ static void apply_columns(const normalization *v, float *y, const float *x, cons
 
 typedef void apply(const normalization *v, float *y, const float *x, const float *g, int64_t count, int64_t c);
 
-/* Up to GATHERED values, through buffers: loaded, converted and put back where they belong. */
+/* Up to CBN_NORM_GATHERED values, through buffers: loaded, converted and put back where they belong. */
 static void apply_converted(const normalization *v, apply *rows, void *const data[CBN_WALKED],
                             const int64_t step[CBN_WALKED], int64_t count, int64_t c) {
-  float x[GATHERED], g[GATHERED], y[GATHERED];
+  float x[CBN_NORM_GATHERED], g[CBN_NORM_GATHERED], y[CBN_NORM_GATHERED];
   if (v->mode != BACKWARD_RUNNING)
     cbn_fast_load(v->convert, v->type, x, data[CBN_WALK_INPUT], step[CBN_WALK_INPUT], count);
   if (v->mode != FORWARD)
@@ -354,9 +349,9 @@ static void normalize_columns(const normalization *v, int64_t begin, int64_t end
         apply_columns(v, data[CBN_WALK_RESULT], data[CBN_WALK_INPUT], data[CBN_WALK_GRADIENT], count, 0);
         continue;
       }
-      for (int64_t c = 0; c < count; c += GATHERED) {
+      for (int64_t c = 0; c < count; c += CBN_NORM_GATHERED) {
         find_data(v, data, c, &at, i);
-        apply_converted(v, apply_columns, data, neighbours, min64(GATHERED, count - c), c);
+        apply_converted(v, apply_columns, data, neighbours, min64(CBN_NORM_GATHERED, count - c), c);
       }
     }
   }
@@ -371,7 +366,7 @@ static void normalize_row(const normalization *v, int64_t c, int64_t begin, int6
     if (v->direct_output) {
       apply_row(v, data[CBN_WALK_RESULT], data[CBN_WALK_INPUT], data[CBN_WALK_GRADIENT], run, c);
     } else {
-      run = min64(run, GATHERED);
+      run = min64(run, CBN_NORM_GATHERED);
       apply_converted(v, apply_row, data, v->at.axis[3].step, run, c);
     }
   }
@@ -385,11 +380,11 @@ typedef struct cuts {
 static cuts cut_normalization(const normalization *v) {
   cuts k;
   if (v->output_columns) {
-    k.values = max64(v->repeat, ITEM / v->channels / v->repeat * v->repeat);
+    k.values = max64(v->repeat, CBN_NORM_ITEM / v->channels / v->repeat * v->repeat);
     k.channels = v->channels;
   } else {
-    k.values = min64(v->at.inner, ITEM);
-    k.channels = max64(1, ITEM / k.values);
+    k.values = min64(v->at.inner, CBN_NORM_ITEM);
+    k.channels = max64(1, CBN_NORM_ITEM / k.values);
   }
   k.values = min64(k.values, v->at.values);
   k.value_pieces = cut(v->at.values, k.values);
@@ -462,7 +457,7 @@ int cbn_fast_batchnorm(const cbn_fast_kernels *kernels, cbn_call *call) {
   normalization v;
   describe(&v, kernels, call);
   if (cbn_batchnorm_work(call->batchnorm) == 0) return without_values(&v);
-  const int64_t slab = min64(v.b->channels, SLAB);
+  const int64_t slab = min64(v.b->channels, CBN_NORM_SLAB);
   v.parts = choose_parts(&v, slab);
   v.repeat = choose_repeat(&v);
 

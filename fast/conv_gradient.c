@@ -301,8 +301,6 @@ int cbn_fast_grad_weight(const cbn_conv_kernels *kernels, cbn_call *call) {
 
 /* -------------------------------------------------------------------------------------------------------- bias */
 
-enum { BIAS_CHANNELS = 256 };
-
 /* A tensor's batch and spatial axes, innermost last, neighbours merged where memory allows. */
 typedef struct summing {
   const cbn_conv_kernels *kernels;
@@ -338,7 +336,7 @@ static void sum_task(void *context, int thread, int64_t i) {
   const int64_t task = i % v->tasks, part = i / v->tasks;
   const int64_t channel = task * v->task_channels, channels = min64(v->task_channels, v->channels - channel);
   const float *from = (const float *)v->from->data + channel * v->from->stride[1];
-  double sum[BIAS_CHANNELS] = {0};
+  double sum[CBN_BIAS_CHANNELS] = {0};
   (void)thread;
   /* A part is some of the rows, or of each row some values: whichever there are many of. */
   const bool cuts_rows = v->rows >= v->parts;
@@ -365,7 +363,7 @@ int cbn_fast_grad_bias(const cbn_conv_kernels *kernels, cbn_call *call) {
   merge_positions(&v);
   v.rows = v.extent[0] * v.extent[1] * v.extent[2];
   v.columns = v.from->stride[1] == 1 && v.step[3] != 1;
-  v.task_channels = v.columns ? BIAS_CHANNELS : 1;
+  v.task_channels = v.columns ? CBN_BIAS_CHANNELS : 1;
   v.tasks = cut(v.channels, v.task_channels);
   const int64_t values = v.rows * v.extent[3];
   v.parts = max64(1, min64(cut(WANTED_ITEMS, v.tasks), values / CBN_BIAS_PART));

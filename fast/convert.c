@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { BUFFER = 256, ROW = 4096 };
+enum { BUFFER = 256 };
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -116,7 +116,7 @@ static void order_axes(pair *p) {
 
 static void convert_piece(void *context, int thread, int64_t i) {
   const pair *p = context;
-  const int64_t begin = i % p->cuts * ROW, count = min64(ROW, p->extent[0] - begin);
+  const int64_t begin = i % p->cuts * CBN_CONVERTED_ROW, count = min64(CBN_CONVERTED_ROW, p->extent[0] - begin);
   int64_t row = i / p->cuts, narrow = begin * p->narrow_step[0], wide = begin * p->wide_step[0];
   (void)thread;
   for (int a = 1; a < p->rank; a++) {
@@ -140,7 +140,7 @@ static void convert(const cbn_convert_kernels *kernels, const cbn_tensor *wide, 
   if (count == 0) return;
   pair p = {.kernels = kernels, .narrow = narrow, .wide = wide, .widens = widens};
   order_axes(&p);
-  p.cuts = p.extent[0] / ROW + (p.extent[0] % ROW != 0);
+  p.cuts = p.extent[0] / CBN_CONVERTED_ROW + (p.extent[0] % CBN_CONVERTED_ROW != 0);
   const int64_t pieces = count / p.extent[0] * p.cuts;
   cbn_fast_share(cbn_fast_threads(call, pieces, count), pieces, convert_piece, &p);
 }

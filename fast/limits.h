@@ -1,7 +1,7 @@
 /* fast/limits.h - the sizes at which the engine goes another way: cuts a problem, packs in parts, starts a thread.
  *
  * CBN_FAST_SMALL_LIMITS makes them so small that problems of a fuzzer's size go all ways; results then differ in the order of
- * a weight gradient's sums only. One of the fuzzers' builds has it, the others have what is shipped. */
+ * sums only: a gradient's, and those of statistics. One of the fuzzers' builds has it, the others have what is shipped. */
 #ifndef CBN_FAST_LIMITS_H
 #define CBN_FAST_LIMITS_H
 
@@ -25,6 +25,13 @@ enum {
   CBN_NORM_PART = CBN_FAST_LIMIT(16384, 64),     /* least values of a part of a channel's statistics */
   CBN_F64_CHUNK =
       CBN_FAST_LIMIT(1024, 10), /* elements of a row of an f64 convolution whose offsets are tabled at a time */
+  CBN_BIAS_CHANNELS = CBN_FAST_LIMIT(256, 8),   /* side by side, that one task of a bias' gradient takes together */
+  CBN_CONVERTED_ROW = CBN_FAST_LIMIT(4096, 16), /* halves of a row converted at a time */
+  CBN_NORM_PIECE = CBN_FAST_LIMIT(4096, 16),    /* values of a piece of statistics: 16 KiB */
+  CBN_NORM_SHORT_ROW = CBN_FAST_LIMIT(256, 8),  /* shorter rows are gathered first, */
+  CBN_NORM_GATHERED = CBN_FAST_LIMIT(1024, 24), /* so many values at a time */
+  CBN_NORM_ITEM = CBN_FAST_LIMIT(16384, 64),    /* values of one piece of normalising work */
+  CBN_NORM_SLAB = CBN_FAST_LIMIT(32768, 5),     /* channels at a time, to bound the workspace */
   CBN_WORK_PER_THREAD = CBN_FAST_LIMIT(1 << 20, 1 << 13) /* below, a thread costs more than it brings */
 };
 

@@ -139,15 +139,12 @@ static void put_conv(flow *f, const cbn_conv *c) {
   if (c->has_bias) put(f, "bias", "true");
 }
 
-/* Does the layer train in its call? The mode says whose statistics normalise. */
-static bool trains(const cbn_generated *p) { return p->batchnorm.statistics == CBN_STATISTICS_BATCH; }
-
 static void put_batchnorm(flow *f, const cbn_generated *p) {
   const cbn_batchnorm *b = &p->batchnorm, plain = cbn_batchnorm_make(b->spatial_rank);
-  const bool updates = is_program(p) || (trains(p) && b->direction == CBN_FORWARD);
+  const bool trains = is_program(p) || cbn_generated_trains(p), updates = trains && b->direction == CBN_FORWARD;
   if (b->epsilon != plain.epsilon) put_number(f, "epsilon", b->epsilon);
   if (b->new_weight != plain.new_weight) put_number(f, "new_weight", b->new_weight);
-  if (is_program(p) && !trains(p)) put(f, "statistics", "running");
+  if (trains && b->statistics == CBN_STATISTICS_RUNNING) put(f, "statistics", "running");
   if (b->update_running != updates) put(f, "update_running", "%s", b->update_running ? "true" : "false");
   if (b->running_variance == CBN_VARIANCE_UNBIASED) put(f, "running_variance", "unbiased");
   if (!b->has_weight) put(f, "weight", "false");
@@ -292,7 +289,7 @@ static void put_body(page *page, const cbn_generated *p) {
     put_steps(page, p);
     return;
   }
-  if (!is_conv(p) && trains(p)) put_line(page, "mode", "train");
+  if (!is_conv(p) && cbn_generated_trains(p)) put_line(page, "mode", "train");
   put_expect(page, p);
 }
 
@@ -356,6 +353,12 @@ bool cbn_case_write(FILE *file, const cbn_generated *problem, const char *id, co
 
 /* ------------------------------------------------------------------------------------------- what a case can say */
 
+/* What a case cannot say of its parameters. */
+static bool rule_possible(int rule) {
+  return rule != CBN_RULE_MISSING_PARAMETER && rule != CBN_RULE_PARAMETER_TYPE && rule != CBN_RULE_PARAMETER_LENGTH &&
+         rule != CBN_RULE_SPATIAL_RANK;
+}
+
 static bool near_miss_possible(const cbn_generated *p, cbn_error *error) {
   cbn_violation violation;
   int64_t extent[CBN_MAX_RANK];
@@ -363,6 +366,7 @@ static bool near_miss_possible(const cbn_generated *p, cbn_error *error) {
   plain.groups = 1; /* 0 groups are a near miss, and no matter of the input */
   CBN_CHECK(refused(p, &violation), error, "a near miss that validation takes");
   CBN_CHECK(!is_program(p), error, "a near miss of a sequence of calls: %s", violation.message);
+  CBN_CHECK(rule_possible(violation.rule), error, "no case can say that: %s", violation.message);
   const int32_t rank = is_conv(p) ? cbn_conv_extents(&plain, CBN_ROLE_INPUT, extent)
                                   : cbn_batchnorm_extents(&p->batchnorm, CBN_ROLE_INPUT, extent);
   for (int32_t a = 0; a < rank; a++)
@@ -490,7 +494,7 @@ static bool set_kind(const cbn_case *golden, cbn_generated *p, cbn_error *error)
   } else if (p->batchnorm.direction != CBN_FORWARD) {
     p->kind = CBN_GENERATED_BATCHNORM_GRAD;
   } else {
-    p->kind = trains(p) ? CBN_GENERATED_BATCHNORM_TRAIN : CBN_GENERATED_BATCHNORM_EVAL;
+    p->kind = cbn_generated_trains(p) ? CBN_GENERATED_BATCHNORM_TRAIN : CBN_GENERATED_BATCHNORM_EVAL;
   }
   return true;
 }

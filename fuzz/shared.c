@@ -16,9 +16,9 @@
 uint8_t *cbn_fuzz_counters;
 uint32_t cbn_fuzz_shows = UINT32_MAX;
 
-static cbn_fuzz_session session;
+static cbn_fuzz_campaign campaign;
 
-const cbn_fuzz_session *cbn_fuzz_opened(void) { return &session; }
+const cbn_fuzz_campaign *cbn_fuzz_opened(void) { return &campaign; }
 
 _Noreturn static void stop(const char *variable, const char *value, const char *why) {
   fprintf(stderr, "%s=%s: %s\n", variable, value, why);
@@ -33,24 +33,24 @@ static const char *environment(const char *name) {
 
 static void open_folder(void) {
   struct stat status;
-  session.folder = environment("CONVBN_FUZZ_OUT");
-  if (session.folder == NULL) return;
-  if (stat(session.folder, &status) != 0) stop("CONVBN_FUZZ_OUT", session.folder, strerror(errno));
-  if (!S_ISDIR(status.st_mode)) stop("CONVBN_FUZZ_OUT", session.folder, "not a folder");
-  if (access(session.folder, W_OK | X_OK) != 0) stop("CONVBN_FUZZ_OUT", session.folder, strerror(errno));
+  campaign.folder = environment("CONVBN_FUZZ_OUT");
+  if (campaign.folder == NULL) return;
+  if (stat(campaign.folder, &status) != 0) stop("CONVBN_FUZZ_OUT", campaign.folder, strerror(errno));
+  if (!S_ISDIR(status.st_mode)) stop("CONVBN_FUZZ_OUT", campaign.folder, "not a folder");
+  if (access(campaign.folder, W_OK | X_OK) != 0) stop("CONVBN_FUZZ_OUT", campaign.folder, strerror(errno));
 }
 
 static void open_status(void) {
   static cbn_fuzz_status own;
   struct stat status;
   const char *name = environment("CONVBN_FUZZ_STATUS");
-  session.status = &own;
+  campaign.status = &own;
   if (name == NULL) return;
   const int file = open(name, O_RDWR | O_CLOEXEC);
   if (file < 0 || fstat(file, &status) != 0) stop("CONVBN_FUZZ_STATUS", name, strerror(errno));
   if (status.st_size < (off_t)sizeof own) stop("CONVBN_FUZZ_STATUS", name, "too small to hold the counts");
-  session.status = mmap(NULL, sizeof own, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  if (session.status == MAP_FAILED) stop("CONVBN_FUZZ_STATUS", name, strerror(errno));
+  campaign.status = mmap(NULL, sizeof own, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (campaign.status == MAP_FAILED) stop("CONVBN_FUZZ_STATUS", name, strerror(errno));
   close(file);
 }
 
@@ -68,17 +68,17 @@ static void open_engine(void) {
   if (length == 0) engine = cbn_engine_open(CBN_ABI_VERSION, options);
   else if (!cbn_plug_in_load(path, options, &engine, &error)) engine = NULL;
   if (engine == NULL) stop("CONVBN_FUZZ_ENGINE", name, error.text);
-  session.subject = cbn_subject_in_process(engine);
+  campaign.subject = cbn_subject_in_process(engine);
 }
 
 void cbn_fuzz_open(const cbn_target *target) {
-  if (session.status == NULL) {
+  if (campaign.status == NULL) {
     assert(cbn_pair_count() <= CBN_FUZZ_PAIR_LIMIT);
     open_folder();
     open_status();
   }
-  if (!target->problems || session.trial != NULL) return;
+  if (!target->problems || campaign.trial != NULL) return;
   open_engine();
-  session.trial = cbn_trial_open();
-  if (session.trial == NULL) stop("CONVBN_FUZZ_ENGINE", session.subject.name, "no memory for a trial");
+  campaign.trial = cbn_trial_open();
+  if (campaign.trial == NULL) stop("CONVBN_FUZZ_ENGINE", campaign.subject.name, "no memory for a trial");
 }

@@ -23,19 +23,19 @@ typedef struct cbn_fuzz_status {
 } cbn_fuzz_status;
 
 /* What the environment names. */
-typedef struct cbn_fuzz_session {
+typedef struct cbn_fuzz_campaign {
   cbn_fuzz_status *status; /* the file's, else this process' own */
   const char *folder;      /* NULL: a finding ends the process */
   cbn_trial *trial;
   cbn_subject subject;
-} cbn_fuzz_session;
+} cbn_fuzz_campaign;
 
 /* Opens what the environment names and the target needs, once; before the first run. Exits with a message where it
  * cannot. */
 void cbn_fuzz_open(const cbn_target *target);
 
 /* What has been opened. */
-const cbn_fuzz_session *cbn_fuzz_opened(void);
+const cbn_fuzz_campaign *cbn_fuzz_opened(void);
 
 /* The semantic coverage of the run at hand: fuzzers count a new pair as progress. CBN_FUZZ_COUNTERS bytes, which the
  * fuzzer's runtime clears before each run; the entry point provides them, or leaves it at NULL where nobody looks. A pair

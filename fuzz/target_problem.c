@@ -60,12 +60,12 @@ static void print(const cbn_signature *signature, const cbn_finding *finding, co
 
 /* What cannot be written must not be lost: the fuzzer keeps the bytes of a process that aborts. */
 static void tell(const cbn_generated *problem, const cbn_finding *finding, const uint8_t genome[CBN_GENOME_BYTES]) {
-  const cbn_fuzz_session *session = cbn_fuzz_opened();
+  const cbn_fuzz_campaign *campaign = cbn_fuzz_opened();
   cbn_signature signature;
-  cbn_signature_make(problem, session->subject.name, finding, &signature);
-  if (session->folder != NULL) {
-    if (!is_wanted(signature.id) || write_seed(session->folder, signature.id, genome)) return;
-    fprintf(stderr, "%s: %s\n", session->folder, strerror(errno));
+  cbn_signature_make(problem, campaign->subject.name, finding, &signature);
+  if (campaign->folder != NULL) {
+    if (!is_wanted(signature.id) || write_seed(campaign->folder, signature.id, genome)) return;
+    fprintf(stderr, "%s: %s\n", campaign->folder, strerror(errno));
   }
   print(&signature, finding, genome);
   abort();
@@ -89,15 +89,15 @@ static void reach(void *context, int pair) {
 }
 
 void cbn_fuzz_problem(const cbn_target *target, const uint8_t *bytes, size_t size) {
-  const cbn_fuzz_session *session = cbn_fuzz_opened();
-  cbn_fuzz_status *status = session->status;
+  const cbn_fuzz_campaign *campaign = cbn_fuzz_opened();
+  cbn_fuzz_status *status = campaign->status;
   uint8_t genome[CBN_GENOME_BYTES];
   cbn_generated problem;
   cbn_finding finding;
   cbn_genome_take(bytes, size, target->kind, genome);
   cbn_generate(genome, sizeof genome, &problem);
   cbn_pairs_of(&problem, reach, status);
-  const bool found = cbn_trial_run(session->trial, &problem, &session->subject, &finding);
+  const bool found = cbn_trial_run(campaign->trial, &problem, &campaign->subject, &finding);
   if (!problem.valid) count(&status->invalid);
   if (finding.verdict == CBN_VERDICT_INCONCLUSIVE) count(&status->inconclusive);
   if (!found) return;

@@ -1,6 +1,7 @@
 #include "generator/generator.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
@@ -24,6 +25,11 @@ int cbn_generated_kind_by_name(const char *name) {
 }
 
 bool cbn_generated_is_conv(enum cbn_generated_kind kind) { return kind < CBN_GENERATED_BATCHNORM_TRAIN; }
+
+bool cbn_generated_trains(const cbn_generated *p) {
+  return p->batchnorm.statistics == CBN_STATISTICS_BATCH ||
+         (p->batchnorm.direction == CBN_FORWARD && p->batchnorm.update_running);
+}
 
 static const struct {
   const char *name;
@@ -70,7 +76,8 @@ static const int32_t modes[] = {CBN_PAD_ZEROS, CBN_PAD_ZEROS,   CBN_PAD_ZEROS,  
                                 CBN_PAD_ZEROS, CBN_PAD_REFLECT, CBN_PAD_REPLICATE, CBN_PAD_CIRCULAR};
 static const int32_t types[] = {CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F32,  CBN_F32,
                                 CBN_F32, CBN_F32, CBN_F32, CBN_F32, CBN_F64, CBN_F16, CBN_BF16, CBN_F16};
-static const enum cbn_layout layouts[] = {CBN_CONTIGUOUS, CBN_CHANNELS_LAST, CBN_MIXED, CBN_STRIDED};
+static const enum cbn_layout layouts[] = {CBN_CONTIGUOUS, CBN_CHANNELS_LAST, CBN_MIXED,         CBN_STRIDED,
+                                          CBN_PITCHED,    CBN_CONTIGUOUS,    CBN_CHANNELS_LAST, CBN_STRIDED};
 static const double epsilons[] = {1e-5, 1e-3, 1, 0.25, 1e-12, 0, 1e-8, 0.5, 1e-2, 2, 1e-30, 1e-6, 4, 1e-4, 0.1, 1e-7};
 static const double new_weights[] = {0.1,  0.5, 0,    1,     0.25,  0.01, 0.9, 0.3,
                                      1e-3, 2,   -0.5, 0.125, 1e-10, 0.75, 0.2, 0.99};
@@ -110,6 +117,36 @@ int cbn_gene_value_of(int gene, int64_t number) {
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+bool cbn_gene_is_of_axis(int gene) { return gene >= CBN_GENE_INPUT_D && gene <= CBN_GENE_OUTPUT_PADDING_W; }
+
+int cbn_generated_axes(const cbn_generated *p) {
+  const int axes = cbn_generated_is_conv(p->kind) ? p->conv.spatial_rank : p->batchnorm.spatial_rank;
+  return axes >= 0 && axes <= CBN_MAX_SPATIAL ? axes : 0;
+}
+
+/* The problem's axis that the gene stands for, outermost first; below 0 where it has fewer. */
+static int axis_of(const cbn_generated *p, int gene) {
+  return (gene - CBN_GENE_INPUT_D) % CBN_MAX_SPATIAL - (CBN_MAX_SPATIAL - cbn_generated_axes(p));
+}
+
+bool cbn_gene_number(const cbn_generated *p, int gene, int64_t *number) {
+  const bool conv = cbn_generated_is_conv(p->kind);
+  const cbn_conv *c = &p->conv;
+  const cbn_batchnorm *b = &p->batchnorm;
+  const int64_t *const axes[] = {conv ? c->input : b->extent, c->kernel,    c->stride,  c->dilation,
+                                 c->input_dilation,           c->pad_begin, c->pad_end, c->output_padding};
+  switch (gene) {
+  case CBN_GENE_BATCH: *number = conv ? c->batch : b->batch; return true;
+  case CBN_GENE_GROUPS: *number = c->groups; return conv;
+  case CBN_GENE_IN_CHANNELS: *number = conv ? c->in_channels / most(c->groups, 1) : b->channels; return true;
+  case CBN_GENE_OUT_CHANNELS: *number = c->out_channels / most(c->groups, 1); return conv;
+  default: break;
+  }
+  if (!cbn_gene_is_of_axis(gene) || axis_of(p, gene) < 0 || (!conv && gene > CBN_GENE_INPUT_W)) return false;
+  *number = axes[(gene - CBN_GENE_INPUT_D) / CBN_MAX_SPATIAL][axis_of(p, gene)];
+  return true;
+}
 
 static int64_t times_as_large(const uint8_t *genome) {
   return gene(genome, CBN_GENE_SIZE) == CBN_SIZE_LARGE ? CBN_GENERATED_LARGE : 1;
@@ -264,8 +301,10 @@ static void generate_batchnorm(const uint8_t *genome, cbn_generated *p) {
   b->running_variance = statistics % 2;
   const bool by_gene = p->kind == CBN_GENERATED_BATCHNORM_GRAD;
   const bool train = p->kind == CBN_GENERATED_BATCHNORM_TRAIN || p->kind == CBN_GENERATED_BATCHNORM_PROGRAM;
-  b->statistics = (by_gene ? statistics / 2 % 2 == 0 : train) ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
-  b->update_running = !by_gene && train && statistics / 4 != 3;
+  const bool frozen = train && statistics / 16 == 3; /* what is updated is what normalises */
+  b->statistics =
+      (by_gene ? statistics / 2 % 2 == 0 : train && !frozen) ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
+  b->update_running = train && (frozen || statistics / 4 % 4 != 3);
   b->direction = by_gene ? CBN_GRAD_INPUT : CBN_FORWARD;
   p->layer_type = (p->type == CBN_F16 || p->type == CBN_BF16) && statistics / 4 % 2 ? CBN_F32 : p->type;
   p->in_place = gene(genome, CBN_GENE_BIAS) && p->layout != CBN_MIXED; /* what works in place has one layout */
@@ -352,82 +391,182 @@ static uint8_t place_in(const int32_t *table, int count, int32_t value) {
   return 0;
 }
 
+/* What is missed, and by problems of which kinds. */
+#define MISSES(X)                                                                                                      \
+  X(STRIDE, CONV)                                                                                                      \
+  X(DILATION, CONV)                                                                                                    \
+  X(KERNEL, CONV)                                                                                                      \
+  X(GROUPS, CONV)                                                                                                      \
+  X(GROUPS_OF_INPUT, CONV)                                                                                             \
+  X(GROUPS_OF_OUTPUT, CONV)                                                                                            \
+  X(OUTPUT_PADDING, CONV)                                                                                              \
+  X(INPUT, CONV)                                                                                                       \
+  X(INPUT_DILATION, CONV)                                                                                              \
+  X(OUT_CHANNELS, CONV)                                                                                                \
+  X(BATCH, ALL)                                                                                                        \
+  X(CHANNELS, NORM)                                                                                                    \
+  X(REFLECTION, CONV)                                                                                                  \
+  X(CIRCULATION, PLAIN)                                                                                                \
+  X(REPLICATION, PLAIN)                                                                                                \
+  X(MODE, CONV)                                                                                                        \
+  X(MODE_OF_DILATED, PLAIN)                                                                                            \
+  X(DILATED_INPUT, TRANSPOSED)                                                                                         \
+  X(UPDATE, GRAD)                                                                                                      \
+  X(SIZE, ALL)                                                                                                         \
+  X(FEW_AXES, ALL)                                                                                                     \
+  X(MANY_AXES, ALL)                                                                                                    \
+  X(LENGTH, ALL)                                                                                                       \
+  X(FLAG, ALL)                                                                                                         \
+  X(STRUCT_SIZE, ALL)
+
+enum miss {
+#define MISS_ENUM(NAME, kinds) MISS_##NAME,
+  MISSES(MISS_ENUM)
+#undef MISS_ENUM
+      NO_MISS
+};
+
+static enum miss miss_of(const uint8_t *genome) {
+  static const int kinds[] = {
+#define KINDS_OF_MISS(NAME, kinds) CBN_KINDS_##kinds,
+      MISSES(KINDS_OF_MISS)
+#undef KINDS_OF_MISS
+  };
+  enum miss possible[NO_MISS];
+  int count = 0;
+  if (gene(genome, CBN_GENE_NEAR_MISS) < CBN_NEAR_MISS_FIRST) return NO_MISS;
+  for (int i = 0; i < NO_MISS; i++)
+    if (kinds[i] >> gene(genome, CBN_GENE_KIND) & 1) possible[count++] = (enum miss)i;
+  return possible[gene(genome, CBN_GENE_MISS) % count];
+}
+
+static void set_mode(uint8_t *genome, int32_t mode) {
+  genome[CBN_GENE_PADDING_MODE] = place_in(modes, COUNT(modes), mode);
+}
+
 /* What is broken cannot be seen any more: before anything is made to fit it, it is made the plainest, so that what is seen
  * of a near miss says all about it. */
-static void hide(uint8_t *genome, int which) {
-  const int kind = gene(genome, CBN_GENE_KIND), first = CBN_MAX_SPATIAL - PICK(ranks, genome, CBN_GENE_RANK);
-  if (!cbn_generated_is_conv((enum cbn_generated_kind)kind)) {
-    if (which % 3 == 0) genome[CBN_GENE_IN_CHANNELS] = 0;
-    else if (kind != CBN_GENERATED_BATCHNORM_GRAD || which % 3 == 1) genome[CBN_GENE_BATCH] = 0;
-    return;
-  }
+static void hide(uint8_t *genome, enum miss which) {
+  const bool conv = cbn_generated_is_conv((enum cbn_generated_kind)gene(genome, CBN_GENE_KIND));
+  const int rank = conv ? PICK(ranks, genome, CBN_GENE_RANK) : PICK(norm_ranks, genome, CBN_GENE_RANK);
+  const int first = CBN_MAX_SPATIAL - rank;
   switch (which) {
-  case 0: genome[CBN_GENE_STRIDE_W] = 0; break;
-  case 1: genome[CBN_GENE_DILATION_D + first] = 0; break;
-  case 2: genome[CBN_GENE_KERNEL_W] = 0; break;
-  case 3: genome[CBN_GENE_GROUPS] = 0; break;
-  case 4: break;
-  case 5: genome[CBN_GENE_OUTPUT_PADDING_W] = 0; break;
-  case 6: genome[CBN_GENE_INPUT_D + first] = 0; break;
-  case 7: genome[CBN_GENE_INPUT_DILATION_W] = 0; break;
-  case 8: genome[CBN_GENE_OUT_CHANNELS] = 0; break;
-  case 9: genome[CBN_GENE_BATCH] = 0; break;
-  case 10:
-    genome[CBN_GENE_PADDING_MODE] = place_in(modes, COUNT(modes), CBN_PAD_REFLECT);
+  case MISS_STRIDE: genome[CBN_GENE_STRIDE_W] = 0; break;
+  case MISS_DILATION: genome[CBN_GENE_DILATION_D + first] = 0; break;
+  case MISS_KERNEL: genome[CBN_GENE_KERNEL_W] = 0; break;
+  case MISS_GROUPS: genome[CBN_GENE_GROUPS] = 0; break;
+  case MISS_OUTPUT_PADDING: genome[CBN_GENE_OUTPUT_PADDING_W] = 0; break;
+  case MISS_INPUT: genome[CBN_GENE_INPUT_D + first] = 0; break;
+  case MISS_INPUT_DILATION: genome[CBN_GENE_INPUT_DILATION_W] = 0; break;
+  case MISS_OUT_CHANNELS: genome[CBN_GENE_OUT_CHANNELS] = 0; break;
+  case MISS_BATCH: genome[CBN_GENE_BATCH] = 0; break;
+  case MISS_CHANNELS: genome[CBN_GENE_IN_CHANNELS] = 0; break;
+  case MISS_REFLECTION:
+    set_mode(genome, CBN_PAD_REFLECT);
     genome[CBN_GENE_PAD_BEGIN_D + first] = 0;
     break;
-  default: genome[CBN_GENE_PADDING_MODE] = 0;
+  case MISS_CIRCULATION:
+    set_mode(genome, CBN_PAD_CIRCULAR);
+    genome[CBN_GENE_PAD_END_W] = 0;
+    break;
+  case MISS_REPLICATION:
+    set_mode(genome, CBN_PAD_REPLICATE);
+    genome[CBN_GENE_INPUT_W] = genome[CBN_GENE_PAD_BEGIN_W] = 0;
+    break;
+  case MISS_MODE: genome[CBN_GENE_PADDING_MODE] = 0; break;
+  case MISS_MODE_OF_DILATED:
+    if (PICK(modes, genome, CBN_GENE_PADDING_MODE) == CBN_PAD_ZEROS) set_mode(genome, CBN_PAD_REFLECT);
+    break;
+  case MISS_SIZE:
+    genome[conv ? CBN_GENE_INPUT_D + first : CBN_GENE_IN_CHANNELS] = 0;
+    genome[CBN_GENE_KERNEL_D + first] = genome[CBN_GENE_DILATION_D + first] = 0;
+    break;
+  case MISS_LENGTH:
+    if (rank == CBN_MAX_SPATIAL) genome[CBN_GENE_RANK] = 0;
+    break;
+  case MISS_FEW_AXES:
+  case MISS_MANY_AXES: genome[CBN_GENE_RANK] = 0; break;
+  case MISS_FLAG: genome[conv ? CBN_GENE_BIAS : CBN_GENE_AFFINE] = 0; break;
+  default: break;
   }
 }
 
+enum { OVERFLOWING = 62 }; /* 2 to this, a few times, is beyond 63 bits; and a double has it exactly */
+
 /* Breaks one rule, on the side of its edge that is refused. */
-static void miss(cbn_generated *p, int which) {
-  cbn_conv *c = &p->conv;
-  cbn_batchnorm *b = &p->batchnorm;
+static void miss_conv(cbn_conv *c, enum miss which) {
   const int last = c->spatial_rank - 1;
-  p->valid = false;
-  if (!cbn_generated_is_conv(p->kind)) {
-    if (which % 3 == 0) b->channels = -1;
-    else if (b->direction == CBN_FORWARD || which % 3 == 1) b->batch = -1;
-    else b->update_running = 1;
-    return;
-  }
   switch (which) {
-  case 0: c->stride[last] = 0; break;
-  case 1: c->dilation[0] = 0; break;
-  case 2: c->kernel[last] = 0; break;
-  case 3: c->groups = 0; break;
-  case 4: /* one group more, and a channel of the input that is none's */
-    c->out_channels += c->out_channels / c->groups;
-    c->in_channels += c->in_channels / c->groups + 1;
+  case MISS_STRIDE: c->stride[last] = 0; break;
+  case MISS_DILATION: c->dilation[0] = 0; break;
+  case MISS_KERNEL: c->kernel[last] = 0; break;
+  case MISS_GROUPS: c->groups = 0; break;
+  case MISS_GROUPS_OF_INPUT: /* one group more, and a channel that is none's */
+  case MISS_GROUPS_OF_OUTPUT:
+    c->out_channels += c->out_channels / c->groups + (which == MISS_GROUPS_OF_OUTPUT);
+    c->in_channels += c->in_channels / c->groups + (which == MISS_GROUPS_OF_INPUT);
     c->groups++;
     break;
-  case 5: c->output_padding[last] = c->transposed ? most(c->stride[last], c->dilation[last]) : 1; break;
-  case 6: c->input[0] = -1; break;
-  case 7: c->input_dilation[last] = 0; break;
-  case 8: c->out_channels = -c->groups; break;
-  case 9: c->batch = -1; break;
-  case 10:
+  case MISS_OUTPUT_PADDING:
+    c->output_padding[last] = c->transposed ? most(c->stride[last], c->dilation[last]) : 1;
+    break;
+  case MISS_INPUT: c->input[0] = -1; break;
+  case MISS_INPUT_DILATION: c->input_dilation[last] = 0; break;
+  case MISS_OUT_CHANNELS: c->out_channels = -c->groups; break;
+  case MISS_BATCH: c->batch = -1; break;
+  case MISS_REFLECTION:
     c->padding_mode = CBN_PAD_REFLECT; /* of a transposed convolution, too */
     c->pad_begin[0] = most(c->input[0], 1);
     break;
-  default: c->padding_mode = CBN_PAD_CIRCULAR + 1;
+  case MISS_CIRCULATION: c->pad_end[last] = c->input[last] + 1; break;
+  case MISS_REPLICATION:
+    c->input[last] = 0;
+    c->pad_begin[last] = 1;
+    break;
+  case MISS_MODE: c->padding_mode = CBN_PAD_CIRCULAR + 1; break;
+  case MISS_MODE_OF_DILATED:
+  case MISS_DILATED_INPUT: c->input_dilation[0] = 2; break;
+  case MISS_SIZE:
+    c->kernel[0] = 3;
+    c->dilation[0] = INT64_C(1) << OVERFLOWING;
+    break;
+  case MISS_FEW_AXES: c->spatial_rank = 0; break;
+  case MISS_MANY_AXES: c->spatial_rank = CBN_MAX_SPATIAL + 1; break;
+  case MISS_LENGTH: c->stride[c->spatial_rank] = 1; break;
+  case MISS_FLAG: c->has_bias = 2; break;
+  default: c->struct_size = offsetof(cbn_conv, groups) + sizeof c->groups - 1;
+  }
+}
+
+static void miss_batchnorm(cbn_batchnorm *b, enum miss which) {
+  switch (which) {
+  case MISS_BATCH: b->batch = -1; break;
+  case MISS_CHANNELS: b->channels = -1; break;
+  case MISS_UPDATE: b->update_running = 1; break;
+  case MISS_SIZE: b->channels = INT64_C(1) << OVERFLOWING; break;
+  case MISS_FEW_AXES: b->spatial_rank = -1; break;
+  case MISS_MANY_AXES: b->spatial_rank = CBN_MAX_SPATIAL + 1; break;
+  case MISS_LENGTH: b->extent[b->spatial_rank] = 1; break;
+  case MISS_FLAG: b->has_weight = 2; break;
+  default: b->struct_size = offsetof(cbn_batchnorm, channels) + sizeof b->channels - 1;
   }
 }
 
 void cbn_generate(const uint8_t *bytes, size_t size, cbn_generated *p) {
   uint8_t genome[CBN_GENOME_BYTES] = {0};
   if (size > 0) memcpy(genome, bytes, size < sizeof genome ? size : sizeof genome);
-  *p = (cbn_generated){.kind = (enum cbn_generated_kind)gene(genome, CBN_GENE_KIND), .valid = true};
-  const int missing = gene(genome, CBN_GENE_NEAR_MISS) - CBN_NEAR_MISS_FIRST;
-  if (missing >= 0) hide(genome, missing);
+  const enum miss missed = miss_of(genome);
+  *p = (cbn_generated){.kind = (enum cbn_generated_kind)gene(genome, CBN_GENE_KIND), .valid = missed == NO_MISS};
+  hide(genome, missed);
   p->exact = gene(genome, CBN_GENE_EXACT) == 0;
   p->type = PICK(types, genome, CBN_GENE_TYPE);
   p->layout = PICK(layouts, genome, CBN_GENE_LAYOUT);
   if (cbn_generated_is_conv(p->kind)) generate_conv(genome, p);
   else generate_batchnorm(genome, p);
   generate_data(genome, p);
-  if (missing >= 0) miss(p, missing);
+  if (p->valid) return;
+  if (cbn_generated_is_conv(p->kind)) miss_conv(&p->conv, missed);
+  else miss_batchnorm(&p->batchnorm, missed);
 }
 
 /* --------------------------------------------------------------------------------------------------- backwards */
@@ -455,6 +594,7 @@ static bool same_channels(int64_t a, int64_t a_groups, int64_t b, int64_t b_grou
 }
 
 static void compare_convs(comparison *c, const cbn_conv *a, const cbn_conv *b) {
+  compare(c, a->struct_size == b->struct_size, "struct_size");
   compare(c, a->spatial_rank == b->spatial_rank, "the number of axes");
   compare(c, a->direction == b->direction && a->transposed == b->transposed, "direction");
   compare(c, a->padding_mode == b->padding_mode, "padding_mode");
@@ -477,6 +617,7 @@ static void compare_convs(comparison *c, const cbn_conv *a, const cbn_conv *b) {
 static bool same_real(double a, double b) { return a == b || (isnan(a) && isnan(b)); }
 
 static void compare_batchnorms(comparison *c, const cbn_batchnorm *a, const cbn_batchnorm *b) {
+  compare(c, a->struct_size == b->struct_size, "struct_size");
   compare(c, a->spatial_rank == b->spatial_rank, "the number of axes");
   compare(c, a->direction == b->direction, "direction");
   compare(c, a->statistics == b->statistics, "statistics");
@@ -514,6 +655,52 @@ bool cbn_generated_same_data(const cbn_fill *a, const cbn_fill *b) {
   }
 }
 
+/* Does a call read random numbers? */
+static bool reads_random_numbers(const cbn_generated *p) {
+  for (int role = 0; role <= CBN_ROLE_GRAD_OUTPUT; role++)
+    if (cbn_fill_is_random(p->fill[role].kind) && cbn_generated_reads(p, role)) return true;
+  return false;
+}
+
+static bool axis_gene_matters(const cbn_generated *p, int gene) {
+  const cbn_conv *c = &p->conv;
+  const int a = axis_of(p, gene);
+  int64_t number;
+  if (!cbn_gene_number(p, gene, &number)) return false;
+  switch (gene - (gene - CBN_GENE_INPUT_D) % CBN_MAX_SPATIAL) {
+  case CBN_GENE_INPUT_DILATION_D: return !c->transposed && c->padding_mode == CBN_PAD_ZEROS;
+  case CBN_GENE_OUTPUT_PADDING_D: return c->transposed && most(c->stride[a], c->dilation[a]) > 1;
+  default: return true;
+  }
+}
+
+bool cbn_gene_matters(const cbn_generated *p, int gene) {
+  const bool conv = cbn_generated_is_conv(p->kind);
+  if (cbn_gene_is_of_axis(gene)) return axis_gene_matters(p, gene);
+  switch (gene) {
+  case CBN_GENE_GROUPS:
+  case CBN_GENE_OUT_CHANNELS: return conv;
+  case CBN_GENE_PADDING_MODE: return conv && !p->conv.transposed;
+  case CBN_GENE_BIAS: return !conv || p->conv.direction == CBN_FORWARD;
+  case CBN_GENE_EPSILON:
+  case CBN_GENE_STATISTICS:
+  case CBN_GENE_AFFINE: return !conv;
+  case CBN_GENE_NEW_WEIGHT: return p->kind == CBN_GENERATED_BATCHNORM_TRAIN;
+  case CBN_GENE_STEPS: return p->kind == CBN_GENERATED_BATCHNORM_PROGRAM;
+  case CBN_GENE_INPUT_FILL: return cbn_generated_reads(p, CBN_ROLE_INPUT);
+  case CBN_GENE_WEIGHT_FILL: return cbn_generated_reads(p, CBN_ROLE_WEIGHT) || cbn_generated_reads(p, CBN_ROLE_BIAS);
+  case CBN_GENE_STATISTICS_FILL: return cbn_generated_reads(p, CBN_ROLE_RUNNING_MEAN);
+  case CBN_GENE_GRAD_FILL: return cbn_generated_reads(p, CBN_ROLE_GRAD_OUTPUT);
+  case CBN_GENE_SEED_1:
+  case CBN_GENE_SEED_2: return reads_random_numbers(p);
+  case CBN_GENE_MISS: return !p->valid;
+  default: break;
+  }
+  if (gene >= CBN_GENE_STEP_1 && gene <= CBN_GENE_STEP_6)
+    return p->kind == CBN_GENERATED_BATCHNORM_PROGRAM && gene - CBN_GENE_STEP_1 < p->steps;
+  return true;
+}
+
 static comparison compare_problems(const cbn_generated *a, const cbn_generated *b) {
   comparison c = {0, NULL};
   compare(&c, a->kind == b->kind, "kind");
@@ -541,38 +728,21 @@ bool cbn_generated_equal(const cbn_generated *a, const cbn_generated *b) {
   return compare_problems(a, b).different == 0;
 }
 
-static void look_up(uint8_t *bytes, int which, int64_t number) {
-  const int value = cbn_gene_value_of(which, number);
-  bytes[which] = (uint8_t)most(value, 0);
-}
-
-static void look_up_conv(const cbn_conv *c, uint8_t *bytes) {
-  const int64_t groups = most(c->groups, 1);
-  bytes[CBN_GENE_RANK] = place_in(ranks, COUNT(ranks), c->spatial_rank);
-  bytes[CBN_GENE_PADDING_MODE] = place_in(modes, COUNT(modes), c->padding_mode);
-  look_up(bytes, CBN_GENE_BATCH, c->batch);
-  look_up(bytes, CBN_GENE_GROUPS, groups - (c->in_channels % groups != 0)); /* a near miss has one more */
-  look_up(bytes, CBN_GENE_IN_CHANNELS, c->in_channels / groups);
-  look_up(bytes, CBN_GENE_OUT_CHANNELS, c->out_channels / groups);
-  for (int a = 0; a < c->spatial_rank; a++) {
-    const int axis = CBN_MAX_SPATIAL - c->spatial_rank + a;
-    look_up(bytes, CBN_GENE_INPUT_D + axis, c->input[a]);
-    look_up(bytes, CBN_GENE_KERNEL_D + axis, c->kernel[a]);
-    look_up(bytes, CBN_GENE_STRIDE_D + axis, c->stride[a]);
-    look_up(bytes, CBN_GENE_DILATION_D + axis, c->dilation[a]);
-    look_up(bytes, CBN_GENE_INPUT_DILATION_D + axis, c->input_dilation[a]);
-    look_up(bytes, CBN_GENE_PAD_BEGIN_D + axis, c->pad_begin[a]);
-    look_up(bytes, CBN_GENE_PAD_END_D + axis, c->pad_end[a]);
-    look_up(bytes, CBN_GENE_OUTPUT_PADDING_D + axis, c->output_padding[a]);
+/* The genes of numbers. Of axes where a near miss has none, or too many, there are as many as it was made of. */
+static void look_up_numbers(cbn_generated problem, uint8_t *bytes) {
+  const bool conv = cbn_generated_is_conv(problem.kind);
+  cbn_conv *c = &problem.conv;
+  const int32_t *const table = conv ? ranks : norm_ranks;
+  int32_t *rank = conv ? &c->spatial_rank : &problem.batchnorm.spatial_rank;
+  bytes[CBN_GENE_RANK] = place_in(table, COUNT(ranks), *rank);
+  *rank = table[bytes[CBN_GENE_RANK]];
+  for (int which = 0; which < CBN_GENE_COUNT; which++) {
+    int64_t number;
+    if (cbn_gene_number(&problem, which, &number)) bytes[which] = (uint8_t)most(cbn_gene_value_of(which, number), 0);
   }
-}
-
-static void look_up_batchnorm(const cbn_batchnorm *b, uint8_t *bytes) {
-  bytes[CBN_GENE_RANK] = place_in(norm_ranks, COUNT(norm_ranks), b->spatial_rank);
-  look_up(bytes, CBN_GENE_BATCH, b->batch);
-  look_up(bytes, CBN_GENE_IN_CHANNELS, b->channels);
-  for (int a = 0; a < b->spatial_rank; a++)
-    look_up(bytes, CBN_GENE_INPUT_D + CBN_MAX_SPATIAL - b->spatial_rank + a, b->extent[a]);
+  const int64_t groups = most(c->groups, 1);
+  if (conv && (c->in_channels % groups != 0 || c->out_channels % groups != 0)) /* a near miss has one more */
+    bytes[CBN_GENE_GROUPS] = (uint8_t)most(cbn_gene_value_of(CBN_GENE_GROUPS, groups - 1), 0);
 }
 
 /* All random fills have one seed. */
@@ -588,12 +758,12 @@ static uint64_t seed_of(const cbn_generated *problem) {
 static void look_up_all(const cbn_generated *problem, uint8_t *bytes) {
   const uint64_t seed = seed_of(problem);
   bytes[CBN_GENE_KIND] = (uint8_t)problem->kind;
-  bytes[CBN_GENE_NEAR_MISS] = CBN_NEAR_MISS_MAY_BE_EMPTY;
+  bytes[CBN_GENE_NEAR_MISS] = problem->valid ? CBN_NEAR_MISS_MAY_BE_EMPTY : CBN_NEAR_MISS_FIRST;
   bytes[CBN_GENE_EXACT] = !problem->exact;
   bytes[CBN_GENE_TYPE] = place_in(types, COUNT(types), problem->type);
   bytes[CBN_GENE_SIZE] = CBN_SIZE_LARGE;
-  if (cbn_generated_is_conv(problem->kind)) look_up_conv(&problem->conv, bytes);
-  else look_up_batchnorm(&problem->batchnorm, bytes);
+  bytes[CBN_GENE_PADDING_MODE] = place_in(modes, COUNT(modes), problem->conv.padding_mode);
+  look_up_numbers(*problem, bytes);
   bytes[CBN_GENE_STEPS] = (uint8_t)(problem->steps > 2 ? problem->steps - 2 : 0);
   bytes[CBN_GENE_SEED_1] = (uint8_t)seed;
   bytes[CBN_GENE_SEED_2] = (uint8_t)(seed >> 8);
@@ -601,7 +771,7 @@ static void look_up_all(const cbn_generated *problem, uint8_t *bytes) {
 
 /* What is tried, value by value. Each decides about parameters that no later one does: they need no second look. */
 static bool is_tried(int which, bool valid) {
-  return which == CBN_GENE_LAYOUT || which == CBN_GENE_BIAS || (which == CBN_GENE_NEAR_MISS && !valid) ||
+  return which == CBN_GENE_LAYOUT || which == CBN_GENE_BIAS || (which == CBN_GENE_MISS && !valid) ||
          (which >= CBN_GENE_EPSILON && which < CBN_GENE_SEED_1 && which != CBN_GENE_STEPS);
 }
 
@@ -640,6 +810,6 @@ bool cbn_genome_of(const cbn_generated *problem, uint8_t bytes[CBN_GENOME_BYTES]
   if (parameter != NULL) *parameter = best.first;
   if (best.different > 0) return false;
   make_plain(problem, bytes, CBN_GENE_SIZE);
-  make_plain(problem, bytes, CBN_GENE_NEAR_MISS);
+  if (problem->valid) make_plain(problem, bytes, CBN_GENE_NEAR_MISS);
   return true;
 }

@@ -49,6 +49,30 @@ enum cbn_generated_kind {
 const char *cbn_generated_kind_name(int kind);    /* "conv_forward" */
 int cbn_generated_kind_by_name(const char *name); /* -1 if there is none */
 
+/* Sets of kinds. */
+#define CBN_KIND_BIT(NAME) (1 << CBN_GENERATED_##NAME)
+enum cbn_kinds {
+  CBN_KINDS_PLAIN = CBN_KIND_BIT(CONV_FORWARD) | CBN_KIND_BIT(CONV_GRAD_INPUT) | CBN_KIND_BIT(CONV_GRAD_WEIGHT) |
+                    CBN_KIND_BIT(CONV_GRAD_BIAS),
+  CBN_KINDS_TRANSPOSED =
+      CBN_KIND_BIT(TRANSPOSED_FORWARD) | CBN_KIND_BIT(TRANSPOSED_GRAD_INPUT) | CBN_KIND_BIT(TRANSPOSED_GRAD_WEIGHT),
+  CBN_KINDS_CONV = CBN_KINDS_PLAIN | CBN_KINDS_TRANSPOSED,
+  CBN_KINDS_CONV_FORWARD = CBN_KIND_BIT(CONV_FORWARD) | CBN_KIND_BIT(TRANSPOSED_FORWARD),
+  CBN_KINDS_CONV_GRAD_INPUT = CBN_KIND_BIT(CONV_GRAD_INPUT) | CBN_KIND_BIT(TRANSPOSED_GRAD_INPUT),
+  CBN_KINDS_TRAIN = CBN_KIND_BIT(BATCHNORM_TRAIN),
+  CBN_KINDS_EVAL = CBN_KIND_BIT(BATCHNORM_EVAL),
+  CBN_KINDS_GRAD = CBN_KIND_BIT(BATCHNORM_GRAD),
+  CBN_KINDS_PROGRAM = CBN_KIND_BIT(BATCHNORM_PROGRAM),
+  CBN_KINDS_UPDATING = CBN_KINDS_TRAIN | CBN_KINDS_PROGRAM,
+  CBN_KINDS_ONE_CALL = CBN_KINDS_TRAIN | CBN_KINDS_EVAL | CBN_KINDS_GRAD,
+  CBN_KINDS_NORM = CBN_KINDS_ONE_CALL | CBN_KINDS_PROGRAM,
+  CBN_KINDS_FORWARD = CBN_KINDS_CONV_FORWARD | CBN_KINDS_UPDATING | CBN_KINDS_EVAL,
+  CBN_KINDS_ALL = CBN_KINDS_CONV | CBN_KINDS_NORM,
+  CBN_KINDS_GRADIENTS = CBN_KINDS_ALL & ~CBN_KINDS_FORWARD,
+  CBN_KINDS_READ_INPUT = CBN_KINDS_ALL & ~CBN_KINDS_CONV_GRAD_INPUT & ~CBN_KIND_BIT(CONV_GRAD_BIAS),
+  CBN_KINDS_READ_WEIGHT = CBN_KINDS_CONV_FORWARD | CBN_KINDS_CONV_GRAD_INPUT | CBN_KINDS_NORM
+};
+
 /* The genes: name, and how many values each has. The name is that of the parameter in messages and in coverage. Those
  * with an axis stand three times, for D, H and W. */
 #define CBN_GENES(X)                                                                                                   \
@@ -56,7 +80,7 @@ int cbn_generated_kind_by_name(const char *name); /* -1 if there is none */
   X(NEAR_MISS, near_miss, 256)                                                                                         \
   X(EXACT, exact, 2)                                                                                                   \
   X(TYPE, type, 16)                                                                                                    \
-  X(LAYOUT, layout, 4)                                                                                                 \
+  X(LAYOUT, layout, 8)                                                                                                 \
   X(SIZE, size, 256)                                                                                                   \
   X(RANK, rank, 8)                                                                                                     \
   X(BATCH, batch, 16)                                                                                                  \
@@ -91,7 +115,7 @@ int cbn_generated_kind_by_name(const char *name); /* -1 if there is none */
   X(OUTPUT_PADDING_W, output_padding_w, 8)                                                                             \
   X(EPSILON, epsilon, 16)                                                                                              \
   X(NEW_WEIGHT, new_weight, 16)                                                                                        \
-  X(STATISTICS, statistics, 16)                                                                                        \
+  X(STATISTICS, statistics, 64)                                                                                        \
   X(AFFINE, affine, 4)                                                                                                 \
   X(STEPS, steps, 8)                                                                                                   \
   X(STEP_1, step_1, 256)                                                                                               \
@@ -105,7 +129,8 @@ int cbn_generated_kind_by_name(const char *name); /* -1 if there is none */
   X(STATISTICS_FILL, statistics_fill, 16)                                                                              \
   X(GRAD_FILL, grad_fill, 16)                                                                                          \
   X(SEED_1, seed_1, 256)                                                                                               \
-  X(SEED_2, seed_2, 256)
+  X(SEED_2, seed_2, 256)                                                                                               \
+  X(MISS, miss, 32)
 
 enum cbn_gene {
 #define CBN_GENE_ENUM(NAME, name, values) CBN_GENE_##NAME,
@@ -117,6 +142,9 @@ _Static_assert((int)CBN_GENE_COUNT <= (int)CBN_GENOME_BYTES, "a gene is a byte o
 const char *cbn_gene_name(int gene);
 int cbn_gene_values(int gene); /* a byte counts modulo this */
 
+/* Has it an axis? */
+bool cbn_gene_is_of_axis(int gene);
+
 /* The least value that stands for the number, of genes of numbers: batch, groups, channels (of each group), and those with
  * an axis. -1 where none does. What is made to fit may become another number. */
 int cbn_gene_value_of(int gene, int64_t number);
@@ -124,7 +152,7 @@ int cbn_gene_value_of(int gene, int64_t number);
 /* Values with a meaning of their own. */
 enum {
   CBN_SIZE_LARGE = 255,           /* of SIZE: the one in 256 */
-  CBN_NEAR_MISS_FIRST = 256 - 12, /* of NEAR_MISS: each from here on breaks a rule */
+  CBN_NEAR_MISS_FIRST = 256 - 12, /* of NEAR_MISS: from here on a rule is broken, and MISS says which */
   CBN_NEAR_MISS_MAY_BE_EMPTY = 1  /* with this, as with every 16th, a kernel may be larger than the padded input */
 };
 
@@ -153,6 +181,18 @@ void cbn_generate(const uint8_t *bytes, size_t size, cbn_generated *problem);
 
 /* Is it a convolution's kind? */
 bool cbn_generated_is_conv(enum cbn_generated_kind kind);
+
+/* Is the batch normalization's call one in training: do the batch's statistics normalise, or enter the running ones? */
+bool cbn_generated_trains(const cbn_generated *problem);
+
+/* The number of its spatial axes; 0 of a near miss that has more or fewer than there can be. */
+int cbn_generated_axes(const cbn_generated *problem);
+
+/* The number that the problem has where a gene of numbers gives it, after fitting; false where it has none. */
+bool cbn_gene_number(const cbn_generated *problem, int gene, int64_t *number);
+
+/* Does the valid problem depend on the gene? On its kind, size and validity every one does. */
+bool cbn_gene_matters(const cbn_generated *problem, int gene);
 
 /* Bytes of which `problem` is the problem: the least values of genes that give it. False, with the parameter that no gene gives,
  * where there are none. */

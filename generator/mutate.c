@@ -36,45 +36,18 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* ------------------------------------------------------------------------------------------------------- genes */
 
-static bool is_axis_gene(int gene) { return gene >= CBN_GENE_INPUT_D && gene <= CBN_GENE_OUTPUT_PADDING_W; }
-
 static bool is_conv(const mutation *m) { return cbn_generated_is_conv(m->parent.kind); }
 
-static int rank_of(const cbn_generated *p) {
-  return cbn_generated_is_conv(p->kind) ? p->conv.spatial_rank : p->batchnorm.spatial_rank;
-}
-
 /* The gene of axis `a` of the problem, outermost first, where `gene` is that of D. */
-static int axis_gene(const cbn_generated *p, int gene, int a) { return gene + CBN_MAX_SPATIAL - rank_of(p) + a; }
-
-/* The number that a gene of numbers stands for: what the problem has after fitting. NULL for other genes. */
-static int64_t *number_of(cbn_generated *p, int gene) {
-  const bool conv = cbn_generated_is_conv(p->kind);
-  cbn_conv *c = &p->conv;
-  switch (gene) {
-  case CBN_GENE_BATCH: return conv ? &c->batch : &p->batchnorm.batch;
-  case CBN_GENE_GROUPS: return &c->groups;
-  case CBN_GENE_IN_CHANNELS: return conv ? &c->in_channels : &p->batchnorm.channels;
-  case CBN_GENE_OUT_CHANNELS: return &c->out_channels;
-  default: break;
-  }
-  if (!is_axis_gene(gene)) return NULL;
-  int64_t *const axes[] = {conv ? c->input : p->batchnorm.extent,
-                           c->kernel,
-                           c->stride,
-                           c->dilation,
-                           c->input_dilation,
-                           c->pad_begin,
-                           c->pad_end,
-                           c->output_padding};
-  const int a = (gene - CBN_GENE_INPUT_D) % CBN_MAX_SPATIAL - (CBN_MAX_SPATIAL - rank_of(p));
-  return &axes[(gene - CBN_GENE_INPUT_D) / CBN_MAX_SPATIAL][a];
+static int axis_gene(const cbn_generated *p, int gene, int a) {
+  return gene + CBN_MAX_SPATIAL - cbn_generated_axes(p) + a;
 }
 
-/* Channels are given for each group. */
-static int64_t groups_of(const mutation *m, int gene) {
-  const bool channels = gene == CBN_GENE_IN_CHANNELS || gene == CBN_GENE_OUT_CHANNELS;
-  return is_conv(m) && channels ? m->parent.conv.groups : 1;
+/* The number that the parent has by a gene of numbers that it has. */
+static int64_t number_of(const mutation *m, int gene) {
+  int64_t number = 0;
+  cbn_gene_number(&m->parent, gene, &number);
+  return number;
 }
 
 /* Sets the gene so that it stands for that number, which becomes the goal. False where no value does, and for what is
@@ -85,60 +58,19 @@ static bool set(mutation *m, int gene, int64_t number) {
   if (value < 0 || number < least) return false;
   m->genome[gene] = (uint8_t)value;
   m->goal = gene;
-  m->wanted = number * groups_of(m, gene);
+  m->wanted = number;
   return true;
 }
 
 /* --------------------------------------------------------------------------------------------------- relevance */
 
-static bool reads_random_numbers(const cbn_generated *p) {
-  for (int role = 0; role <= CBN_ROLE_GRAD_OUTPUT; role++)
-    if (cbn_fill_is_random(p->fill[role].kind) && cbn_generated_reads(p, role)) return true;
-  return false;
-}
-
-static bool axis_gene_matters(const cbn_generated *p, int gene) {
-  const int axis = (gene - CBN_GENE_INPUT_D) % CBN_MAX_SPATIAL, a = axis - (CBN_MAX_SPATIAL - rank_of(p));
-  const cbn_conv *c = &p->conv;
-  if (a < 0) return false;
-  if (!cbn_generated_is_conv(p->kind)) return gene <= CBN_GENE_INPUT_W;
-  switch (gene - axis) {
-  case CBN_GENE_INPUT_DILATION_D: return !c->transposed && c->padding_mode == CBN_PAD_ZEROS;
-  case CBN_GENE_OUTPUT_PADDING_D: return c->transposed && most(c->stride[a], c->dilation[a]) > 1;
-  default: return true;
-  }
-}
-
 /* Kind, size and validity have mutations and shares of their own. */
-static bool has_share(int gene) { return gene == CBN_GENE_KIND || gene == CBN_GENE_NEAR_MISS || gene == CBN_GENE_SIZE; }
+static bool has_share(int gene) {
+  return gene == CBN_GENE_KIND || gene == CBN_GENE_NEAR_MISS || gene == CBN_GENE_MISS || gene == CBN_GENE_SIZE;
+}
 
 /* Does the problem depend on the gene, of those that any mutation may change? */
-static bool matters(const cbn_generated *p, int gene) {
-  const bool conv = cbn_generated_is_conv(p->kind);
-  if (has_share(gene)) return false;
-  if (is_axis_gene(gene)) return axis_gene_matters(p, gene);
-  switch (gene) {
-  case CBN_GENE_GROUPS:
-  case CBN_GENE_OUT_CHANNELS: return conv;
-  case CBN_GENE_PADDING_MODE: return conv && !p->conv.transposed;
-  case CBN_GENE_BIAS: return !conv || p->conv.direction == CBN_FORWARD;
-  case CBN_GENE_EPSILON:
-  case CBN_GENE_STATISTICS:
-  case CBN_GENE_AFFINE: return !conv;
-  case CBN_GENE_NEW_WEIGHT: return p->kind == CBN_GENERATED_BATCHNORM_TRAIN;
-  case CBN_GENE_STEPS: return p->kind == CBN_GENERATED_BATCHNORM_PROGRAM;
-  case CBN_GENE_INPUT_FILL: return cbn_generated_reads(p, CBN_ROLE_INPUT);
-  case CBN_GENE_WEIGHT_FILL: return cbn_generated_reads(p, CBN_ROLE_WEIGHT) || cbn_generated_reads(p, CBN_ROLE_BIAS);
-  case CBN_GENE_STATISTICS_FILL: return cbn_generated_reads(p, CBN_ROLE_RUNNING_MEAN);
-  case CBN_GENE_GRAD_FILL: return cbn_generated_reads(p, CBN_ROLE_GRAD_OUTPUT);
-  case CBN_GENE_SEED_1:
-  case CBN_GENE_SEED_2: return reads_random_numbers(p);
-  default: break;
-  }
-  if (gene >= CBN_GENE_STEP_1 && gene <= CBN_GENE_STEP_6)
-    return p->kind == CBN_GENERATED_BATCHNORM_PROGRAM && gene - CBN_GENE_STEP_1 < p->steps;
-  return true;
-}
+static bool matters(const cbn_generated *p, int gene) { return !has_share(gene) && cbn_gene_matters(p, gene); }
 
 /* Genes that belong together, by the first of each run; the axes' are those behind them. */
 static const int runs[] = {CBN_GENE_KIND,
@@ -153,7 +85,7 @@ static const int runs[] = {CBN_GENE_KIND,
 enum { RUNS = COUNT(runs) + CBN_MAX_SPATIAL };
 
 static int run_of(int gene) {
-  if (is_axis_gene(gene)) return COUNT(runs) + (gene - CBN_GENE_INPUT_D) % CBN_MAX_SPATIAL;
+  if (cbn_gene_is_of_axis(gene)) return COUNT(runs) + (gene - CBN_GENE_INPUT_D) % CBN_MAX_SPATIAL;
   int run = 0;
   while (run + 1 < COUNT(runs) && gene >= runs[run + 1]) run++;
   return run;
@@ -178,8 +110,8 @@ static bool mutate_gene(mutation *m) {
 
 static bool mutate_nudge(mutation *m) {
   const int gene = draw_gene(m), by = draw(m, 2) ? 1 : -1, values = cbn_gene_values(gene);
-  const int64_t *number = number_of(&m->parent, gene);
-  if (number != NULL && set(m, gene, *number / groups_of(m, gene) + by)) return true;
+  int64_t number;
+  if (cbn_gene_number(&m->parent, gene, &number) && set(m, gene, number + by)) return true;
   m->genome[gene] = (uint8_t)((m->genome[gene] % values + values + by) % values);
   return true;
 }
@@ -213,7 +145,7 @@ static bool mutate_undo(mutation *m) {
 
 /* Two axes of the problem; false where it has fewer. */
 static bool draw_two_axes(mutation *m, int *a, int *b) {
-  const int rank = rank_of(&m->parent);
+  const int rank = cbn_generated_axes(&m->parent);
   if (rank < 2) return false;
   *a = axis_gene(&m->parent, 0, draw(m, rank));
   do *b = axis_gene(&m->parent, 0, draw(m, rank));
@@ -224,7 +156,7 @@ static bool draw_two_axes(mutation *m, int *a, int *b) {
 static bool mutate_swap_axes(mutation *m) {
   int a, b;
   if (!draw_two_axes(m, &a, &b)) return false;
-  for (int gene = CBN_GENE_INPUT_D; is_axis_gene(gene); gene += CBN_MAX_SPATIAL) {
+  for (int gene = CBN_GENE_INPUT_D; cbn_gene_is_of_axis(gene); gene += CBN_MAX_SPATIAL) {
     const uint8_t kept = m->genome[gene + a];
     m->genome[gene + a] = m->genome[gene + b];
     m->genome[gene + b] = kept;
@@ -235,17 +167,17 @@ static bool mutate_swap_axes(mutation *m) {
 static bool mutate_copy_axis(mutation *m) {
   int from, to;
   if (!draw_two_axes(m, &from, &to)) return false;
-  for (int gene = CBN_GENE_INPUT_D; is_axis_gene(gene); gene += CBN_MAX_SPATIAL)
+  for (int gene = CBN_GENE_INPUT_D; cbn_gene_is_of_axis(gene); gene += CBN_MAX_SPATIAL)
     m->genome[gene + to] = m->genome[gene + from];
   return true;
 }
 
-static int draw_axis(mutation *m) { return draw(m, rank_of(&m->parent)); }
+static int draw_axis(mutation *m) { return draw(m, cbn_generated_axes(&m->parent)); }
 
 static bool mutate_plain_axis(mutation *m) {
   if (!is_conv(m)) return false;
   const int axis = draw_axis(m);
-  for (int gene = CBN_GENE_STRIDE_D; is_axis_gene(gene); gene += CBN_MAX_SPATIAL)
+  for (int gene = CBN_GENE_STRIDE_D; cbn_gene_is_of_axis(gene); gene += CBN_MAX_SPATIAL)
     m->genome[axis_gene(&m->parent, gene, axis)] = 0;
   return true;
 }
@@ -255,16 +187,16 @@ static int64_t span_of(const cbn_conv *c, int a) { return (c->kernel[a] - 1) * c
 
 /* The genes of an axis become those of what fitting made of them, so that a change of one is a change of that one. */
 static void pin_axis(mutation *m, int a) {
-  for (int gene = CBN_GENE_INPUT_D; is_axis_gene(gene); gene += CBN_MAX_SPATIAL)
-    set(m, axis_gene(&m->parent, gene, a), *number_of(&m->parent, axis_gene(&m->parent, gene, a)));
+  for (int gene = CBN_GENE_INPUT_D; cbn_gene_is_of_axis(gene); gene += CBN_MAX_SPATIAL)
+    set(m, axis_gene(&m->parent, gene, a), number_of(m, axis_gene(&m->parent, gene, a)));
 }
 
 /* Many channels of a convolution leave room for small extents only. */
 static bool set_channels(mutation *m, int gene, int64_t number) {
   const int halvings = draw(m, 3);
-  for (int a = 0; is_conv(m) && a < rank_of(&m->parent); a++) {
+  for (int a = 0; is_conv(m) && a < cbn_generated_axes(&m->parent); a++) {
     const int input = axis_gene(&m->parent, CBN_GENE_INPUT_D, a);
-    set(m, input, most(*number_of(&m->parent, input) >> halvings, 1));
+    set(m, input, most(number_of(m, input) >> halvings, 1));
   }
   return set(m, gene, number);
 }
@@ -284,7 +216,7 @@ static bool set_output(mutation *m, int a, int64_t output) {
 static bool mutate_tile(mutation *m) {
   static const int tiles[] = {4, 8, 16, 24};
   const int64_t number = (int64_t)tiles[draw(m, COUNT(tiles))] * (1 + draw(m, 2)) - 1 + draw(m, 3);
-  const int rank = rank_of(&m->parent), a = rank > 0 ? draw(m, rank) : 0;
+  const int rank = cbn_generated_axes(&m->parent), a = rank > 0 ? draw(m, rank) : 0;
   switch (draw(m, 4)) {
   case 0: return set_channels(m, CBN_GENE_IN_CHANNELS, number);
   case 1: return is_conv(m) && set_channels(m, CBN_GENE_OUT_CHANNELS, number);
@@ -354,8 +286,8 @@ static bool mutate_depthwise(mutation *m) {
 
 static bool mutate_few_values(mutation *m) {
   if (is_conv(m)) return false;
-  const int two = draw(m, 2 + rank_of(&m->parent)); /* of all factors, at most one is 2 */
-  for (int a = 0; a < rank_of(&m->parent); a++)
+  const int two = draw(m, 2 + cbn_generated_axes(&m->parent)); /* of all factors, at most one is 2 */
+  for (int a = 0; a < cbn_generated_axes(&m->parent); a++)
     set(m, axis_gene(&m->parent, CBN_GENE_INPUT_D, a), a + 2 == two ? 2 : 1);
   return set(m, CBN_GENE_BATCH, two == 1 ? 2 : 1);
 }
@@ -364,12 +296,13 @@ static bool mutate_empty(mutation *m) {
   static const int genes[] = {CBN_GENE_BATCH,   CBN_GENE_IN_CHANNELS, CBN_GENE_OUT_CHANNELS,
                               CBN_GENE_INPUT_D, CBN_GENE_INPUT_H,     CBN_GENE_INPUT_W};
   const int gene = genes[draw(m, COUNT(genes))];
-  m->genome[gene] = (uint8_t)(cbn_gene_values(gene) - 1);
+  m->genome[gene] = (uint8_t)cbn_gene_value_of(gene, 0);
   return matters(&m->parent, gene);
 }
 
 static bool mutate_near_miss(mutation *m) {
-  m->genome[CBN_GENE_NEAR_MISS] = (uint8_t)(CBN_NEAR_MISS_FIRST + draw(m, 256 - CBN_NEAR_MISS_FIRST));
+  m->genome[CBN_GENE_NEAR_MISS] = CBN_NEAR_MISS_FIRST;
+  change(m, CBN_GENE_MISS);
   return true;
 }
 
@@ -387,7 +320,7 @@ static bool mutate_exact(mutation *m) {
 static bool mutate_random_numbers(mutation *m) {
   change(m, CBN_GENE_SEED_1);
   change(m, CBN_GENE_SEED_2);
-  return reads_random_numbers(&m->parent);
+  return matters(&m->parent, CBN_GENE_SEED_1);
 }
 
 static bool mutate_type(mutation *m) {
@@ -437,8 +370,9 @@ static void settle_size(mutation *m, uint8_t genome[CBN_GENOME_BYTES]) {
 
 /* Is what was made another problem, with the number that was wanted? */
 static bool is_done(mutation *m) {
+  int64_t number;
   cbn_generate(m->genome, CBN_GENOME_BYTES, &m->made);
-  if (m->goal != NONE && *number_of(&m->made, m->goal) != m->wanted) return false;
+  if (m->goal != NONE && !(cbn_gene_number(&m->made, m->goal, &number) && number == m->wanted)) return false;
   return !cbn_generated_equal(&m->parent, &m->made);
 }
 

@@ -151,6 +151,7 @@ static int layout(enum cbn_layout layout) {
   case CBN_CHANNELS_LAST: return CBN_VALUE(LAYOUT, CHANNELS_LAST);
   case CBN_STRIDED: return CBN_VALUE(LAYOUT, STRIDED);
   case CBN_MIXED: return CBN_VALUE(LAYOUT, MIXED);
+  case CBN_PITCHED: return CBN_VALUE(LAYOUT, PITCHED);
   default: return CBN_VALUE(LAYOUT, CONTIGUOUS);
   }
 }
@@ -389,7 +390,7 @@ static void set_norm(const cbn_generated *p, uint8_t *value) {
   SET(EPSILON, epsilon(b->epsilon));
   SET(AFFINE, affine(b));
   SET(IN_PLACE, p->in_place ? CBN_VALUE(IN_PLACE, YES) : CBN_VALUE(IN_PLACE, NO));
-  if (!program)
+  if (!program || history(p) != CBN_VALUE(HISTORY, EVAL))
     SET(STATISTICS,
         b->statistics == CBN_STATISTICS_BATCH ? CBN_VALUE(STATISTICS, BATCH) : CBN_VALUE(STATISTICS, RUNNING));
   if (cbn_feature_of_kind(CBN_FEATURE_UPDATE, (int)p->kind))

@@ -6,30 +6,6 @@
 
 #include "generator/generator.h"
 
-/* Sets of kinds: which problems have a feature. */
-#define CBN_KIND_BIT(NAME) (1 << CBN_GENERATED_##NAME)
-enum cbn_kinds {
-  CBN_KINDS_PLAIN = CBN_KIND_BIT(CONV_FORWARD) | CBN_KIND_BIT(CONV_GRAD_INPUT) | CBN_KIND_BIT(CONV_GRAD_WEIGHT) |
-                    CBN_KIND_BIT(CONV_GRAD_BIAS),
-  CBN_KINDS_TRANSPOSED = CBN_KIND_BIT(TRANSPOSED_FORWARD) | CBN_KIND_BIT(TRANSPOSED_GRAD_INPUT) |
-                         CBN_KIND_BIT(TRANSPOSED_GRAD_WEIGHT),
-  CBN_KINDS_CONV = CBN_KINDS_PLAIN | CBN_KINDS_TRANSPOSED,
-  CBN_KINDS_CONV_FORWARD = CBN_KIND_BIT(CONV_FORWARD) | CBN_KIND_BIT(TRANSPOSED_FORWARD),
-  CBN_KINDS_CONV_GRAD_INPUT = CBN_KIND_BIT(CONV_GRAD_INPUT) | CBN_KIND_BIT(TRANSPOSED_GRAD_INPUT),
-  CBN_KINDS_TRAIN = CBN_KIND_BIT(BATCHNORM_TRAIN),
-  CBN_KINDS_EVAL = CBN_KIND_BIT(BATCHNORM_EVAL),
-  CBN_KINDS_GRAD = CBN_KIND_BIT(BATCHNORM_GRAD),
-  CBN_KINDS_PROGRAM = CBN_KIND_BIT(BATCHNORM_PROGRAM),
-  CBN_KINDS_UPDATING = CBN_KINDS_TRAIN | CBN_KINDS_PROGRAM,
-  CBN_KINDS_ONE_CALL = CBN_KINDS_TRAIN | CBN_KINDS_EVAL | CBN_KINDS_GRAD,
-  CBN_KINDS_NORM = CBN_KINDS_ONE_CALL | CBN_KINDS_PROGRAM,
-  CBN_KINDS_FORWARD = CBN_KINDS_CONV_FORWARD | CBN_KINDS_UPDATING | CBN_KINDS_EVAL,
-  CBN_KINDS_ALL = CBN_KINDS_CONV | CBN_KINDS_NORM,
-  CBN_KINDS_GRADIENTS = CBN_KINDS_ALL & ~CBN_KINDS_FORWARD,
-  CBN_KINDS_READ_INPUT = CBN_KINDS_ALL & ~CBN_KINDS_CONV_GRAD_INPUT & ~CBN_KIND_BIT(CONV_GRAD_BIAS),
-  CBN_KINDS_READ_WEIGHT = CBN_KINDS_CONV_FORWARD | CBN_KINDS_CONV_GRAD_INPUT | CBN_KINDS_NORM
-};
-
 /* The features, in three groups and one: those of every problem (COMMON), of convolutions (CONV), of batch
  * normalizations (NORM), and the rule that a near miss breaks (MISS), which is paired with the kind alone. Features of
  * CONV and NORM are in no pair together.
@@ -55,7 +31,7 @@ enum cbn_kinds {
   V(TYPE, F32, "f32") V(TYPE, F64, "f64") V(TYPE, F16, "f16") V(TYPE, BF16, "bf16")                                    \
   F(LAYOUT, layout, COMMON, ALL)                                                                                       \
   V(LAYOUT, CONTIGUOUS, "contiguous") V(LAYOUT, CHANNELS_LAST, "channels_last")                                        \
-  V(LAYOUT, STRIDED, "strided") V(LAYOUT, MIXED, "mixed")                                                              \
+  V(LAYOUT, STRIDED, "strided") V(LAYOUT, MIXED, "mixed") V(LAYOUT, PITCHED, "pitched")                                \
   F(DATA, data, COMMON, ALL)                                                                                           \
   V(DATA, EXACT, "exact") V(DATA, ROUNDING, "rounding")                                                                \
   F(SIZE, size, COMMON, ALL) /* of the work and the largest tensor: most problems', or beyond */                       \
@@ -130,7 +106,7 @@ enum cbn_kinds {
   V(AFFINE, BOTH, "weight and bias") V(AFFINE, WEIGHT, "weight") V(AFFINE, BIAS, "bias") V(AFFINE, NEITHER, "neither") \
   F(IN_PLACE, in_place, NORM, NORM)                                                                                    \
   V(IN_PLACE, NO, "no") V(IN_PLACE, YES, "yes")                                                                        \
-  F(STATISTICS, statistics, NORM, ONE_CALL)                                                                            \
+  F(STATISTICS, statistics, NORM, NORM) /* of a program: of its calls that train */                                    \
   V(STATISTICS, BATCH, "batch") V(STATISTICS, RUNNING, "running")                                                      \
   F(STATISTICS_FILL, statistics_fill, NORM, NORM) /* of the running mean, if it is there */                            \
   CBN_FILL_VALUES(V, STATISTICS_FILL)                                                                                  \

@@ -353,9 +353,15 @@ static bool read_layout(const cbn_case_parser *p, const cbn_value *map, cbn_case
   const bool last = cbn_value_is(value, "channels_last") || cbn_value_is(value, "NHWC");
   const bool strided = cbn_value_is(value, "strided");
   const bool mixed = cbn_value_is(value, "mixed");
-  golden->layout = last ? CBN_CHANNELS_LAST : strided ? CBN_STRIDED : mixed ? CBN_MIXED : CBN_CONTIGUOUS;
-  if (value != NULL && !last && !strided && !mixed && !cbn_value_is(value, "contiguous") && !cbn_value_is(value, "NCHW"))
-    REFUSE(p, value, "layout", "'layout' must be contiguous, channels_last, strided or mixed");
+  const bool pitched = cbn_value_is(value, "pitched");
+  golden->layout = last      ? CBN_CHANNELS_LAST
+                   : strided ? CBN_STRIDED
+                   : mixed   ? CBN_MIXED
+                   : pitched ? CBN_PITCHED
+                             : CBN_CONTIGUOUS;
+  if (value != NULL && golden->layout == CBN_CONTIGUOUS && !cbn_value_is(value, "contiguous") &&
+      !cbn_value_is(value, "NCHW"))
+    REFUSE(p, value, "layout", "'layout' must be contiguous, channels_last, strided, mixed or pitched");
   const cbn_value *in_place = cbn_value_get(map, "in_place");
   if (in_place != NULL && in_place->kind != CBN_BOOLEAN)
     REFUSE(p, in_place, "type", "'in_place' must be true or false");

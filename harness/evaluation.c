@@ -380,7 +380,9 @@ static bool refresh_running(evaluation *e, const cbn_solved_step *solved) {
     if (!held->fresh) continue;
     cbn_tensor *running = &e->running[k];
     cbn_tensor_release(running);
-    if (!cbn_tensor_describe(running, held->tensor->type, held->tensor->rank, held->tensor->extent, CBN_CONTIGUOUS) ||
+    const enum cbn_layout layout =
+        cbn_role_layout(e->golden->layout, CBN_ROLE_RUNNING_MEAN + k, held->tensor->rank);
+    if (!cbn_tensor_describe(running, held->tensor->type, held->tensor->rank, held->tensor->extent, layout) ||
         !cbn_tensor_allocate(running))
       return false;
     cbn_tensor_copy(running, held->tensor);

@@ -12,6 +12,7 @@
 
 #include "core/checked.h"
 #include "core/halves.h"
+#include "harness/whole_file.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "elements are read and written as they lie in memory");
 
@@ -130,7 +131,6 @@ static bool take_shape(struct parser *parser, struct header *header) {
     comma = take(parser, ",");
     closed = (comma || header->rank > 1) && take(parser, ")");
   }
-  CBN_CHECK(header->rank > 0, parser->error, "%s: npy-shape: the array has no axis; reshape it to (1,)", parser->file);
   return true;
 }
 
@@ -168,13 +168,21 @@ static bool parse_dictionary(struct parser *parser, size_t length, struct header
 /* ---- reading ---- */
 
 struct source {
+  const unsigned char *bytes; /* in memory; NULL: the file with that descriptor */
   int descriptor;
   const char *name;
   int64_t size;
+  bool scalars; /* an array without axes gets one, of extent 1 */
   cbn_error *error;
 };
 
 static bool read_exactly(const struct source *source, void *bytes, size_t count, int64_t offset) {
+  if (source->bytes != NULL) {
+    CBN_CHECK((int64_t)count <= source->size - offset, source->error,
+              "%s: npy-size: the file ends after %" PRId64 " bytes; write it whole", source->name, source->size);
+    memcpy(bytes, source->bytes + offset, count);
+    return true;
+  }
   for (size_t done = 0; done < count;) {
     ssize_t got = pread(source->descriptor, (char *)bytes + done, count - done, (off_t)offset + (off_t)done);
     if (got < 0 && errno == EINTR) continue;
@@ -220,6 +228,7 @@ static bool read_header(const struct source *source, struct header *header) {
 /* Holds the shape against the file's size and the limit, then describes the tensor. */
 static bool describe(const struct source *source, const struct header *header, int32_t type, int64_t limit_bytes,
                      cbn_tensor *tensor) {
+  CBN_CHECK(header->rank > 0, source->error, "%s: npy-shape: the array has no axis; reshape it to (1,)", source->name);
   int64_t count = cbn_extent_product(header->rank, header->extent), bytes, needed, size;
   CBN_CHECK(
       count >= 0 && cbn_multiply(count, (int64_t)header->dtype->size, &bytes) && cbn_add(bytes, header->length, &size),
@@ -340,22 +349,33 @@ static bool read_elements(const struct source *source, const struct header *head
   return convert(source, header, tensor);
 }
 
-bool cbn_npy_read_open(int descriptor, const char *name, int32_t type, int64_t limit_bytes, cbn_tensor *tensor,
-                       cbn_error *error) {
-  struct source source = {.descriptor = descriptor, .name = name, .error = error};
+static bool read_source(const struct source *source, int32_t type, int64_t limit_bytes, cbn_tensor *tensor) {
   struct header header = {0};
   cbn_tensor result;
-  CBN_FORWARD(open_source(&source));
-  CBN_FORWARD(read_header(&source, &header));
-  CBN_FORWARD(describe(&source, &header, type, limit_bytes, &result));
-  CBN_CHECK(cbn_tensor_allocate(&result), error,
-            "%s: npy-memory: no memory for %" PRId64 " bytes; write a smaller array", name, cbn_tensor_bytes(&result));
-  if (!read_elements(&source, &header, &result)) {
+  CBN_FORWARD(read_header(source, &header));
+  if (source->scalars && header.rank == 0) header.extent[header.rank++] = 1;
+  CBN_FORWARD(describe(source, &header, type, limit_bytes, &result));
+  CBN_CHECK(cbn_tensor_allocate(&result), source->error,
+            "%s: npy-memory: no memory for %" PRId64 " bytes; write a smaller array", source->name,
+            cbn_tensor_bytes(&result));
+  if (!read_elements(source, &header, &result)) {
     cbn_tensor_release(&result);
     return false;
   }
   *tensor = result;
   return true;
+}
+
+bool cbn_npy_read_open(int descriptor, const char *name, int32_t type, int64_t limit_bytes, cbn_tensor *tensor,
+                       cbn_error *error) {
+  struct source source = {.descriptor = descriptor, .name = name, .error = error};
+  return open_source(&source) && read_source(&source, type, limit_bytes, tensor);
+}
+
+bool cbn_npy_read_memory(const void *bytes, size_t size, const char *name, int32_t type, int64_t limit_bytes,
+                         cbn_tensor *tensor, cbn_error *error) {
+  const struct source source = {.bytes = bytes, .name = name, .size = (int64_t)size, .scalars = true, .error = error};
+  return read_source(&source, type, limit_bytes, tensor);
 }
 
 /* Whether the path stays below the folder that it is relative to. */
@@ -378,8 +398,7 @@ bool cbn_npy_read(const char *case_file, const char *name, int32_t type, int64_t
   char *path;
   CBN_CHECK(asprintf(&path, "%.*s%s", folder, case_file, name) >= 0, error, "npy-memory: no memory for a path");
   int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* or a FIFO would make it wait */
-  size_t length = strlen(path);
-  const char *shown = length > 400 ? path + length - 400 : path; /* or a message would hold nothing else */
+  const char *shown = cbn_path_shown(path);
   bool read = descriptor >= 0 ? cbn_npy_read_open(descriptor, shown, type, limit_bytes, tensor, error)
                               : cbn_error_set(error, "%s: npy-file: cannot be read: %s", shown, strerror(errno));
   if (descriptor >= 0) close(descriptor);
@@ -417,26 +436,12 @@ static bool write_elements(FILE *file, const cbn_tensor *tensor) {
   return true;
 }
 
-/* Writes beside the path and renames, so that a failure leaves no half of a file. */
-static bool write_file(const char *path, const char *partial, const cbn_tensor *tensor, cbn_error *error) {
-  FILE *file = fopen(partial, "wbe");
-  CBN_CHECK(file != NULL, error, "%s: npy-file: cannot be written: %s", path, strerror(errno));
-  bool written = write_header(file, tensor) && write_elements(file, tensor);
-  int reason = errno;
-  if (fclose(file) != 0 && written) {
-    written = false;
-    reason = errno;
-  }
-  if (written && rename(partial, path) == 0) return true;
-  if (written) reason = errno;
-  unlink(partial);
-  CBN_FAIL(error, "%s: npy-file: cannot be written: %s", path, strerror(reason));
+bool cbn_npy_write_open(FILE *file, const cbn_tensor *tensor) {
+  return write_header(file, tensor) && write_elements(file, tensor);
 }
 
+static bool write_tensor(FILE *file, const void *tensor) { return cbn_npy_write_open(file, tensor); }
+
 bool cbn_npy_write(const char *path, const cbn_tensor *tensor, cbn_error *error) {
-  char *partial;
-  CBN_CHECK(asprintf(&partial, "%s.partial", path) >= 0, error, "npy-memory: no memory for a path");
-  bool written = write_file(path, partial, tensor, error);
-  free(partial);
-  return written;
+  return cbn_whole_file_write(path, "npy", write_tensor, tensor, error);
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <convbn/tensor.h>
 
@@ -28,9 +29,15 @@ bool cbn_npy_read(const char *case_file, const char *name, int32_t type, int64_t
 bool cbn_npy_read_open(int descriptor, const char *name, int32_t type, int64_t limit_bytes, cbn_tensor *tensor,
                        cbn_error *error);
 
+/* The same from a file that is in memory, where an array without axes, a scalar, is read with one of extent 1. */
+bool cbn_npy_read_memory(const void *bytes, size_t size, const char *name, int32_t type, int64_t limit_bytes,
+                         cbn_tensor *tensor, cbn_error *error);
+
 /* Writes the tensor in version 1.0, C order: '<f4' for f32, '<f8' for f64, '<f2' for f16 ('<f4' for bf16, which NumPy
- * does not have). Replaces what was at `path`, which a failure leaves
- * as it was; `PATH.partial` is in use meanwhile. */
+ * does not have). Replaces what was at `path`, which a failure leaves as it was; `PATH.partial` is in use meanwhile. */
 bool cbn_npy_write(const char *path, const cbn_tensor *tensor, cbn_error *error);
+
+/* The same at the end of an open file; false, with errno, where that fails. */
+bool cbn_npy_write_open(FILE *file, const cbn_tensor *tensor);
 
 #endif

@@ -78,8 +78,8 @@ bool cbn_types_go_together(int32_t operator_kind, int32_t activations, int32_t l
  * the call has no such tensor. */
 int32_t cbn_call_extents(const cbn_call *call, int role, int64_t extent[CBN_MAX_RANK]);
 
-/* The layout of the tensor with that role in a call of `layout`: activations, and a convolution's weight, have the
- * call's, or, mixed, each another than those it is used with; all else is contiguous. */
+/* The layout of the tensor with that role in a call of `layout`: the call's, or, mixed, each another than those it is
+ * used with. A tensor of one axis is strided or else contiguous. */
 enum cbn_layout cbn_role_layout(enum cbn_layout layout, int role, int32_t rank);
 
 /* The role whose tensor a result may be, where an engine works in place (CBN_IN_PLACE); -1 for all others. */

@@ -14,10 +14,11 @@ enum cbn_layout {
   CBN_CONTIGUOUS = 0,   /* row-major: NCHW */
   CBN_CHANNELS_LAST = 1, /* NHWC: C runs fastest, then the spatial axes, then N */
   CBN_STRIDED = 2,       /* a view: row-major, every second element, with a gap of three behind each axis */
-  CBN_MIXED = 3          /* of a call, not of a tensor: each of its tensors has another one of the above */
+  CBN_MIXED = 3,         /* of a call, not of a tensor: each of its tensors has another one of the above */
+  CBN_PITCHED = 4        /* channels last, with a gap of one behind the channels: pixels are C + 1 apart */
 };
 
-/* "contiguous", "channels_last", "strided", "mixed". */
+/* "contiguous", "channels_last", "strided", "mixed", "pitched". */
 const char *cbn_layout_name(enum cbn_layout layout);
 
 /* Bytes of one element; 0 for a number that is no type. */

@@ -1,7 +1,6 @@
-"""The real torch.nn layers. What an engine module offers to recorder.py:
+"""The real torch.nn layers, and the functions of torch.nn.functional. What an engine module offers to recorder.py:
 
 NAME            as cases name it in `source`
-LAYERS          {operator: class}
 make            a layer of that type; raises what its constructor raises
 tensors         its parameters and running statistics by the cases' names
 load            replaces one of them; a ValueError says why it cannot
@@ -24,14 +23,40 @@ NAME = f"PyTorch {torch.__version__.partition('+')[0]}, CPU"
 OPERATORS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "BatchNorm1d",
              "BatchNorm2d", "BatchNorm3d")
 LAYERS = {f"nn.{name}": getattr(torch.nn, name) for name in OPERATORS}
+FUNCTIONS = "nn.functional."
 TYPES = {"f32": torch.float32, "f64": torch.float64, "f16": torch.float16, "bf16": torch.bfloat16}
 TYPE_NAMES = {dtype: name for name, dtype in TYPES.items()}
 OWN_TENSORS = ("weight", "bias", "running_mean", "running_var")
 ASSIGNABLE = ("eps", "momentum")
 
 
+class Function:
+    """A function with its parameters and tensors: what the recorder takes for a layer."""
+
+    def __init__(self, operator, params):
+        self.name, self.params = operator.removeprefix(FUNCTIONS), params
+        self.weight = self.bias = self.running_mean = self.running_var = None
+
+    @property
+    def training(self):
+        """Whether it updates statistics."""
+        return bool(self.params.get("training", False))
+
+    def train(self, mode):
+        """A parameter says it."""
+
+    def __call__(self, given):
+        function = getattr(torch.nn.functional, self.name)
+        if self.name == "batch_norm":
+            return function(given, self.running_mean, self.running_var, weight=self.weight, bias=self.bias, **self.params)
+        tensors = {name: getattr(self, name) for name in ("weight", "bias") if getattr(self, name) is not None}
+        return function(given, **tensors, **self.params)
+
+
 def make(operator, params, kind):
-    """The layer; f32 is the constructor's own default."""
+    """The layer; f32 is the constructor's own default. Nothing of a function is refused before it is called."""
+    if operator.startswith(FUNCTIONS):
+        return Function(operator, params)
     return LAYERS[operator](**params, **({} if kind == "f32" else {"dtype": TYPES[kind]}))
 
 
@@ -54,7 +79,10 @@ def tensors(layer):
 
 
 def load(layer, name, tensor):
-    """Replaces one parameter or running statistic."""
+    """Replaces one parameter or running statistic; to a function it gives one, of any shape."""
+    if isinstance(layer, Function):
+        setattr(layer, name, to_torch(tensor).requires_grad_(name in ("weight", "bias")))
+        return
     target = getattr(layer, name, None)
     if target is None:
         raise ValueError(f"this layer has no {name}")
@@ -67,6 +95,12 @@ def load(layer, name, tensor):
 def is_batch_norm(layer):
     """Whether the layer keeps running statistics, if it is told to."""
     return isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)
+
+
+def spatial_axes(layer, given):
+    """How many spatial axes the layer's input should have; a function that takes any number takes this input's."""
+    name = layer.name if isinstance(layer, Function) else type(layer).__name__
+    return int(name[-2]) if name[-1] == "d" else given.values.ndim - 2
 
 
 def assign(layer, name, value):
@@ -100,13 +134,13 @@ def arranged(tensor, spatial, layout):
 
 def arrange_weight(layer, spatial, layout):
     """A convolution's weight in that layout."""
-    if not is_batch_norm(layer) and layer.weight is not None:
+    if layer.weight is not None and layer.weight.dim() > 1:
         layer.weight.data = arranged(layer.weight.data, spatial, layout)
 
 
 def call(layer, mode, given, grad_output, layout):
     """{name: Tensor} of the output and, where `grad_output` is given, of the gradients that the layer has."""
-    spatial = int(type(layer).__name__[-2])
+    spatial = spatial_axes(layer, given)
     if mode is not None:
         layer.train(mode == "train")
     arrange_weight(layer, spatial, layout)

@@ -1,0 +1,641 @@
+#include "migration/differ.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <convbn/reference.h>
+
+#include "dialects/layout.h"
+#include "generator/generator.h"
+#include "migration/framework.h"
+#include "migration/translate.h"
+
+/* ------------------------------------------------------------------------------------------------------ answers */
+
+/* In this order two answers are held against each other. */
+static const int result_roles[] = {CBN_ROLE_OUTPUT, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
+static const int given_roles[] = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN,
+                                  CBN_ROLE_RUNNING_VAR};
+enum {
+  RESULT_ROLES = sizeof result_roles / sizeof result_roles[0],
+  GIVEN_ROLES = sizeof given_roles / sizeof given_roles[0]
+};
+
+void cbn_witness_release(cbn_witness *witness) {
+  for (int role = 0; role < CBN_ROLE_COUNT; role++) cbn_tensor_release(&witness->tensor[role]);
+  for (int i = 0; i < RESULT_ROLES; i++) {
+    cbn_expected_release(&witness->of_a.result[result_roles[i]]);
+    cbn_expected_release(&witness->of_b.result[result_roles[i]]);
+  }
+  *witness = (cbn_witness){0};
+}
+
+/* Element i of what both get. Input elements are counted, a kernel's are powers of ten, so that a sum shows its terms. */
+static double element(int role, int64_t i) {
+  switch (role) {
+  case CBN_ROLE_INPUT: return (double)(i % 97 + 1);
+  case CBN_ROLE_WEIGHT: return pow(10, (double)(i % 4));
+  case CBN_ROLE_BIAS: return (double)(5 + i % 3);
+  case CBN_ROLE_RUNNING_MEAN: return (double)(1 + i % 5);
+  default: return 4;
+  }
+}
+
+/* Makes the tensor of a plan, where it has it and no plan before has made it. False without memory. */
+static bool give(const cbn_plan *plan, int role, int32_t type, cbn_tensor *tensor) {
+  int64_t extent[CBN_MAX_RANK];
+  const int32_t rank = cbn_plan_extents(plan, role, extent);
+  if (rank == 0 || tensor->rank > 0) return true;
+  if (!cbn_tensor_describe(tensor, type, rank, extent, CBN_CONTIGUOUS) || !cbn_tensor_allocate(tensor)) return false;
+  const int64_t count = cbn_tensor_count(tensor);
+  for (int64_t i = 0; i < count; i++) cbn_tensor_set(tensor, i, element(role, i));
+  return true;
+}
+
+static bool same_extents(const cbn_tensor *tensor, int32_t rank, const int64_t *extent) {
+  return tensor->rank == rank && memcmp(tensor->extent, extent, (size_t)rank * sizeof *extent) == 0;
+}
+
+/* The tensors as a call of the plan gets them: those that it has. False where one has another shape. */
+static bool take(const cbn_plan *plan, const cbn_witness *witness, const cbn_tensor *tensor[CBN_ROLE_COUNT],
+                 int *other) {
+  for (int i = 0; i < GIVEN_ROLES; i++) {
+    int64_t extent[CBN_MAX_RANK];
+    const int32_t rank = cbn_plan_extents(plan, given_roles[i], extent);
+    if (rank == 0) continue;
+    *other = given_roles[i];
+    if (!same_extents(&witness->tensor[given_roles[i]], rank, extent)) return false;
+    tensor[given_roles[i]] = &witness->tensor[given_roles[i]];
+  }
+  return true;
+}
+
+static bool allocate(cbn_expected *expected, const cbn_plan *plan, int role, int32_t type) {
+  int64_t extent[CBN_MAX_RANK];
+  const int32_t rank = cbn_plan_extents(plan, role, extent);
+  return rank == 0 || expected->rank > 0 || cbn_expected_allocate(expected, type, rank, extent);
+}
+
+/* The statistics before the first step. */
+static void start(const cbn_tensor *given, cbn_expected *held) {
+  for (int64_t i = 0; i < held->count; i++)
+    cbn_expected_put(held, i, (cbn_interval){.value = cbn_tensor_get(given, i)});
+}
+
+/* Computes one call: the output, and what becomes of the statistics. False without memory. */
+static bool compute(const cbn_plan *plan, const cbn_tensor *const tensor[CBN_ROLE_COUNT], const cbn_situation *at,
+                    bool first, cbn_answer *answer) {
+  cbn_expected *output = &answer->result[CBN_ROLE_OUTPUT], *mean = &answer->result[CBN_ROLE_RUNNING_MEAN],
+               *var = &answer->result[CBN_ROLE_RUNNING_VAR];
+  if (!allocate(output, plan, CBN_ROLE_OUTPUT, at->input_type)) return false;
+  if (plan->kind == CBN_OPERATOR_CONV) return cbn_reference_conv(&plan->conv, tensor, 0, output);
+  if (!allocate(mean, plan, CBN_ROLE_RUNNING_MEAN, at->layer_type) ||
+      !allocate(var, plan, CBN_ROLE_RUNNING_VAR, at->layer_type))
+    return false;
+  if (first && mean->rank > 0) start(tensor[CBN_ROLE_RUNNING_MEAN], mean);
+  if (first && var->rank > 0) start(tensor[CBN_ROLE_RUNNING_VAR], var);
+  cbn_reference_batchnorm(&plan->batchnorm, tensor, mean->rank > 0 ? mean : NULL, var->rank > 0 ? var : NULL, 0,
+                          output);
+  return true;
+}
+
+/* One side's whole answer: the steps in training before the situation, then its own. The first refusal is the answer. */
+static bool answer_of(const cbn_layer *layer, const cbn_situation *at, cbn_witness *witness, cbn_answer *answer,
+                      int *other_shape) {
+  cbn_situation step = *at;
+  *other_shape = -1;
+  for (step.trained = at->training ? 0 : at->trained; step.trained <= at->trained; step.trained++) {
+    const cbn_tensor *tensor[CBN_ROLE_COUNT] = {0};
+    const bool first = answer->steps++ == 0;
+    answer->rejected = !cbn_layer_plan(layer, &step, &answer->plan, &answer->rejection);
+    if (answer->rejected) return true;
+    for (int i = 0; i < GIVEN_ROLES; i++)
+      if (!give(&answer->plan, given_roles[i], given_roles[i] == CBN_ROLE_INPUT ? at->input_type : at->layer_type,
+                &witness->tensor[given_roles[i]]))
+        return false;
+    if (!take(&answer->plan, witness, tensor, other_shape)) return true;
+    *other_shape = -1;
+    if (!compute(&answer->plan, tensor, at, first, answer)) return false;
+  }
+  return true;
+}
+
+/* --------------------------------------------------------------------------------------------------- comparison */
+
+static void print_extents(int32_t rank, const int64_t *extent, char *text, size_t size) {
+  size_t length = (size_t)snprintf(text, size, "(");
+  for (int32_t a = 0; a < rank && length < size; a++)
+    length += (size_t)snprintf(text + length, size - length, "%s%" PRId64, a > 0 ? ", " : "", extent[a]);
+  if (length < size) snprintf(text + length, size - length, ")");
+}
+
+static bool refusals_differ(cbn_witness *w) {
+  const cbn_rejection *r = w->of_a.rejected ? &w->of_a.rejection : &w->of_b.rejection;
+  const cbn_layer *who = w->of_a.rejected ? &w->a : &w->b;
+  snprintf(w->sentence, sizeof w->sentence, "%s refuses (%s, %s: %.160s)", who->dialect->name, r->exception,
+           cbn_rule_name((int)r->rule), r->message);
+  return true;
+}
+
+/* Do no two values, one of each, lie in both intervals? */
+static bool apart(const cbn_interval *a, const cbn_interval *b) {
+  if ((a->flags | b->flags) & (CBN_INCONCLUSIVE | CBN_OR_NAN | CBN_OR_INFINITY)) return false;
+  if (isnan(a->value) || isnan(b->value)) return isnan(a->value) != isnan(b->value);
+  return a->value != b->value && fabs(a->value - b->value) > a->bound + b->bound;
+}
+
+static bool results_differ(cbn_witness *w, int role) {
+  const cbn_expected *a = &w->of_a.result[role], *b = &w->of_b.result[role];
+  char of_a[96], of_b[96];
+  if (a->rank == 0 || b->rank == 0) return false;
+  w->role = role;
+  if (a->rank != b->rank || memcmp(a->extent, b->extent, (size_t)a->rank * sizeof a->extent[0]) != 0) {
+    print_extents(a->rank, a->extent, of_a, sizeof of_a);
+    print_extents(b->rank, b->extent, of_b, sizeof of_b);
+    snprintf(w->sentence, sizeof w->sentence, "the shape of %s is %s in %s and %s in %s", cbn_role_name(role), of_a,
+             w->a.dialect->name, of_b, w->b.dialect->name);
+    return true;
+  }
+  for (int64_t i = 0; i < a->count; i++) {
+    const cbn_interval x = cbn_expected_at(a, i), y = cbn_expected_at(b, i);
+    int64_t index[CBN_MAX_RANK];
+    if (!apart(&x, &y)) continue;
+    cbn_unravel(a->rank, a->extent, i, index);
+    print_extents(a->rank, index, of_a, sizeof of_a);
+    w->index = i;
+    snprintf(w->sentence, sizeof w->sentence, "%s%s is %.9g in %s and %.9g in %s", cbn_role_name(role), of_a, x.value,
+             w->a.dialect->name, y.value, w->b.dialect->name);
+    return true;
+  }
+  return false;
+}
+
+/* Ways to differ, as bits: a result's role, a given tensor's, and this one. */
+enum { BY_REFUSAL = 1 << CBN_ROLE_COUNT };
+
+/* Says how the answers differ, in the first way that is not among `ignored`; returns all ways. */
+static int differ(cbn_witness *w, int ignored, int other_of_a, int other_of_b) {
+  const int other = other_of_a >= 0 ? other_of_a : other_of_b;
+  int ways = 0;
+  w->role = -1;
+  w->index = -1;
+  if (w->of_a.rejected || w->of_b.rejected) {
+    if (w->of_a.rejected != w->of_b.rejected) ways = BY_REFUSAL;
+    if (ways & ~ignored) refusals_differ(w);
+    return ways;
+  }
+  if (other >= 0) {
+    w->role = other;
+    snprintf(w->sentence, sizeof w->sentence, "the %s has another shape in %s than in %s", cbn_role_name(other),
+             w->b.dialect->name, w->a.dialect->name);
+    return 1 << other;
+  }
+  for (int i = RESULT_ROLES - 1; i >= 0; i--) {
+    const int way = 1 << result_roles[i];
+    cbn_witness before = *w;
+    if (!results_differ(w, result_roles[i])) continue;
+    ways |= way;
+    if (way & ignored) *w = before;
+  }
+  return ways;
+}
+
+/* Asks both; -1 without memory, with nothing to release. */
+static int ask(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at, int ignored, cbn_witness *witness) {
+  int other_of_a, other_of_b = -1;
+  *witness = (cbn_witness){.a = *a, .b = *b, .at = *at};
+  if (!answer_of(a, at, witness, &witness->of_a, &other_of_a) ||
+      !answer_of(b, at, witness, &witness->of_b, &other_of_b)) {
+    cbn_witness_release(witness);
+    return -1;
+  }
+  return differ(witness, ignored, other_of_a, other_of_b);
+}
+
+bool cbn_ask_both(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at, bool rejections,
+                  cbn_witness *witness, bool *failed) {
+  const int ignored = rejections ? 0 : BY_REFUSAL, ways = ask(a, b, at, ignored, witness);
+  *failed = ways < 0;
+  return !*failed && (ways & ~ignored) != 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------- situations */
+
+/* All extents up to these, and then equal ones. */
+enum { EVERY_EXTENT_OF_ONE = 16, EVERY_EXTENT_OF_TWO = 7, EVERY_EXTENT_OF_THREE = 4, LARGEST_EXTENT = 16 };
+
+typedef struct extents {
+  int64_t of[CBN_MAX_SPATIAL], product;
+} extents;
+
+static int by_product(const void *a, const void *b) {
+  const extents *x = a, *y = b;
+  if (x->product != y->product) return x->product < y->product ? -1 : 1;
+  return memcmp(x->of, y->of, sizeof x->of);
+}
+
+enum { MOST_EXTENTS = 128 };
+
+/* Extents of so many axes, smallest first; returns how many. */
+static int list_extents(int32_t axes, extents list[MOST_EXTENTS]) {
+  static const int64_t every[] = {1, EVERY_EXTENT_OF_ONE, EVERY_EXTENT_OF_TWO, EVERY_EXTENT_OF_THREE};
+  int count = 0;
+  int64_t total = 1;
+  for (int32_t a = 0; a < axes; a++) total *= every[axes];
+  for (int64_t i = 0; i < total; i++) {
+    extents e = {.product = 1};
+    int64_t rest = i;
+    for (int32_t a = 0; a < axes; a++, rest /= every[axes]) e.product *= e.of[a] = rest % every[axes] + 1;
+    list[count++] = e;
+  }
+  for (int64_t n = every[axes] + 1; axes > 0 && n <= LARGEST_EXTENT; n++) {
+    extents e = {.product = 1};
+    for (int32_t a = 0; a < axes; a++) e.product *= e.of[a] = n;
+    list[count++] = e;
+  }
+  qsort(list, (size_t)count, sizeof *list, by_product);
+  return count;
+}
+
+/* What is asked at each size, smallest first. */
+static const struct {
+  int64_t batch;
+  bool unbatched, training;
+  int64_t trained;
+} asked[] = {{1, false, false, 0}, {1, false, true, 0}, {2, false, false, 0}, {2, false, true, 0},
+             {2, false, true, 1},  {2, false, true, 2}, {1, true, false, 0}};
+enum { ASKED = sizeof asked / sizeof asked[0] };
+
+static bool is_worth_asking(enum cbn_operator kind, int which) {
+  return kind == CBN_OPERATOR_CONV ? !asked[which].training : !asked[which].unbatched;
+}
+
+/* The smallest situation in which `a` and `b` differ in a way in which `base_a` and `base_b` (NULL: none) do not. */
+static bool search_situations(const cbn_layer *a, const cbn_layer *b, const cbn_layer *base_a, const cbn_layer *base_b,
+                              cbn_search *search, cbn_witness *witness) {
+  extents list[MOST_EXTENTS];
+  cbn_situation at;
+  cbn_rejection ignored_rejection;
+  if (!cbn_layer_find_situation(a, &at, &ignored_rejection) && !cbn_layer_find_situation(b, &at, &ignored_rejection))
+    return false;
+  const int count = list_extents(at.axes, list);
+  search->layers++;
+  for (int i = 0; i < count * ASKED; i++) {
+    const int which = i % ASKED;
+    if (!is_worth_asking(a->operator->kind, which)) continue;
+    at.batch = asked[which].batch;
+    at.unbatched = asked[which].unbatched;
+    at.training = asked[which].training;
+    at.trained = asked[which].trained;
+    memcpy(at.extent, list[i / ASKED].of, sizeof at.extent);
+    search->situations++;
+    for (int axis = 0; axis < at.axes; axis++)
+      if (at.extent[axis] > search->largest_extent) search->largest_extent = at.extent[axis];
+    int ignored = search->rejections ? 0 : BY_REFUSAL;
+    if (base_a != NULL) {
+      const int ways = ask(base_a, base_b, &at, 0, witness);
+      if (ways >= 0) cbn_witness_release(witness);
+      ignored |= ways < 0 ? ~0 : ways;
+    }
+    const int ways = ask(a, b, &at, ignored, witness);
+    if (ways >= 0 && (ways & ~ignored) != 0) return true;
+    if (ways >= 0) cbn_witness_release(witness);
+  }
+  return false;
+}
+
+bool cbn_differ_layers(const cbn_layer *a, const cbn_layer *b, cbn_search *search, cbn_witness *witness) {
+  return search_situations(a, b, NULL, NULL, search, witness);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- ports */
+
+static bool is_padding(enum cbn_meaning meaning) {
+  return meaning == CBN_MEANING_PADDING || meaning == CBN_MEANING_PADDING_RULE;
+}
+
+/* Where the value of a parameter with that meaning goes: rules and amounts are one parameter here and two there. */
+static const cbn_parameter_info *target_of(const cbn_dialect_operator *operator, const cbn_signature * signature,
+                                           enum cbn_meaning meaning, const cbn_value *value) {
+  const cbn_parameter_info *amounts = cbn_parameter_meaning(operator, signature, CBN_MEANING_PADDING),
+                           *rule = cbn_parameter_meaning(operator, signature, CBN_MEANING_PADDING_RULE);
+  if (!is_padding(meaning)) return cbn_parameter_meaning(operator, signature, meaning);
+  return value->kind == CBN_STRING && rule != NULL ? rule : amounts;
+}
+
+/* A map with one entry changed: `value` NULL takes it out. NULL without memory. */
+static const cbn_value *with_entry(const cbn_value *map, const char *name, const cbn_value *value, cbn_arena *arena) {
+  const size_t count = map == NULL ? 0 : map->as.map.count;
+  cbn_value *made = cbn_arena_allocate(arena, sizeof *made), *key = cbn_arena_allocate(arena, sizeof *key);
+  const cbn_value **keys = cbn_arena_allocate(arena, (count + 1) * sizeof *keys),
+                  **items = cbn_arena_allocate(arena, (count + 1) * sizeof *items);
+  if (made == NULL || key == NULL || keys == NULL || items == NULL) return NULL;
+  size_t kept = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (cbn_value_is(map->as.map.keys[i], name)) continue;
+    keys[kept] = map->as.map.keys[i];
+    items[kept++] = map->as.map.items[i];
+  }
+  if (value != NULL) {
+    *key = (cbn_value){.kind = CBN_STRING, .as.string = {name, strlen(name)}};
+    keys[kept] = key;
+    items[kept++] = value;
+  }
+  *made = (cbn_value){.kind = CBN_MAP, .as.map = {keys, items, kept}};
+  return made;
+}
+
+/* Gives `layer` the value that `of` has under the meaning, or its default where it has none, by its own name. */
+static bool port_meaning(const cbn_layer *of, enum cbn_meaning meaning, const cbn_signature *signature,
+                         cbn_arena *arena, cbn_layer *layer) {
+  for (int i = 0; i < signature->count; i++) {
+    const char *name = signature->parameter[i].name;
+    const enum cbn_meaning own = cbn_meaning_of(layer->operator, name);
+    if (own != meaning && !(is_padding(own) && is_padding(meaning))) continue;
+    layer->params = with_entry(layer->params, name, NULL, arena);
+    if (layer->params == NULL) return false;
+  }
+  for (size_t i = 0; of->params != NULL && i < of->params->as.map.count; i++) {
+    const cbn_value *value = of->params->as.map.items[i];
+    const enum cbn_meaning its = cbn_meaning_of(of->operator, of->params->as.map.keys[i]->as.string.text);
+    if (its != meaning && !(is_padding(its) && is_padding(meaning))) continue;
+    const cbn_parameter_info *target = target_of(layer->operator, signature, its, value);
+    if (target == NULL) continue;
+    char *name = cbn_arena_copy(arena, target->name, strlen(target->name));
+    layer->params = name == NULL ? NULL : with_entry(layer->params, name, value, arena);
+    if (layer->params == NULL) return false;
+  }
+  return true;
+}
+
+bool cbn_port_by_name(const cbn_layer *layer, const cbn_dialect *dialect, const cbn_dialect_operator *operator,
+                      cbn_arena * arena, cbn_layer *ported) {
+  cbn_signature signature;
+  cbn_layer made = {.dialect = dialect, .operator= operator};
+  if (!cbn_signature_read(operator, arena, &signature)) return false;
+  for (int m = 0; m < CBN_MEANING_COUNT; m++)
+    if (!is_padding((enum cbn_meaning)m) || m == CBN_MEANING_PADDING)
+      if (!port_meaning(layer, (enum cbn_meaning)m, &signature, arena, &made)) return false;
+  memcpy(made.tensor, ported->tensor, sizeof made.tensor);
+  *ported = made;
+  return true;
+}
+
+/* --------------------------------------------------------------------------------------------------- operators */
+
+/* A layer in the operator's own terms, which both sides translate, so that they agree before one parameter is changed. */
+typedef struct base {
+  int64_t kernel, stride, dilation, padding, groups, output_padding, cost;
+  bool flag; /* a bias; of a batch normalization: no scale and no shift */
+  double epsilon, new_weight;
+} base;
+
+enum { MOST_BASES = 256 };
+
+static int by_cost(const void *a, const void *b) {
+  const base *x = a, *y = b;
+  return x->cost != y->cost ? (x->cost < y->cost ? -1 : 1) : memcmp(x, y, offsetof(base, cost));
+}
+
+static int list_bases(enum cbn_operator kind, bool transposed, base list[MOST_BASES]) {
+  int count = 0;
+  for (int i = 0; i < 3 * 2 * 2 * 2 * 2 * 2 * 2; i++) {
+    base b = {.kernel = i % 3 + 1,
+              .stride = i / 3 % 2 + 1,
+              .dilation = i / 6 % 2 + 1,
+              .padding = i / 12 % 2,
+              .groups = i / 24 % 2 + 1,
+              .flag = i / 48 % 2 == 1,
+              .output_padding = i / 96,
+              .epsilon = i / 3 % 2 ? 0.5 : 1e-5,
+              .new_weight = i % 3 == 0   ? 0.1
+                            : i % 3 == 1 ? 0.25
+                                         : 1};
+    b.cost = b.kernel + b.stride + b.dilation + b.padding + b.groups + b.output_padding + b.flag;
+    const bool is_norm = kind == CBN_OPERATOR_BATCHNORM;
+    if (is_norm ? b.dilation > 1 || b.padding > 0 || b.groups > 1 || b.output_padding > 0
+                : b.output_padding > 0 && (!transposed || b.output_padding >= b.stride))
+      continue;
+    list[count++] = b;
+  }
+  qsort(list, (size_t)count, sizeof *list, by_cost);
+  return count;
+}
+
+static const cbn_value *write_conv(const cbn_conv *c, cbn_arena *arena) {
+  static const char *const modes[] = {"zeros", "reflect", "replicate", "circular"};
+  cbn_writer *w = cbn_writer_create(arena);
+  if (w == NULL) return NULL;
+  cbn_write_integer(w, "out_channels", c->out_channels);
+  cbn_write_entries(w, "kernel", c->spatial_rank, c->kernel);
+  cbn_write_integer(w, "groups", c->groups);
+  cbn_write_entries(w, "stride", c->spatial_rank, c->stride);
+  cbn_write_entries(w, "dilation", c->spatial_rank, c->dilation);
+  cbn_write_entries(w, "pad_begin", c->spatial_rank, c->pad_begin);
+  cbn_write_entries(w, "pad_end", c->spatial_rank, c->pad_end);
+  cbn_write_entries(w, "input_dilation", c->spatial_rank, c->input_dilation);
+  cbn_write_boolean(w, "transposed", c->transposed != 0);
+  cbn_write_entries(w, "output_padding", c->spatial_rank, c->output_padding);
+  cbn_write_text(w, "padding_mode", modes[c->padding_mode]);
+  cbn_write_boolean(w, "bias", c->has_bias != 0);
+  return cbn_writer_finish(w);
+}
+
+static const cbn_value *write_norm(const cbn_batchnorm *b, cbn_arena *arena) {
+  cbn_writer *w = cbn_writer_create(arena);
+  if (w == NULL) return NULL;
+  cbn_write_real(w, "epsilon", b->epsilon);
+  cbn_write_real(w, "new_weight", b->new_weight);
+  cbn_write_boolean(w, "weight", b->has_weight != 0);
+  cbn_write_boolean(w, "bias", b->has_bias != 0);
+  cbn_write_text(w, "running_variance", b->running_variance == CBN_VARIANCE_UNBIASED ? "unbiased" : "biased");
+  return cbn_writer_finish(w);
+}
+
+/* Both sides of a search. */
+typedef struct pair {
+  const cbn_dialect *dialect[2];
+  const cbn_dialect_operator *operator[2];
+  cbn_signature signature[2];
+  cbn_arena *arena;
+} pair;
+
+/* The canonical layer as one of both frameworks each. False where one has none. */
+static bool translate_to_both(const pair *p, const cbn_value *params, const cbn_situation *at, cbn_layer layers[2]) {
+  const cbn_dialect *canonical = cbn_dialect_by_name("canonical");
+  const bool conv = p->operator[0]->kind == CBN_OPERATOR_CONV;
+  const cbn_layer layer = {
+      .dialect = canonical, .operator= cbn_dialect_find(canonical, conv ? "conv" : "batchnorm"), .params = params};
+  cbn_plan plan;
+  cbn_rejection ignored;
+  if (params == NULL || !cbn_layer_plan(&layer, at, &plan, &ignored)) return false;
+  for (int side = 0; side < 2; side++) {
+    cbn_translation translation;
+    cbn_error error;
+    if (!cbn_translate(&layer, at, p->dialect[side], p->operator[side], p->arena, &translation, &error) ||
+        translation.kind == CBN_TRANSLATION_NONE || translation.inserts)
+      return false;
+    layers[side] = translation.target;
+  }
+  return true;
+}
+
+static bool has_entry(const cbn_layer *layer, enum cbn_meaning meaning) {
+  for (size_t i = 0; layer->params != NULL && i < layer->params->as.map.count; i++) {
+    const enum cbn_meaning its = cbn_meaning_of(layer->operator, layer->params->as.map.keys[i]->as.string.text);
+    if (its == meaning || (is_padding(its) && is_padding(meaning))) return true;
+  }
+  return false;
+}
+
+/* Takes every parameter with the meaning away. */
+static bool leave_out(const pair *p, int side, enum cbn_meaning meaning, cbn_layer *layer) {
+  const cbn_layer nothing = {.operator= layer->operator};
+  return port_meaning(&nothing, meaning, &p->signature[side], p->arena, layer);
+}
+
+/* Names that some framework has for a value of the meaning; for all meanings but these the bases' own values do. */
+static const char *const *names_of(enum cbn_meaning meaning) {
+  static const char *const rules[] = {"valid",      "same",   "VALID",  "SAME", "SAME_UPPER",
+                                      "SAME_LOWER", "causal", "CAUSAL", NULL};
+  static const char *const modes[] = {"zeros", "reflect", "replicate", "circular", NULL};
+  static const char *const none[] = {NULL};
+  return is_padding(meaning) ? rules : meaning == CBN_MEANING_PADDING_MODE ? modes : none;
+}
+
+static const cbn_value *make_text(const char *text, cbn_arena *arena) {
+  cbn_value *value = cbn_arena_allocate(arena, sizeof *value);
+  if (value != NULL) *value = (cbn_value){.kind = CBN_STRING, .as.string = {text, strlen(text)}};
+  return value;
+}
+
+/* The attempt-th change of what both have under the meaning: left out in both; the first's value, in the second by its name; each
+ * name in both. False behind the last; `made` false where there is nothing to ask. */
+static bool change(const pair *p, enum cbn_meaning meaning, int attempt, cbn_layer layers[2], bool *made) {
+  const char *const *names = names_of(meaning);
+  *made = false;
+  if (attempt == 0) {
+    *made = (has_entry(&layers[0], meaning) || has_entry(&layers[1], meaning)) &&
+            leave_out(p, 0, meaning, &layers[0]) && leave_out(p, 1, meaning, &layers[1]);
+    return true;
+  }
+  if (attempt == 1) {
+    *made = has_entry(&layers[0], meaning) && port_meaning(&layers[0], meaning, &p->signature[1], p->arena, &layers[1]);
+    return true;
+  }
+  for (int i = 2; i < attempt && *names != NULL; i++) names++;
+  if (*names == NULL) return false;
+  const cbn_value *value = make_text(*names, p->arena);
+  const cbn_parameter_info *first = value == NULL ? NULL : target_of(p->operator[0], &p->signature[0], meaning, value);
+  if (first == NULL || !leave_out(p, 0, meaning, &layers[0])) return true;
+  layers[0].params = with_entry(layers[0].params, first->name, value, p->arena);
+  *made = layers[0].params != NULL && port_meaning(&layers[0], meaning, &p->signature[1], p->arena, &layers[1]);
+  return true;
+}
+
+/* All changes of one canonical layer, under one meaning or each. */
+static bool search_changes(const pair *p, const cbn_value *params, const cbn_situation *at, enum cbn_meaning meaning,
+                           cbn_search *search, cbn_witness *witness) {
+  cbn_layer agreed[2];
+  if (!translate_to_both(p, params, at, agreed)) return false;
+  const int first = meaning == CBN_MEANING_COUNT ? 0 : (int)meaning;
+  const int last = meaning == CBN_MEANING_COUNT ? CBN_MEANING_COUNT - 1 : (int)meaning;
+  for (int m = first; m <= last; m++) {
+    bool made;
+    for (int attempt = 0;; attempt++) {
+      cbn_layer changed[2] = {agreed[0], agreed[1]};
+      if (!change(p, (enum cbn_meaning)m, attempt, changed, &made)) break;
+      if (made && search_situations(&changed[0], &changed[1], &agreed[0], &agreed[1], search, witness)) return true;
+    }
+  }
+  return false;
+}
+
+static cbn_conv conv_of(const base *b, int32_t axes, bool transposed) {
+  cbn_conv c = cbn_conv_make(axes);
+  c.batch = 1;
+  c.in_channels = c.out_channels = c.groups = b->groups;
+  c.has_bias = b->flag;
+  c.transposed = transposed;
+  for (int32_t a = 0; a < axes; a++) {
+    c.kernel[a] = b->kernel;
+    c.stride[a] = b->stride;
+    c.dilation[a] = b->dilation;
+    c.pad_begin[a] = c.pad_end[a] = b->padding;
+    c.output_padding[a] = b->output_padding;
+    c.input[a] = b->dilation * (b->kernel - 1) + b->stride + 1;
+  }
+  return c;
+}
+
+static cbn_batchnorm norm_of(const base *b, int32_t axes) {
+  cbn_batchnorm n = cbn_batchnorm_make(axes);
+  n.batch = 2;
+  n.channels = 1;
+  for (int32_t a = 0; a < axes; a++) n.extent[a] = 2;
+  n.epsilon = b->epsilon;
+  n.new_weight = b->new_weight;
+  n.has_weight = n.has_bias = !b->flag;
+  n.running_variance = CBN_VARIANCE_UNBIASED;
+  return n;
+}
+
+static cbn_situation situation_of(int32_t axes, int64_t batch, int64_t channels, const int64_t *extent) {
+  cbn_situation at = {.batch = batch, .channels = channels, .axes = axes};
+  memcpy(at.extent, extent, (size_t)axes * sizeof *extent);
+  return at;
+}
+
+/* The problem that the generator makes of bytes counted from the seed, if it is one that two frameworks can be asked. */
+static bool draw(const pair *p, const cbn_search *search, int64_t i, int32_t axes, cbn_generated *problem) {
+  uint64_t state = search->seed * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)i;
+  uint8_t bytes[CBN_GENOME_BYTES];
+  for (size_t k = 0; k < sizeof bytes; k++) { /* splitmix64 */
+    uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    bytes[k] = (uint8_t)(z >> 56);
+  }
+  bytes[CBN_GENE_KIND] = p->operator[0]->kind == CBN_OPERATOR_BATCHNORM ? CBN_GENERATED_BATCHNORM_TRAIN
+                         : p->operator[0]->transposed                   ? CBN_GENERATED_TRANSPOSED_FORWARD
+                                                                        : CBN_GENERATED_CONV_FORWARD;
+  bytes[CBN_GENE_NEAR_MISS] = bytes[CBN_GENE_SIZE] = 0;
+  cbn_generate(bytes, sizeof bytes, problem);
+  return problem->valid && cbn_generated_axes(problem) == axes;
+}
+
+bool cbn_differ_operators(const cbn_dialect *a, const cbn_dialect_operator *of_a, const cbn_dialect *b,
+                          const cbn_dialect_operator *of_b, enum cbn_meaning meaning, cbn_arena *arena,
+                          cbn_search *search, cbn_witness *witness) {
+  const int32_t axes = of_a->spatial_rank < of_b->spatial_rank ? of_a->spatial_rank : of_b->spatial_rank;
+  const bool conv = of_a->kind == CBN_OPERATOR_CONV;
+  pair p = {{a, b}, {of_a, of_b}, .arena = arena};
+  base bases[MOST_BASES];
+  if (of_a->kind != of_b->kind || !cbn_signature_read(of_a, arena, &p.signature[0]) ||
+      !cbn_signature_read(of_b, arena, &p.signature[1]))
+    return false;
+  const int count = list_bases(of_a->kind, of_a->transposed, bases);
+  for (int i = 0; i < count; i++) {
+    const cbn_conv c = conv_of(&bases[i], axes, of_a->transposed);
+    const cbn_batchnorm n = norm_of(&bases[i], axes);
+    const cbn_situation at =
+        conv ? situation_of(axes, c.batch, c.in_channels, c.input) : situation_of(axes, n.batch, n.channels, n.extent);
+    if (conv && bases[i].kernel > search->largest_kernel) search->largest_kernel = bases[i].kernel;
+    if (search_changes(&p, conv ? write_conv(&c, arena) : write_norm(&n, arena), &at, meaning, search, witness))
+      return true;
+  }
+  for (int64_t i = 0; i < search->genomes; i++) {
+    cbn_generated problem;
+    if (!draw(&p, search, i, axes, &problem)) continue;
+    const cbn_conv *c = &problem.conv;
+    const cbn_batchnorm *n = &problem.batchnorm;
+    const cbn_situation at = conv ? situation_of(axes, c->batch, c->in_channels, c->input)
+                                  : situation_of(axes, n->batch, n->channels, n->extent);
+    if (search_changes(&p, conv ? write_conv(c, arena) : write_norm(n, arena), &at, meaning, search, witness))
+      return true;
+  }
+  return false;
+}
