@@ -615,6 +615,7 @@ static bool keep_valid(search *s, cbn_generated *p) {
 static bool try_valid(search *s) {
   cbn_parameter list[CBN_PARAMETER_LIMIT];
   cbn_generated p = s->result->bad;
+  uint8_t genome[CBN_GENOME_BYTES];
   const int count = cbn_parameters_of(&p, list);
   if (p.valid || s->result->finding.verdict == CBN_VERDICT_ACCEPTED_INVALID) return false;
   for (int i = 0; i < count; i++) {
@@ -622,9 +623,14 @@ static bool try_valid(search *s) {
     cbn_generated less = with(s, list[i], cbn_parameter_get(&p, list[i]) - 1);
     if (keep_valid(s, &less) || keep_valid(s, &plain)) return true;
   }
-  if (!cbn_generated_is_conv(p.kind) || p.conv.groups < 1) return false;
-  p.conv.in_channels = at_least(p.conv.in_channels / p.conv.groups, 1) * p.conv.groups;
-  p.conv.out_channels = at_least(p.conv.out_channels / p.conv.groups, 1) * p.conv.groups;
+  if (cbn_generated_is_conv(p.kind) && p.conv.groups > 0) {
+    p.conv.in_channels = at_least(p.conv.in_channels / p.conv.groups, 1) * p.conv.groups;
+    p.conv.out_channels = at_least(p.conv.out_channels / p.conv.groups, 1) * p.conv.groups;
+    if (keep_valid(s, &p)) return true;
+  }
+  if (!cbn_genome_of(&s->result->bad, genome, NULL)) return false;
+  genome[CBN_GENE_NEAR_MISS] = 0; /* the problem that it misses */
+  cbn_generate(genome, sizeof genome, &p);
   return keep_valid(s, &p);
 }
 

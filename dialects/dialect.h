@@ -18,6 +18,7 @@
   X(mindspore)                                                                                                         \
   X(onnx)                                                                                                              \
   X(tensorflow)                                                                                                        \
+  X(keras)                                                                                                             \
   X(canonical)
 
 enum { CBN_MAX_NATIVE_RANK = 8 };

@@ -38,7 +38,7 @@ bool cbn_keras_make(const cbn_value *params, const char *const *names, int requi
                     cbn_rejection *r) {
   static const char *const refused[] = {"dtype", "activity_regularizer", "input_dim", "input_shape", NULL};
   const cbn_value *trainable = cbn_parameter(params, "trainable");
-  *layer = (cbn_keras_layer){.params = params, .trainable = trainable == NULL || trainable->as.boolean};
+  *layer = (cbn_keras_layer){.params = params, .trainable = cbn_as_truth(trainable, true)};
   for (int i = 0; i < required; i++)
     if (cbn_parameter(params, names[i]) == NULL)
       return cbn_reject(r, CBN_RULE_MISSING_PARAMETER, CBN_TYPE_ERROR, "the parameter '%s' is missing", names[i]);
@@ -64,11 +64,29 @@ bool cbn_keras_initializer(const cbn_value *params, const char *name, const char
   static const char *const zeros[] = {"zeros", "zero", "Zeros", NULL}, *const ones[] = {"ones", "one", "Ones", NULL};
   static const char *const constants[] = {"constant", "Constant", NULL};
   static const char *const matrices[] = {"orthogonal", "Orthogonal", "OrthogonalInitializer", NULL};
-  static const char *const drawn[] = {
-      "glorot_normal", "glorot_uniform", "he_normal",        "he_uniform",      "lecun_normal",    "lecun_uniform",
-      "random_normal", "random_uniform", "truncated_normal", "normal",          "uniform",         "variance_scaling",
-      "GlorotNormal",  "GlorotUniform",  "HeNormal",         "HeUniform",       "LecunNormal",     "LecunUniform",
-      "RandomNormal",  "RandomUniform",  "TruncatedNormal",  "VarianceScaling", NULL};
+  static const char *const drawn[] = {"glorot_normal",
+                                      "glorot_uniform",
+                                      "he_normal",
+                                      "he_uniform",
+                                      "lecun_normal",
+                                      "lecun_uniform",
+                                      "random_normal",
+                                      "random_uniform",
+                                      "truncated_normal",
+                                      "normal",
+                                      "uniform",
+                                      "variance_scaling",
+                                      "GlorotNormal",
+                                      "GlorotUniform",
+                                      "HeNormal",
+                                      "HeUniform",
+                                      "LecunNormal",
+                                      "LecunUniform",
+                                      "RandomNormal",
+                                      "RandomUniform",
+                                      "TruncatedNormal",
+                                      "VarianceScaling",
+                                      NULL};
   const cbn_value *value = cbn_parameter(params, name);
   if (value != NULL && value->kind == CBN_NULL) return true; /* the same as glorot_uniform */
   const char *text = value == NULL ? fallback : value->kind == CBN_STRING ? value->as.string.text : "";
@@ -88,24 +106,26 @@ bool cbn_keras_initializer(const cbn_value *params, const char *name, const char
 #define CONVOLUTION(axes)                                                                                              \
   {                                                                                                                    \
     .name = "layers.Conv" #axes "D", .kind = CBN_OPERATOR_CONV, .spatial_rank = axes,                                  \
-    .signature = "(filters, kernel_size, strides=1, padding='valid', data_format=None, dilation_rate=1, groups=1, "    \
-                 SHARED,                                                                                               \
+    .signature =                                                                                                       \
+        "(filters, kernel_size, strides=1, padding='valid', data_format=None, dilation_rate=1, groups=1, " SHARED,     \
     .plan = cbn_keras_convolution                                                                                      \
   }
 #define TRANSPOSED(axes)                                                                                               \
   {                                                                                                                    \
     .name = "layers.Conv" #axes "DTranspose", .kind = CBN_OPERATOR_CONV, .spatial_rank = axes, .transposed = true,     \
-    .signature = "(filters, kernel_size, strides=1, padding='valid', output_padding=None, data_format=None, "          \
-                 "dilation_rate=1, " SHARED,                                                                           \
+    .signature =                                                                                                       \
+        "(filters, kernel_size, strides=1, padding='valid', output_padding=None, data_format=None, "                   \
+        "dilation_rate=1, " SHARED,                                                                                    \
     .plan = cbn_keras_convolution                                                                                      \
   }
 #define DEPTHWISE(axes)                                                                                                \
   {                                                                                                                    \
     .name = "layers.DepthwiseConv" #axes "D", .kind = CBN_OPERATOR_CONV, .spatial_rank = axes,                         \
-    .signature = "(kernel_size, strides=1, padding='valid', depth_multiplier=1, data_format=None, dilation_rate=1, "   \
-                 "activation=None, use_bias=True, depthwise_initializer='glorot_uniform', bias_initializer='zeros', "  \
-                 "depthwise_regularizer=None, bias_regularizer=None, activity_regularizer=None, "                      \
-                 "depthwise_constraint=None, bias_constraint=None, trainable=True, backend='tensorflow')",             \
+    .signature =                                                                                                       \
+        "(kernel_size, strides=1, padding='valid', depth_multiplier=1, data_format=None, dilation_rate=1, "            \
+        "activation=None, use_bias=True, depthwise_initializer='glorot_uniform', bias_initializer='zeros', "           \
+        "depthwise_regularizer=None, bias_regularizer=None, activity_regularizer=None, "                               \
+        "depthwise_constraint=None, bias_constraint=None, trainable=True, backend='tensorflow')",                      \
     .plan = cbn_keras_convolution                                                                                      \
   }
 

@@ -4,11 +4,24 @@
 
 #include "dialects/keras.h"
 
-static const char *const names[] = {
-    "axis",           "momentum",          "epsilon",         "center",          "scale",
-    "beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer",
-    "beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint", "renorm",
-    "renorm_clipping", "renorm_momentum",  "synchronized",    CBN_KERAS_LAYER_NAMES};
+static const char *const names[] = {"axis",
+                                    "momentum",
+                                    "epsilon",
+                                    "center",
+                                    "scale",
+                                    "beta_initializer",
+                                    "gamma_initializer",
+                                    "moving_mean_initializer",
+                                    "moving_variance_initializer",
+                                    "beta_regularizer",
+                                    "gamma_regularizer",
+                                    "beta_constraint",
+                                    "gamma_constraint",
+                                    "renorm",
+                                    "renorm_clipping",
+                                    "renorm_momentum",
+                                    "synchronized",
+                                    CBN_KERAS_LAYER_NAMES};
 
 /* A number as Python's float() takes it; of the strings, this dialect takes none. */
 static bool read_number(const cbn_value *params, const char *name, double fallback, double *result, cbn_rejection *r) {
@@ -32,7 +45,8 @@ static bool read_axis(const cbn_value *params, int64_t *axis, cbn_rejection *r) 
 
 static bool check_synchronized(const cbn_keras_layer *layer, cbn_rejection *r) {
   return !layer->jax || !cbn_as_truth(cbn_parameter(layer->params, "synchronized"), false) ||
-         cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_VALUE_ERROR, "synchronized goes with the backend tensorflow alone");
+         cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_VALUE_ERROR,
+                    "synchronized goes with the backend tensorflow alone");
 }
 
 static bool read_initializers(const cbn_value *params, cbn_plan *plan, cbn_rejection *r) {
@@ -65,8 +79,8 @@ static bool read_shape(const cbn_request *request, int64_t axis, cbn_plan *plan,
   const cbn_shape *input = &request->input;
   cbn_batchnorm *b = &plan->batchnorm;
   if (axis >= input->rank || axis < -(int64_t)input->rank)
-    return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_INDEX_ERROR, "an input of %" PRId32 " axes has none of number %" PRId64,
-                      input->rank, axis);
+    return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_INDEX_ERROR,
+                      "an input of %" PRId32 " axes has none of number %" PRId64, input->rank, axis);
   if (input->rank > CBN_MAX_RANK)
     return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_NOT_IMPLEMENTED, "at most %d axes are known here, got %" PRId32,
                       (int)CBN_MAX_RANK, input->rank);
@@ -92,7 +106,7 @@ bool cbn_keras_batchnorm(const cbn_dialect_operator *operator, const cbn_request
                          cbn_rejection *r) {
   const cbn_value *params = request->params;
   cbn_keras_layer layer;
-  int64_t axis;
+  int64_t axis = -1;
   double momentum, epsilon;
   (void)operator;
   *plan = (cbn_plan){.kind = CBN_OPERATOR_BATCHNORM};
@@ -107,7 +121,8 @@ bool cbn_keras_batchnorm(const cbn_dialect_operator *operator, const cbn_request
   if (trains && values == 0)
     return cbn_reject(r, CBN_RULE_INPUT_EXTENT_POSITIVE, CBN_NOT_IMPLEMENTED,
                       "training without a value makes statistics of NaN");
-  b->epsilon = epsilon;
+  b->epsilon =
+      request->input_type == CBN_F64 ? epsilon : (double)(float)epsilon; /* a constant of what is computed in */
   b->new_weight = 1 - momentum;
   b->statistics = trains ? CBN_STATISTICS_BATCH : CBN_STATISTICS_RUNNING;
   b->update_running = trains;

@@ -1,4 +1,5 @@
-/* MindSpore: the convolutions, transposed convolutions and batch normalizations of mindspore.nn, one to three axes. */
+/* MindSpore: the convolutions, transposed convolutions and batch normalizations of mindspore.nn, mindspore.ops and
+ * mindspore.mint, one to three axes. */
 #include "dialects/mindspore.h"
 
 #include <strings.h>
@@ -94,6 +95,38 @@ static const char *const batchnorm_changeable[] = {"use_batch_statistics", NULL}
     .name = NAME, .kind = CBN_OPERATOR_BATCHNORM, .spatial_rank = RANK, .signature = BATCHNORM END,                    \
     .plan = cbn_mindspore_batchnorm, .changeable = CHANGEABLE                                                          \
   }
+/* Weight, bias and statistics are tensors of the call. */
+#define FUNCTION_ROW(NAME, RANK)                                                                                       \
+  {                                                                                                                    \
+    .name = NAME, .kind = CBN_OPERATOR_CONV, .spatial_rank = RANK,                                                     \
+    .signature = "(stride=1, pad_mode='valid', padding=0, dilation=1, groups=1)", .plan = cbn_mindspore_function       \
+  }
+#define PRIMITIVE_ROW(NAME, RANK, FORMAT)                                                                              \
+  {                                                                                                                    \
+    .name = NAME, .kind = CBN_OPERATOR_CONV, .spatial_rank = RANK,                                                     \
+    .signature = "(out_channel, kernel_size, mode=1, pad_mode='valid', pad=0, stride=1, dilation=1, group=1, "         \
+                 "data_format='" FORMAT "')",                                                                          \
+    .plan = cbn_mindspore_primitive                                                                                    \
+  }
+#define BATCHNORM_FUNCTION_ROW(NAME, SIGNATURE)                                                                        \
+  {                                                                                                                    \
+    .name = NAME, .kind = CBN_OPERATOR_BATCHNORM, .spatial_rank = 2, .signature = SIGNATURE,                           \
+    .plan = cbn_mindspore_batchnorm_function                                                                           \
+  }
+#define MINT_FIRST "(in_channels, out_channels, kernel_size, stride=1, padding=0, "
+#define MINT_CONVOLUTION_ROW(NAME, RANK)                                                                               \
+  {                                                                                                                    \
+    .name = NAME, .kind = CBN_OPERATOR_CONV, .spatial_rank = RANK,                                                     \
+    .signature = MINT_FIRST "dilation=1, groups=1, bias=True, padding_mode='zeros')", .plan = cbn_mindspore_mint_layer \
+  }
+#define MINT_BATCHNORM_ROW(NAME, RANK)                                                                                 \
+  {                                                                                                                    \
+    .name = NAME, .kind = CBN_OPERATOR_BATCHNORM, .spatial_rank = RANK,                                                \
+    .signature = "(num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)",                     \
+    .plan = cbn_mindspore_mint_layer, .changeable = mint_changeable, .resets = true                                    \
+  }
+
+static const char *const mint_changeable[] = {"eps", "momentum", NULL};
 
 static const cbn_dialect_operator operators[] = {
     CONVOLUTION_ROW("nn.Conv1d", 1, false, FIRST "dilation=1, group=1, " LAST ")"),
@@ -106,6 +139,42 @@ static const cbn_dialect_operator operators[] = {
     BATCHNORM_ROW("nn.BatchNorm1d", 1, ", data_format='NCHW')", batchnorm_changeable),
     BATCHNORM_ROW("nn.BatchNorm2d", 2, ", data_format='NCHW')", batchnorm_changeable),
     BATCHNORM_ROW("nn.BatchNorm3d", 3, ")", NULL),
+    FUNCTION_ROW("ops.conv1d", 1),
+    FUNCTION_ROW("ops.conv2d", 2),
+    FUNCTION_ROW("ops.conv3d", 3),
+    PRIMITIVE_ROW("ops.Conv2D", 2, "NCHW"),
+    PRIMITIVE_ROW("ops.Conv3D", 3, "NCDHW"),
+    BATCHNORM_FUNCTION_ROW("ops.batch_norm", "(training=False, momentum=0.1, eps=1e-05)"),
+    BATCHNORM_FUNCTION_ROW("ops.BatchNorm",
+                           "(is_training=False, epsilon=1e-05, momentum=0.1, data_format='NCHW')"),
+    MINT_CONVOLUTION_ROW("mint.nn.Conv1d", 1),
+    MINT_CONVOLUTION_ROW("mint.nn.Conv2d", 2),
+    MINT_CONVOLUTION_ROW("mint.nn.Conv3d", 3),
+    {.name = "mint.nn.ConvTranspose2d",
+     .kind = CBN_OPERATOR_CONV,
+     .spatial_rank = 2,
+     .transposed = true,
+     .signature = MINT_FIRST "output_padding=0, groups=1, bias=True, dilation=1, padding_mode='zeros')",
+     .plan = cbn_mindspore_mint_layer},
+    MINT_BATCHNORM_ROW("mint.nn.BatchNorm1d", 1),
+    MINT_BATCHNORM_ROW("mint.nn.BatchNorm2d", 2),
+    MINT_BATCHNORM_ROW("mint.nn.BatchNorm3d", 3),
+    {.name = "mint.nn.functional.conv2d",
+     .kind = CBN_OPERATOR_CONV,
+     .spatial_rank = 2,
+     .signature = "(stride=1, padding=0, dilation=1, groups=1)",
+     .plan = cbn_mindspore_mint_function},
+    {.name = "mint.nn.functional.conv_transpose2d",
+     .kind = CBN_OPERATOR_CONV,
+     .spatial_rank = 2,
+     .transposed = true,
+     .signature = "(stride=1, padding=0, output_padding=0, groups=1, dilation=1)",
+     .plan = cbn_mindspore_mint_function},
+    {.name = "mint.nn.functional.batch_norm",
+     .kind = CBN_OPERATOR_BATCHNORM,
+     .spatial_rank = 2,
+     .signature = "(training=False, momentum=0.1, eps=1e-05)",
+     .plan = cbn_mindspore_mint_function},
 };
 
 const cbn_dialect cbn_dialect_mindspore = {.name = "mindspore",

@@ -52,6 +52,11 @@ typedef struct cbn_mindspore_conv {
 bool cbn_mindspore_check_input(const cbn_mindspore_conv *layer, const cbn_request *request, int64_t groups,
                                cbn_rejection *rejection);
 
+/* ... of one that is not transposed, the channels, as many in a group as the layer has: all that the framework looks at
+ * at first ... */
+bool cbn_mindspore_check_channels(const cbn_mindspore_conv *layer, const cbn_request *request, int64_t groups,
+                                  cbn_rejection *rejection);
+
 /* ... and all that follows; kernel, stride, dilation and groups stand in the plan already. */
 bool cbn_mindspore_call(const cbn_mindspore_conv *layer, const cbn_request *request, cbn_plan *plan,
                         cbn_rejection *rejection);

@@ -19,7 +19,6 @@ static const char *const output_padding_names[] = {CONV_NAMES, "output_padding",
 static const char *const all_names[] = {CONV_NAMES, "data_format", "output_padding", NULL};
 
 typedef cbn_mindspore_conv layer;
-enum { SAME = CBN_MINDSPORE_SAME, VALID = CBN_MINDSPORE_VALID, PAD = CBN_MINDSPORE_PAD };
 
 static const cbn_value zero = {.kind = CBN_INTEGER};
 
@@ -168,23 +167,23 @@ static bool check_output_padding_form(const layer *l, cbn_rejection *r) {
 /* The three-dimensional layers compare without case; the last check of Conv2d and of the three-dimensional ones is the
  * only one that calls another type a TypeError. */
 static bool read_pad_mode(layer *l, cbn_rejection *r) {
-  static const char *const names[] = {[SAME] = "same", [VALID] = "valid", [PAD] = "pad"};
+  static const char *const names[] = {[CBN_MINDSPORE_SAME] = "same", [CBN_MINDSPORE_VALID] = "valid", [CBN_MINDSPORE_PAD] = "pad"};
   const cbn_value *mode = cbn_parameter(l->params, "pad_mode");
   const bool volumes = l->spatial_rank == 3, image = l->spatial_rank == 2 && !l->transposed;
-  l->pad_mode = SAME;
+  l->pad_mode = CBN_MINDSPORE_SAME;
   if (mode != NULL && mode->kind != CBN_STRING && (volumes || image))
     return cbn_mindspore_reject_type(l->params, "pad_mode", "a string", r);
   if (image && !check_padding_form(l, r)) return false;
   for (; mode != NULL; l->pad_mode++) {
     const char *text = mode->kind == CBN_STRING ? mode->as.string.text : "";
     if ((volumes ? strcasecmp(text, names[l->pad_mode]) : strcmp(text, names[l->pad_mode])) == 0) break;
-    if (l->pad_mode == PAD)
+    if (l->pad_mode == CBN_MINDSPORE_PAD)
       return cbn_reject(r, CBN_RULE_PADDING_MODE_UNKNOWN, CBN_VALUE_ERROR,
                         "pad_mode must be 'same', 'valid' or 'pad', got %s", cbn_printed_value(mode).text);
   }
   for (int i = 0; i < 2 * l->spatial_rank; i++) {
     cbn_as_integer(l->padding.entry[i % l->padding.count], false, &l->pad[i]);
-    if (l->pad_mode != PAD && l->pad[i] != 0)
+    if (l->pad_mode != CBN_MINDSPORE_PAD && l->pad[i] != 0)
       return cbn_reject(r, CBN_RULE_PADDING_MUST_BE_ZERO, CBN_VALUE_ERROR,
                         "padding must be 0 with pad_mode '%s', got %" PRId64, names[l->pad_mode], l->pad[i]);
   }
@@ -255,7 +254,7 @@ static bool check_limit(const char *what, int64_t value, int64_t limit, cbn_reje
 /* What only the kernel of Conv3dTranspose asks for. */
 static bool check_transposed_volume(const layer *l, const cbn_conv *c, cbn_rejection *r) {
   const int64_t area = cbn_saturating_multiply(c->kernel[1], c->kernel[2]);
-  for (int a = 0; a < 3 && l->pad_mode != PAD; a++)
+  for (int a = 0; a < 3 && l->pad_mode != CBN_MINDSPORE_PAD; a++)
     if (c->output_padding[a] != 0)
       return cbn_reject(r, CBN_RULE_OUTPUT_PADDING_RANGE, CBN_VALUE_ERROR,
                         "output_padding must be 0 where pad_mode is not 'pad', got %" PRId64, c->output_padding[a]);
@@ -389,7 +388,7 @@ static bool check_computed_extents(const int64_t *extent, int32_t spatial_rank, 
  * those that the engine comes to as well: all in that mode, else P - D = -stride. */
 static bool check_kernel_fits(const layer *l, const cbn_conv *c, cbn_rejection *r) {
   int64_t padded[CBN_MAX_SPATIAL], extent[CBN_MAX_SPATIAL];
-  const bool truncates = l->spatial_rank == 3 && l->pad_mode == PAD;
+  const bool truncates = l->spatial_rank == 3 && l->pad_mode == CBN_MINDSPORE_PAD;
   for (int a = 0; a < c->spatial_rank; a++) {
     padded[a] = cbn_saturating_add(cbn_saturating_add(c->input[a], c->pad_begin[a]), c->pad_end[a]);
     const int64_t spare = padded[a] - cbn_dilated_kernel(c->kernel[a], c->dilation[a]); /* of two that are >= 0 */
@@ -407,15 +406,17 @@ static bool check_kernel_fits(const layer *l, const cbn_conv *c, cbn_rejection *
   return true;
 }
 
+bool cbn_mindspore_check_channels(const layer *l, const cbn_request *request, int64_t groups, cbn_rejection *r) {
+  const int64_t channels = request->input.extent[1];
+  return channels / groups == l->in_channels / groups ||
+         reject_channels(channels, l, l->spatial_rank == 3 ? CBN_VALUE_ERROR : CBN_RUNTIME_ERROR, r);
+}
+
 static bool call_forward(const layer *l, cbn_conv *c, cbn_rejection *r) {
-  if (l->spatial_rank == 3 && c->in_channels != l->in_channels)
-    return reject_channels(c->in_channels, l, CBN_VALUE_ERROR, r);
-  if (c->in_channels / c->groups != l->in_channels / c->groups) /* all that the first check looks at */
-    return reject_channels(c->in_channels, l, CBN_RUNTIME_ERROR, r);
-  if (l->pad_mode == SAME) pad_same(c);
+  if (l->pad_mode == CBN_MINDSPORE_SAME) pad_same(c);
   else if (!check_kernel_fits(l, c, r)) return false;
   if (c->in_channels != l->in_channels) return reject_channels(c->in_channels, l, CBN_RUNTIME_ERROR, r);
-  return l->pad_mode != SAME || check_empty_axes(c, r);
+  return l->pad_mode != CBN_MINDSPORE_SAME || check_empty_axes(c, r);
 }
 
 /* The extent that a transposed layer computes; `same` is stride times the input, `valid` at least that. */
@@ -440,13 +441,13 @@ static bool read_output_padding(const layer *l, cbn_conv *c, cbn_rejection *r) {
                         "output_padding must be at least 0 and less than %g, got %g on axis %c", limit, entry[a],
                         cbn_axis_name(2, a));
   }
-  if (l->pad_mode != PAD && (entry[0] > 0 || entry[1] > 0))
+  if (l->pad_mode != CBN_MINDSPORE_PAD && (entry[0] > 0 || entry[1] > 0))
     return cbn_reject(r, CBN_RULE_OUTPUT_PADDING_RANGE, CBN_VALUE_ERROR,
                       "output_padding must be 0 where pad_mode is not 'pad'");
   if (!whole)
     return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_RUNTIME_ERROR, "output_padding must be ints, got %s",
                       cbn_printed_value(cbn_parameter(l->params, "output_padding")).text);
-  for (int a = 0; a < 2 && l->pad_mode == PAD; a++) c->output_padding[a] = (int64_t)entry[a];
+  for (int a = 0; a < 2 && l->pad_mode == CBN_MINDSPORE_PAD; a++) c->output_padding[a] = (int64_t)entry[a];
   return true;
 }
 
@@ -455,8 +456,8 @@ static bool read_output_padding(const layer *l, cbn_conv *c, cbn_rejection *r) {
 static void fit_transposed(const layer *l, cbn_conv *c) {
   for (int a = 0; a < c->spatial_rank; a++) {
     const int64_t spare = cbn_dilated_kernel(c->kernel[a], c->dilation[a]) - c->stride[a];
-    if (l->pad_mode == SAME) split(c, a, spare > 0 ? spare : 0);
-    if (l->pad_mode != PAD) c->output_padding[a] = spare < 0 ? -spare : 0;
+    if (l->pad_mode == CBN_MINDSPORE_SAME) split(c, a, spare > 0 ? spare : 0);
+    if (l->pad_mode != CBN_MINDSPORE_PAD) c->output_padding[a] = spare < 0 ? -spare : 0;
   }
 }
 
@@ -473,7 +474,7 @@ static bool call_transposed(const layer *l, cbn_conv *c, cbn_rejection *r) {
       return cbn_reject(r, CBN_RULE_OUTPUT_PADDING_RANGE, CBN_RUNTIME_ERROR,
                         "output_padding must be less than the stride, got %" PRId64 " on axis %c", c->output_padding[a],
                         cbn_axis_name(3, a));
-  if (l->pad_mode != PAD && !check_empty_axes(c, r)) return false;
+  if (l->pad_mode != CBN_MINDSPORE_PAD && !check_empty_axes(c, r)) return false;
   return l->spatial_rank != 2 || read_output_padding(l, c, r);
 }
 
@@ -484,7 +485,7 @@ bool cbn_mindspore_call(const layer *l, const cbn_request *request, cbn_plan *pl
   c->in_channels = request->input.extent[1];
   c->out_channels = l->out_channels;
   memcpy(c->input, request->input.extent + 2, (size_t)l->spatial_rank * sizeof c->input[0]);
-  for (int a = 0; a < l->spatial_rank && l->pad_mode == PAD; a++) {
+  for (int a = 0; a < l->spatial_rank && l->pad_mode == CBN_MINDSPORE_PAD; a++) {
     c->pad_begin[a] = l->pad[2 * a];
     c->pad_end[a] = l->pad[2 * a + 1];
   }
@@ -502,5 +503,6 @@ bool cbn_mindspore_convolution(const cbn_dialect_operator *operator, const cbn_r
   layer l = {.params = request->params, .spatial_rank = operator->spatial_rank, .transposed = operator->transposed };
   *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV, .conv = cbn_conv_make(operator->spatial_rank)};
   return construct(&l, plan, r) && cbn_mindspore_check_input(&l, request, plan->conv.groups, r) &&
+         (l.transposed || cbn_mindspore_check_channels(&l, request, plan->conv.groups, r)) &&
          cbn_mindspore_call(&l, request, plan, r);
 }

@@ -17,7 +17,7 @@ bool cbn_pytorch_number(const cbn_value *params, const char *name, double fallba
   "padding_mode='zeros')"
 #define FUNCTION "(stride=1, padding=0, dilation=1, groups=1)"
 #define TRANSPOSED_FUNCTION "(stride=1, padding=0, output_padding=0, groups=1, dilation=1)"
-#define BATCHNORM "(num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)"
+#define BATCHNORM "(num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True, *, bias=True)"
 
 /* A layer reads these at every call; its tensors are made once. */
 static const char *const batchnorm_changeable[] = {"eps", "momentum", NULL};

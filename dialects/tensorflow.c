@@ -5,10 +5,16 @@
 #include "dialects/tensorflow.h"
 
 #include <math.h>
+#include <string.h>
 
 const cbn_value *cbn_tensorflow_given(const cbn_value *params, const char *name) {
   const cbn_value *value = cbn_parameter(params, name);
   return value == NULL || value->kind == CBN_NULL ? NULL : value;
+}
+
+bool cbn_tensorflow_channels_last(const cbn_value *params) {
+  const cbn_value *format = cbn_tensorflow_given(params, "data_format");
+  return format == NULL || format->kind != CBN_STRING || strncmp(format->as.string.text, "NC", 2) != 0;
 }
 
 bool cbn_tensorflow_reject_type(const char *name, const cbn_value *value, const char *wanted, cbn_rejection *r) {

@@ -26,6 +26,9 @@ bool cbn_tensorflow_batchnorm(const cbn_dialect_operator *operator, const cbn_re
 /* The parameter; NULL where it is left out, or None, which is the same to most. */
 const cbn_value *cbn_tensorflow_given(const cbn_value *params, const char *name);
 
+/* Do channels come last, by data_format? A name that begins with NC says that they do not, for each function that knows it. */
+bool cbn_tensorflow_channels_last(const cbn_value *params);
+
 /* A text as an operator's attribute takes it: a TypeError for anything else. NULL where it is left out, or None. */
 bool cbn_tensorflow_text(const cbn_value *params, const char *name, const char **text, cbn_rejection *rejection);
 

@@ -92,7 +92,7 @@ static bool read_format(call *c, cbn_rejection *r) {
   if (value != NULL && value->kind != CBN_STRING)
     return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_ATTRIBUTE_ERROR, "data_format must be a string, got %s",
                       cbn_printed_value(value).text);
-  c->channels_last = value == NULL || strncmp(value->as.string.text, "NC", 2) != 0;
+  c->channels_last = cbn_tensorflow_channels_last(c->params);
   return true;
 }
 
@@ -232,7 +232,7 @@ static bool read_types(call *c, const char **padding, cbn_rejection *r) {
       !read_padding_type(c, padding, r))
     return false;
   if (lists && !cbn_tensorflow_text(c->params, "data_format", &format, r)) return false;
-  if (lists) c->channels_last = format == NULL || strncmp(format, "NC", 2) != 0;
+  if (lists) c->channels_last = cbn_tensorflow_channels_last(c->params);
   if (!(lists && cbn_tensorflow_given(c->params, "dilations") != NULL
             ? read_list(c, "dilations", c->dilations, &c->dilation_count, r)
             : read_entries(c, "dilations", c->dilations, r)))

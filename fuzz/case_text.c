@@ -371,6 +371,9 @@ static bool near_miss_possible(const cbn_generated *p, cbn_error *error) {
                                   : cbn_batchnorm_extents(&p->batchnorm, CBN_ROLE_INPUT, extent);
   for (int32_t a = 0; a < rank; a++)
     CBN_CHECK(extent[a] >= 0, error, "no tensor has a negative extent: %s", violation.message);
+  cbn_tensor input;
+  CBN_CHECK(cbn_tensor_describe(&input, p->type, rank, extent, CBN_CONTIGUOUS), error, "no tensor is so large: %s",
+            violation.message);
   return true;
 }
 

@@ -266,6 +266,7 @@ static void make_weight(source *s, likely *l) {
 static void fit_layer(const cbn_dialect_operator *operator, const cbn_value * params, likely *l, cbn_shape *weight,
                       cbn_shape *bias) {
   const cbn_value *group = cbn_value_get(params, "group");
+  if (group == NULL) group = cbn_value_get(params, "groups");
   const int64_t groups = group != NULL && group->kind == CBN_INTEGER && group->as.integer > 0 ? group->as.integer : 1;
   const int64_t in = channels_of(l), each = l->weight.extent[1];
   const int64_t out = groups <= INT64_MAX / each ? groups * each : 1;

@@ -318,7 +318,7 @@ static bool read_npy(const struct archive *a, const struct entry *e, const unsig
   if (crc32_z(0, bytes, e->unpacked) != e->checksum)
     REFUSE_ENTRY(a, e, "checksum", "its bytes do not have the checksum that they were written with; write it anew");
   snprintf(name, sizeof name, "%s[%s]", a->name, e->name);
-  snprintf(member->name, sizeof member->name, "%s", e->name);
+  memcpy(member->name, e->name, sizeof member->name); /* it fits: check_name */
   return cbn_npy_read_memory(bytes, e->unpacked, name, CBN_NPY_OWN_TYPE, limit, &member->tensor, a->error);
 }
 

@@ -27,7 +27,7 @@ static void write_amounts(int32_t axes, const int64_t *begin, const int64_t *end
   cbn_write_entries(writer, "padding", axes == 1 ? 1 : 2 * axes, sides);
 }
 
-/* Of one axis, both sides are padded alike: the second proposal, the lesser amount; or, transposed, that before. */
+/* Of one axis, both sides are padded alike: by the amount before, then by the lesser one. */
 static bool write_padding(const cbn_conv *c, int32_t axes, int attempt, cbn_writer *writer) {
   static const int64_t nothing[CBN_MAX_SPATIAL] = {0};
   int64_t begin[CBN_MAX_SPATIAL], end[CBN_MAX_SPATIAL], least[CBN_MAX_SPATIAL];

@@ -13,6 +13,7 @@ typedef struct cbn_layer {
   const cbn_dialect_operator *operator;
   const cbn_value *params;          /* a map; what is left out takes the default */
   cbn_shape tensor[CBN_ROLE_COUNT]; /* of the layer, in the framework's order of axes; rank 0 where none is given */
+  bool adds_bias; /* a bias is added behind it, which a convolution without one of its own needs to have one */
 } cbn_layer;
 
 /* What a layer is asked. */
@@ -26,10 +27,11 @@ typedef struct cbn_situation {
   int64_t trained; /* calls in training before this one */
 } cbn_situation;
 
-/* As the dialect's plan, with the input's shape in the layer's own order of axes. */
+/* As the dialect's plan, with the input's shape in the layer's own order of axes. Refused (rule input-rank) too is what the dialect
+ * reads as another situation: five axes that are four without a batch. */
 bool cbn_layer_plan(const cbn_layer *layer, const cbn_situation *situation, cbn_plan *plan, cbn_rejection *rejection);
 
-/* The situation in which `input`, in the layer's order of axes, is its input. False where it cannot be one (rank). */
+/* The situation in which `input`, in the layer's order of axes, is its input: f32, in evaluation. False where it cannot be one (rank). */
 bool cbn_layer_situation(const cbn_layer *layer, const cbn_shape *input, cbn_situation *situation);
 
 /* A small situation that the layer accepts, for those who have named none: its own channels, a batch of 2, extents that give an

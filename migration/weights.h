@@ -1,6 +1,7 @@
 /* A layer's tensors, from one framework's names and orders of axes into another's.
  *
- * The operator's order stands in between: each side's plan says where its axes are (dialects/layout.h). */
+ * The operator's order stands in between: each side's plan says where its axes are (dialects/layout.h). Elements keep
+ * their types. */
 #ifndef CBN_MIGRATION_WEIGHTS_H
 #define CBN_MIGRATION_WEIGHTS_H
 
@@ -8,14 +9,16 @@
 #include "harness/npz.h"
 #include "migration/compare.h"
 
-/* Moves the tensor with that role: a dense copy of `from`, which has the shape that `source` says, in the order of axes of `target`.
- * Released with cbn_tensor_release. */
+/* Moves the tensor with that role: a dense copy of `from`, which is dense and has the shape that `source` says, in the
+ * order of axes of `target`. Released with cbn_tensor_release. */
 bool cbn_weight_move(const cbn_plan *source, const cbn_plan *target, int role, const cbn_tensor *from, cbn_tensor *to,
                      cbn_error *error);
 
-/* Moves the layer's tensors in `from` (names of the source's framework, with or without a prefix that all share: "conv1.weight",
- * "conv1.bias") into `to` (the target's names, same prefix); tensors of `constants` are added. Unknown, missing, doubled names and wrong shapes are
- * errors. */
+/* Moves the layer's tensors in `from` (names of the source's framework, with or without a prefix that all share:
+ * "conv1.weight", "conv1.bias") into `to` (the target's names, same prefix), which holds nothing before and is released
+ * with cbn_npz_release. Tensors that `constants` (may be NULL) names are added, in the type of the first one. PyTorch's
+ * count of calls, num_batches_tracked, is no tensor of the operator and stays behind. Unknown and missing names and wrong
+ * shapes are errors; then there is nothing to release. */
 bool cbn_weights_move(const cbn_layer *source, const cbn_plan *source_plan, const cbn_layer *target,
                       const cbn_plan *target_plan, const cbn_constants *constants, const cbn_npz *from, cbn_npz *to,
                       cbn_error *error);

@@ -39,6 +39,10 @@ static void strides_follow_the_layout(void **state) {
       {CBN_CHANNELS_LAST, 3, {2, 3, 5}, {15, 1, 3}},
       {CBN_CHANNELS_LAST, 4, {2, 3, 4, 5}, {60, 1, 15, 3}},
       {CBN_CHANNELS_LAST, 5, {2, 3, 4, 5, 6}, {360, 1, 90, 18, 3}},
+      {CBN_PITCHED, 1, {7}, {1}},
+      {CBN_PITCHED, 2, {2, 3}, {4, 1}},
+      {CBN_PITCHED, 4, {2, 3, 4, 5}, {80, 1, 20, 4}},
+      {CBN_PITCHED, 5, {2, 0, 4, 5, 6}, {240, 1, 60, 12, 2}},
   };
   for (size_t i = 0; i < COUNT(rows); i++) {
     cbn_tensor t;
@@ -1158,6 +1162,25 @@ static void a_strided_view_leaves_gaps(void **state) {
   assert_false(cbn_tensor_describe(&t, CBN_F64, 1, (int64_t[]){INT64_MAX / 8}, CBN_STRIDED));
 }
 
+/* A tensor of one axis has gaps where others have them behind every axis; mixed, those that are used together differ. */
+static void layouts_of_roles(void **state) {
+  (void)state;
+  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
+    assert_int_equal(cbn_role_layout(CBN_CONTIGUOUS, role, 1), CBN_CONTIGUOUS);
+    assert_int_equal(cbn_role_layout(CBN_CHANNELS_LAST, role, 1), CBN_CONTIGUOUS);
+    assert_int_equal(cbn_role_layout(CBN_PITCHED, role, 1), CBN_CONTIGUOUS);
+    assert_int_equal(cbn_role_layout(CBN_STRIDED, role, 1), CBN_STRIDED);
+    assert_int_equal(cbn_role_layout(CBN_PITCHED, role, 4), CBN_PITCHED);
+    assert_int_equal(cbn_role_layout(CBN_STRIDED, role, 4), CBN_STRIDED);
+  }
+  static const int pairs[][2] = {{CBN_ROLE_WEIGHT, CBN_ROLE_BIAS},
+                                 {CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR},
+                                 {CBN_ROLE_GRAD_WEIGHT, CBN_ROLE_GRAD_BIAS}};
+  for (size_t i = 0; i < COUNT(pairs); i++)
+    assert_int_not_equal(cbn_role_layout(CBN_MIXED, pairs[i][0], 1), cbn_role_layout(CBN_MIXED, pairs[i][1], 1));
+  assert_false(cbn_tensor_describe(&(cbn_tensor){0}, CBN_F64, 2, (int64_t[]){1, INT64_MAX / 8}, CBN_PITCHED));
+}
+
 static void values_round_to_their_type(void **state) {
   (void)state;
   assert_true(cbn_type_round(CBN_F64, 0.1) == 0.1);
@@ -1305,6 +1328,7 @@ int main(void) {
       cmocka_unit_test(gradients_update_nothing),
       cmocka_unit_test(arithmetic_classes_have_names),
       cmocka_unit_test(a_strided_view_leaves_gaps),
+      cmocka_unit_test(layouts_of_roles),
       cmocka_unit_test(values_round_to_their_type),
       cmocka_unit_test(folding_by_hand),
       cmocka_unit_test(an_empty_tensor_needs_no_memory),

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "core/rules.h"
 #include "generator/generator.h"
 
 static uint64_t random_state = 1;
@@ -136,7 +137,7 @@ static void problems_have_their_bytes(void **state) {
     const char *parameter = NULL;
     cbn_generated p, q;
     random_genome(bytes);
-    if (i % 2 == 0) bytes[CBN_GENE_NEAR_MISS] = (uint8_t)(CBN_NEAR_MISS_FIRST + i / 2 % (256 - CBN_NEAR_MISS_FIRST));
+    if (i % 2 == 0) bytes[CBN_GENE_NEAR_MISS] = CBN_NEAR_MISS_FIRST;
     if (i % 3 == 0) bytes[CBN_GENE_SIZE] = CBN_SIZE_LARGE;
     cbn_generate(bytes, sizeof bytes, &p);
     assert_true(i % 2 == 1 || !p.valid);
@@ -144,6 +145,73 @@ static void problems_have_their_bytes(void **state) {
     cbn_generate(back, sizeof back, &q);
     assert_true(cbn_generated_equal(&p, &q));
   }
+}
+
+/* Every rule that validation has is broken, by each kind that can. */
+static void near_misses_of_every_rule(void **state) {
+  (void)state;
+  static const struct {
+    const char *rule;
+    int kinds;
+  } rules[] = {{"missing-parameter", CBN_KINDS_ALL},
+               {"parameter-type", CBN_KINDS_ALL},
+               {"parameter-length", CBN_KINDS_ALL},
+               {"spatial-rank", CBN_KINDS_ALL},
+               {"extent-non-negative", CBN_KINDS_ALL},
+               {"extent-overflow", CBN_KINDS_ALL},
+               {"groups-positive", CBN_KINDS_CONV},
+               {"groups-divide-in-channels", CBN_KINDS_CONV},
+               {"groups-divide-out-channels", CBN_KINDS_CONV},
+               {"kernel-positive", CBN_KINDS_CONV},
+               {"stride-positive", CBN_KINDS_CONV},
+               {"dilation-positive", CBN_KINDS_CONV},
+               {"input-dilation-positive", CBN_KINDS_CONV},
+               {"padding-mode-unknown", CBN_KINDS_CONV},
+               {"output-padding-range", CBN_KINDS_CONV},
+               {"padding-mode-needs-plain-input", CBN_KINDS_CONV},
+               {"reflect-pad-less-than-input", CBN_KINDS_PLAIN},
+               {"circular-pad-at-most-input", CBN_KINDS_PLAIN},
+               {"replicate-needs-input", CBN_KINDS_PLAIN},
+               {"input-dilation-forward-only", CBN_KINDS_TRANSPOSED},
+               {"backward-updates-nothing", CBN_KINDS_GRAD}};
+  int broken[CBN_RULE_COUNT] = {0}, expected[CBN_RULE_COUNT] = {0};
+  for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) expected[cbn_rule_by_name(rules[i].rule)] = rules[i].kinds;
+  for (int i = 0; i < CBN_GENERATED_KIND_COUNT * 3200; i++) {
+    uint8_t bytes[CBN_GENOME_BYTES];
+    cbn_generated p;
+    cbn_violation v;
+    random_genome(bytes);
+    bytes[CBN_GENE_KIND] = (uint8_t)(i % CBN_GENERATED_KIND_COUNT);
+    bytes[CBN_GENE_MISS] = (uint8_t)(i / CBN_GENERATED_KIND_COUNT);
+    bytes[CBN_GENE_NEAR_MISS] = 255;
+    cbn_generate(bytes, sizeof bytes, &p);
+    assert_false(p.valid || (cbn_generated_is_conv(p.kind) ? cbn_conv_validate(&p.conv, &v)
+                                                           : cbn_batchnorm_validate(&p.batchnorm, &v)));
+    broken[v.rule] |= 1 << (int)p.kind;
+  }
+  for (int rule = 0; rule < CBN_RULE_COUNT; rule++)
+    if (broken[rule] != expected[rule])
+      fail_msg("%s: missed by kinds %x, not %x", cbn_rule_name(rule), (unsigned)broken[rule], (unsigned)expected[rule]);
+}
+
+/* Of the calls in training one in four normalises by the running statistics; they are updated then. */
+static void some_layers_are_frozen(void **state) {
+  (void)state;
+  int frozen = 0, trained = 0;
+  for (int i = 0; i < 40000; i++) {
+    uint8_t bytes[CBN_GENOME_BYTES];
+    cbn_generated p;
+    random_genome(bytes);
+    bytes[CBN_GENE_KIND] = i % 2 ? CBN_GENERATED_BATCHNORM_TRAIN : CBN_GENERATED_BATCHNORM_PROGRAM;
+    bytes[CBN_GENE_NEAR_MISS] = 0;
+    cbn_generate(bytes, sizeof bytes, &p);
+    trained++;
+    if (p.batchnorm.statistics == CBN_STATISTICS_BATCH) continue;
+    assert_int_equal(p.batchnorm.update_running, 1);
+    assert_true(cbn_generated_trains(&p));
+    frozen++;
+  }
+  assert_true(frozen > trained / 5 && frozen < trained / 3);
 }
 
 /* What no gene gives is named. */
@@ -197,14 +265,11 @@ static void names(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(most_bytes_are_valid_problems),
-      cmocka_unit_test(problems_are_small_and_varied),
-      cmocka_unit_test(the_bytes_alone_decide),
-      cmocka_unit_test(a_gene_has_as_many_values_as_it_says),
-      cmocka_unit_test(problems_have_their_bytes),
-      cmocka_unit_test(other_problems_have_none),
-      cmocka_unit_test(numbers_have_their_values),
-      cmocka_unit_test(names),
+      cmocka_unit_test(most_bytes_are_valid_problems), cmocka_unit_test(problems_are_small_and_varied),
+      cmocka_unit_test(the_bytes_alone_decide),        cmocka_unit_test(a_gene_has_as_many_values_as_it_says),
+      cmocka_unit_test(problems_have_their_bytes),     cmocka_unit_test(near_misses_of_every_rule),
+      cmocka_unit_test(some_layers_are_frozen),        cmocka_unit_test(other_problems_have_none),
+      cmocka_unit_test(numbers_have_their_values),     cmocka_unit_test(names),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,8 @@
 
 /* ---------------------------------------------------------------------------------------------------------- bugs */
 
+enum { ANY_MISS = 1000 };
+
 /* What a bug does to a call: `before` it is computed (true: the reply is made), and `after`. */
 typedef struct bug {
   const char *name;
@@ -28,7 +30,7 @@ typedef struct bug {
   void (*after)(cbn_call *call);
   const char *signature; /* what every problem comes to, behind "planted/reference " */
   const char *parameter; /* in which the neighbour that passes differs; NULL where there is none */
-  int near_miss;         /* 0, or the value of that gene */
+  int near_miss;         /* 0; one more than the value of the gene MISS; or any */
 } bug;
 
 static void spoil(const cbn_tensor *t, int64_t i) { cbn_tensor_set(t, i, cbn_tensor_get(t, i) * 2 + 1); }
@@ -96,7 +98,7 @@ static void reflection(cbn_call *call) { spoil_where(call, CBN_ROLE_OUTPUT, refl
 
 static bool crashes(cbn_call *call, cbn_reply *reply) {
   const cbn_conv *c = call->conv;
-  for (int a = 0; a < c->spatial_rank; a++)
+  for (int a = 0; a < c->spatial_rank && a < CBN_MAX_SPATIAL; a++) /* a near miss may say more */
     if (c->groups > 1 && c->output_padding[a] > 0) reply->verdict = CBN_VERDICT_CRASH;
   return reply->verdict != CBN_VERDICT_PASS;
 }
@@ -297,6 +299,14 @@ static void unbiased(cbn_call *call) {
   if (call->tensor[CBN_ROLE_RUNNING_VAR]) spoil_where(call, CBN_ROLE_RUNNING_VAR, unbiased_single);
 }
 
+static bool of_a_frozen_layer(const cbn_call *call, const int64_t *index) {
+  (void)index;
+  return call->batchnorm->statistics == CBN_STATISTICS_RUNNING && call->batchnorm->update_running;
+}
+static void keeps_what_normalises(cbn_call *call) {
+  if (call->tensor[CBN_ROLE_RUNNING_MEAN]) spoil_where(call, CBN_ROLE_RUNNING_MEAN, of_a_frozen_layer);
+}
+
 static const bug bugs[] = {
     {"reads padding behind, with a stride", CBN_GENERATED_CONV_FORWARD, NULL, strided_end,
      "mismatch f32 output last-border stride pad_end input", "stride[W]", 0},
@@ -326,7 +336,7 @@ static const bug bugs[] = {
     {"crash", CBN_GENERATED_TRANSPOSED_FORWARD, crashes, NULL, "crash f32 - nowhere stride output_padding groups",
      "output_padding[W]", 0},
     {"crash of near misses", CBN_GENERATED_TRANSPOSED_FORWARD, crashes, NULL,
-     "crash f32 - nowhere stride output_padding groups", "output_padding[W]", 248},
+     "crash f32 - nowhere stride output_padding groups", "output_padding[W]", ANY_MISS},
     {"input dilation", CBN_GENERATED_CONV_GRAD_INPUT, NULL, holes, "mismatch f32 grad_input everywhere input_dilation",
      "input_dilation[W]", 0},
     {"two strides", CBN_GENERATED_CONV_GRAD_INPUT, NULL, axes, "mismatch f32 grad_input everywhere rank stride", NULL,
@@ -344,7 +354,7 @@ static const bug bugs[] = {
     {"roundings", CBN_GENERATED_CONV_FORWARD, NULL, rounding, "mismatch f32 output everywhere data", "input", 0},
     {"sign", CBN_GENERATED_CONV_FORWARD, NULL, sign, "mismatch f32 output everywhere data", "input", 0},
     {"takes stride 0", CBN_GENERATED_CONV_FORWARD, accepts_everything, NULL,
-     "accepted-invalid f32 - stride-positive stride", "stride[W]", 244},
+     "accepted-invalid f32 - stride-positive stride", "stride[W]", 1},
     {"epsilon", CBN_GENERATED_BATCHNORM_EVAL, NULL, epsilon, "mismatch f32 output everywhere epsilon", "epsilon", 0},
     {"in place", CBN_GENERATED_BATCHNORM_TRAIN, NULL, in_place, "mismatch f32 output everywhere in_place", "in_place",
      0},
@@ -352,6 +362,8 @@ static const bug bugs[] = {
      "mismatch f32 grad_weight channel-tail weight channels batch", NULL, 0},
     {"unbiased variance", CBN_GENERATED_BATCHNORM_PROGRAM, NULL, unbiased,
      "mismatch f32 running_var everywhere unbiased batch", "unbiased", 0},
+    {"keeps what normalises", CBN_GENERATED_BATCHNORM_PROGRAM, NULL, keeps_what_normalises,
+     "mismatch f32 running_mean everywhere statistics", "statistics", 0},
     {"second step", CBN_GENERATED_BATCHNORM_PROGRAM, second_step_before, second_step,
      "mismatch f32 running_var everywhere reset steps", "reset[0]", 0},
 };
@@ -398,7 +410,8 @@ static cbn_generated next_failing(bench *b, chance *r, cbn_finding *finding) {
     cbn_generated problem;
     for (int i = 0; i < CBN_GENOME_BYTES; i++) bytes[i] = (uint8_t)next(r);
     bytes[CBN_GENE_KIND] = (uint8_t)which->kind;
-    if (which->near_miss) bytes[CBN_GENE_NEAR_MISS] = (uint8_t)which->near_miss;
+    if (which->near_miss) bytes[CBN_GENE_NEAR_MISS] = CBN_NEAR_MISS_FIRST;
+    if (which->near_miss && which->near_miss != ANY_MISS) bytes[CBN_GENE_MISS] = (uint8_t)(which->near_miss - 1);
     cbn_generate(bytes, sizeof bytes, &problem);
     if (cbn_trial_run(b->trial, &problem, &b->subject, finding)) return problem;
   }

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "core/rules.h"
 #include "fuzz/entry/afl_mutator.c" /* a library of its own, which no program links */
 #include "generator/mutate.h"
 #include "tests/chance.h"
@@ -427,15 +428,20 @@ static void chains_reach_everything(void **state) {
       SIGHTS(SIGHT)
 #undef SIGHT
   };
-  int seen[SIGHT_COUNT] = {0}, types[CBN_GENERATED_KIND_COUNT][4] = {{0}}, layouts[CBN_GENERATED_KIND_COUNT][4] = {{0}},
+  int seen[SIGHT_COUNT] = {0}, types[CBN_GENERATED_KIND_COUNT][4] = {{0}}, layouts[CBN_GENERATED_KIND_COUNT][5] = {{0}},
       ranks[CBN_GENERATED_KIND_COUNT][CBN_MAX_SPATIAL + 1] = {{0}}, modes[CBN_GENERATED_KIND_COUNT][4] = {{0}},
-      misses[256] = {0}, fills[CBN_FILL_COUNT] = {0};
+      misses[CBN_RULE_COUNT] = {0}, fills[CBN_FILL_COUNT] = {0};
   chain c = begin(-1, 1);
   for (int i = 0; i < 100000; i++) {
     step(&c);
     const cbn_generated *p = &c.child;
-    if (!p->valid) misses[c.genome[CBN_GENE_NEAR_MISS]]++;
-    if (!p->valid) continue;
+    cbn_violation violation;
+    if (!p->valid) {
+      assert_false(is_conv(p) ? cbn_conv_validate(&p->conv, &violation)
+                              : cbn_batchnorm_validate(&p->batchnorm, &violation));
+      misses[violation.rule]++;
+      continue;
+    }
     axis axes[CBN_MAX_SPATIAL] = {{0}};
     for (int a = axes_of(p, axes) - 1; a >= 0; a--) look(p, &axes[a], seen);
     types[p->kind][p->type]++;
@@ -450,14 +456,14 @@ static void chains_reach_everything(void **state) {
     for (int i = 0; i < 4; i++) {
       const bool conv = cbn_generated_is_conv((enum cbn_generated_kind)kind);
       const bool transposed = kind >= CBN_GENERATED_TRANSPOSED_FORWARD && conv;
-      assert_true(types[kind][i] > 0 && layouts[kind][i] > 0);
+      assert_true(types[kind][i] > 0 && layouts[kind][i] > 0 && layouts[kind][CBN_PITCHED] > 0);
       assert_true(ranks[kind][i] > 0 || (i == 0 && conv));
       assert_true(modes[kind][i] > 0 || (i != CBN_PAD_ZEROS && (transposed || !conv)));
     }
   for (int i = 0; i < CBN_FILL_COUNT; i++) assert_true(fills[i] > 0);
   int broken = 0;
-  for (int i = 0; i < 256; i++) broken += misses[i] > 0;
-  assert_int_equal(broken, 12);
+  for (int i = 0; i < CBN_RULE_COUNT; i++) broken += misses[i] > 0;
+  assert_int_equal(broken, 21); /* all that core/conv.c and core/batchnorm.c name */
 }
 
 /* ------------------------------------------------------------------------------------------------- splices, trimming */

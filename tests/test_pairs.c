@@ -126,6 +126,8 @@ static void what_every_problem_has(void **state) {
   p.type = p.layer_type = CBN_BF16;
   EXPECT(p, LAYOUT, MIXED);
   EXPECT(p, TYPE, BF16);
+  p.layout = CBN_PITCHED;
+  EXPECT(p, LAYOUT, PITCHED);
   for (int rank = 0; rank <= CBN_MAX_SPATIAL; rank++) {
     cbn_generated q = norm(CBN_GENERATED_BATCHNORM_EVAL);
     q.batchnorm = cbn_batchnorm_make(rank);
@@ -529,6 +531,9 @@ static void updates(void **state) {
   (void)state;
   cbn_generated p = norm(CBN_GENERATED_BATCHNORM_TRAIN);
   EXPECT(p, UPDATE, YES);
+  EXPECT(p, STATISTICS, BATCH);
+  p.batchnorm.statistics = CBN_STATISTICS_RUNNING; /* a layer that is frozen and updates them all the same */
+  EXPECT(p, STATISTICS, RUNNING);
   p.batchnorm.running_variance = CBN_VARIANCE_BIASED;
   EXPECT(p, VARIANCE, BIASED);
   p.batchnorm.running_variance = CBN_VARIANCE_UNBIASED;
@@ -555,7 +560,12 @@ static void programs(void **state) {
   EXPECT(p, STEPS, TWO);
   EXPECT(p, RESETS, NONE);
   EXPECT(p, NEW_WEIGHT, USUAL);
+  EXPECT(p, STATISTICS, BATCH);
+  p.batchnorm.statistics = CBN_STATISTICS_RUNNING;
+  EXPECT(p, STATISTICS, RUNNING);
+  p.step[0].train = p.step[1].train = false;
   EXPECT_NONE(p, STATISTICS);
+  p = program("tt");
   p.step[1].new_weight = 1;
   EXPECT(p, NEW_WEIGHT, DIFFERS);
   p.step[1].train = false;

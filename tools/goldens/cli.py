@@ -11,14 +11,15 @@ from pathlib import Path
 from . import environment, plain_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-DIALECTS = ("pytorch", "mindspore", "onnx", "tensorflow", "canonical")
+DIALECTS = ("pytorch", "mindspore", "onnx", "tensorflow", "keras", "canonical")
 DESCRIPTION = """\
 Runs the golden cases in the real frameworks and writes their answers into the case files: the output, the running
 statistics, the gradients where a case gives one of the output, or the exception. Only cases whose `source` names the
 installed framework ("PyTorch 2.15.0, CPU", "MindSpore 2.10.0, CPU") are recorded; all else in the files stays. The
 frameworks are installed into a virtual environment of their own (about 4 GB). The dialect onnx has two engines, in
 build/goldens-onnx-venv: "ONNX Runtime 1.32.0, CPU" and "onnx 1.23.2, reference evaluator"; tensorflow has
-"TensorFlow 2.21.0, CPU", in build/goldens-tensorflow-venv. An `upstream` note of an engine
+"TensorFlow 2.21.0, CPU", in build/goldens-tensorflow-venv; keras has one for each backend, "Keras 3.15.1, TensorFlow 2.21.0,
+CPU" there and "Keras 3.15.1, JAX 0.8.1, CPU" in build/goldens-keras-venv. An `upstream` note of an engine
 with the answer `observed: {}` is filled in. The dialect canonical has no framework: the source "by hand: exact rational
 arithmetic" is computed here, with NumPy and the YAML library alone (build/goldens-plain-venv)."""
 EPILOG = """\
@@ -39,7 +40,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="tools/record-goldens", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="DIALECT|PATH",
-                        help="pytorch, mindspore, onnx, tensorflow, canonical, a case file or a folder of them (default: all of cases/)")
+                        help="pytorch, mindspore, onnx, tensorflow, keras, canonical, a case file or a folder of them (default: all of cases/)")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     parser.add_argument("--large", action="store_true", help="with --check: the cases of many gigabytes too")
     parser.add_argument("--venv", type=Path, default=ROOT / "build" / "goldens-venv", metavar="DIR",
@@ -81,11 +82,11 @@ def select(what):
 ZEROED_MEMORY = {"MALLOC_PERTURB_": "255", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
 
-def run_module(python, module, arguments):
+def run_module(python, module, arguments, backend=None):
     """Runs a module of this package in the environment. The hash order is fixed, for messages that print sets;
     what the frameworks say on standard error is shown only where the run breaks off."""
     variables = {**os.environ, **ZEROED_MEMORY, "PYTHONPATH": str(ROOT / "tools"), "PYTHONHASHSEED": "0",
-                 "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+                 "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **({"KERAS_BACKEND": backend} if backend else {})}
     with tempfile.TemporaryFile("w+") as noise:
         status = subprocess.run([str(python), "-m", f"goldens.{module}", *arguments], env=variables,
                                 stderr=noise).returncode
@@ -95,18 +96,22 @@ def run_module(python, module, arguments):
     return status
 
 
-def interpreter(options, dialect):
-    """The Python in which a dialect's answers are made."""
+def interpreters(options, dialect):
+    """{backend: the Python in which a dialect's answers are made}; the backend is None but for keras."""
     def say(text):
         print(text, flush=True)
 
+    folder = options.venv.resolve().parent
     if dialect == "canonical":
-        return plain_environment.ensure(options.venv.resolve().parent, say)
+        return {None: plain_environment.ensure(folder, say)}
     if dialect == "onnx":
-        return plain_environment.ensure_onnx(options.venv.resolve().parent, say)
+        return {None: plain_environment.ensure_onnx(folder, say)}
     if dialect == "tensorflow":
-        return plain_environment.ensure_tensorflow(options.venv.resolve().parent, say)
-    return environment.ensure(options.venv.resolve(), say)
+        return {None: plain_environment.ensure_tensorflow(folder, say)}
+    if dialect == "keras":
+        return {"tensorflow": plain_environment.ensure_tensorflow(folder, say),
+                "jax": plain_environment.ensure_keras(folder, say)}
+    return {None: environment.ensure(options.venv.resolve(), say)}
 
 
 def main(arguments=None):
@@ -121,18 +126,19 @@ def main(arguments=None):
         print("record-goldens: no case file of these dialects is there", file=sys.stderr)
         return 2
     try:
-        pythons = {dialect: interpreter(options, dialect)
+        pythons = {dialect: interpreters(options, dialect)
                    for dialect in (["pytorch"] if options.fill_vectors else selected)}
     except environment.EnvironmentFailure as error:
         print(f"record-goldens: {error}", file=sys.stderr)
         return 3
     if options.fill_vectors:
-        return run_module(pythons["pytorch"], "fill_vectors", [str(ROOT / "tests" / "fill_vectors.txt")])
+        return run_module(pythons["pytorch"][None], "fill_vectors", [str(ROOT / "tests" / "fill_vectors.txt")])
     status = 0
     for dialect in [name for name in DIALECTS if name in selected]:
         flags = ["--check"] * options.check + ["--large"] * options.large
-        found = run_module(pythons[dialect], "worker", [dialect, *flags, *map(str, selected[dialect])])
-        status = max(status, found if found in (0, 1, 2) else 3)
-        if found not in (0, 1, 2):
-            print(f"record-goldens: the run of {dialect} ended with status {found}", file=sys.stderr)
+        for backend, python in pythons[dialect].items():
+            found = run_module(python, "worker", [dialect, *flags, *map(str, selected[dialect])], backend)
+            status = max(status, found if found in (0, 1, 2) else 3)
+            if found not in (0, 1, 2):
+                print(f"record-goldens: the run of {dialect} ended with status {found}", file=sys.stderr)
     return status

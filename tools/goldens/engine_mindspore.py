@@ -1,4 +1,5 @@
-"""The real mindspore.nn layers; engine_pytorch.py says what an engine module offers."""
+"""The real layers of mindspore.nn and mindspore.mint.nn, and the functions and primitives of mindspore.ops;
+engine_pytorch.py says what an engine module offers."""
 
 import os
 
@@ -17,17 +18,52 @@ mindspore.set_device("CPU")
 NAME = f"MindSpore {mindspore.__version__}, CPU"
 OPERATORS = ("Conv1d", "Conv2d", "Conv3d", "Conv1dTranspose", "Conv2dTranspose", "Conv3dTranspose", "BatchNorm1d",
              "BatchNorm2d", "BatchNorm3d")
-LAYERS = {f"nn.{name}": getattr(nn, name) for name in OPERATORS}
+MINT_OPERATORS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d")
+LAYERS = {**{f"nn.{name}": getattr(nn, name) for name in OPERATORS},
+          **{f"mint.nn.{name}": getattr(mindspore.mint.nn, name) for name in MINT_OPERATORS}}
 TYPES = {"f32": mindspore.float32, "f64": mindspore.float64, "f16": mindspore.float16, "bf16": mindspore.bfloat16}
 TYPE_NAMES = {dtype: name for name, dtype in TYPES.items()}
 # a case's name -> the layer's own
 CONVOLUTION_NAMES = {"weight": "weight", "bias": "bias"}
 BATCHNORM_NAMES = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+OWN_NAMES = ("weight", "bias", "running_mean", "running_var")
 ONE_AXIS = (nn.Conv1d, nn.Conv1dTranspose)
+# functions and primitives -> their tensors in the order in which they are handed over
+FUNCTIONS = {"ops.conv1d": ("weight", "bias"), "ops.conv2d": ("weight", "bias"), "ops.conv3d": ("weight", "bias"),
+             "ops.batch_norm": ("running_mean", "running_var", "weight", "bias"), "mint.nn.functional.conv2d": ("weight", "bias"),
+             "mint.nn.functional.conv_transpose2d": ("weight", "bias"),
+             "mint.nn.functional.batch_norm": ("running_mean", "running_var", "weight", "bias")}
+PRIMITIVES = {"ops.Conv2D": ("weight",), "ops.Conv3D": ("weight",),
+              "ops.BatchNorm": ("weight", "bias", "running_mean", "running_var")}
+
+
+class Function(nn.Cell):
+    """A function or a primitive with its parameters and tensors: what the recorder takes for a layer. A primitive is made
+    where a user makes it, so that its constructor refuses like a layer's."""
+
+    def __init__(self, operator, params):
+        super().__init__()
+        module, _, name = operator.rpartition(".")
+        self.function, self.options = mindspore, params
+        for part in (*module.split("."), name):
+            self.function = getattr(self.function, part)
+        self.order = FUNCTIONS.get(operator) or PRIMITIVES[operator]
+        if operator in PRIMITIVES:
+            self.function, self.options = self.function(**params), {}
+
+    def construct(self, inputs):
+        """The output alone; what a normalization trains it writes into its tensors."""
+        given = [getattr(self, name, None) for name in self.order]
+        while given and given[-1] is None:
+            given.pop()
+        answer = self.function(inputs, *given, **self.options)
+        return answer[0] if isinstance(answer, tuple) else answer
 
 
 def make(operator, params, kind):
     """The layer; f32 is the constructor's own default."""
+    if operator not in LAYERS:
+        return Function(operator, params)
     return LAYERS[operator](**params, **({} if kind == "f32" else {"dtype": TYPES[kind]}))
 
 
@@ -44,13 +80,16 @@ def from_mindspore(tensor):
 
 def is_batch_norm(layer):
     """Whether the layer keeps running statistics."""
-    return not isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Conv1dTranspose, nn.Conv2dTranspose,
+    if isinstance(layer, Function):
+        return "running_mean" in layer.order
+    return not isinstance(layer, mindspore.mint.nn.layer.conv._Conv) and not isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Conv1dTranspose, nn.Conv2dTranspose,
                                   nn.Conv3dTranspose))
 
 
 def parameters(layer):
     """{a case's name: parameter}. nn.BatchNorm3d keeps its own in an inner nn.BatchNorm2d."""
-    names = BATCHNORM_NAMES if is_batch_norm(layer) else CONVOLUTION_NAMES
+    own_names = isinstance(layer, Function) or type(layer).__module__.startswith("mindspore.mint")
+    names = dict(zip(OWN_NAMES, OWN_NAMES)) if own_names else BATCHNORM_NAMES if is_batch_norm(layer) else CONVOLUTION_NAMES
     owner = getattr(layer, "bn2d", layer)
     found = {name: getattr(owner, own, None) for name, own in names.items()}
     return {name: value for name, value in found.items() if isinstance(value, mindspore.Parameter)}
@@ -69,7 +108,10 @@ def tensors(layer):
 
 
 def load(layer, name, tensor):
-    """Replaces one parameter or running statistic."""
+    """Replaces one parameter or running statistic; a function's tensors may have any shape."""
+    if isinstance(layer, Function):
+        setattr(layer, name, mindspore.Parameter(to_mindspore(tensor), name=name, requires_grad=name in CONVOLUTION_NAMES))
+        return
     target = parameters(layer).get(name)
     if target is None:
         raise ValueError(f"this layer has no {name}")
@@ -125,5 +167,7 @@ def call(layer, mode, given, grad_output, layout):
 
 
 def is_training(layer):
-    """Whether the layer is in training mode."""
+    """Whether the layer is in training mode, or a function told to train."""
+    if isinstance(layer, Function):
+        return layer.options.get("training") is True or getattr(layer.function, "is_training", None) is True
     return layer.training

@@ -1,5 +1,5 @@
 """Makes the small virtual environments: of the exact engine, NumPy and the YAML library, none of the frameworks; and of
-ONNX and TensorFlow, whose wheels for a CPU are not large."""
+ONNX, TensorFlow and JAX, whose wheels for a CPU are not large."""
 
 import re
 import shutil
@@ -11,6 +11,7 @@ from .environment import HERE, REQUIREMENTS, STAMP, python_of, run
 PACKAGES = ("numpy", "ruamel.yaml")
 ONNX_REQUIREMENTS = HERE / "requirements-onnx.txt"
 TENSORFLOW_REQUIREMENTS = HERE / "requirements-tensorflow.txt"
+KERAS_REQUIREMENTS = HERE / "requirements-keras.txt"
 
 
 def pinned(requirements=REQUIREMENTS, packages=None):
@@ -48,3 +49,8 @@ def ensure_onnx(folder: Path, say) -> Path:
 def ensure_tensorflow(folder: Path, say) -> Path:
     """That of TensorFlow."""
     return make(folder / "goldens-tensorflow-venv", pinned(TENSORFLOW_REQUIREMENTS), "1.5 GB", say)
+
+
+def ensure_keras(folder: Path, say) -> Path:
+    """That of Keras on JAX; that of TensorFlow has Keras, too."""
+    return make(folder / "goldens-keras-venv", pinned(KERAS_REQUIREMENTS), "600 MB", say)

@@ -71,6 +71,8 @@ def tolerances(case, params, step, own, batch_statistics, engine):
         own = {name: Tensor(tensor.type, engine.as_operator(case, name, tensor.values)) for name, tensor in own.items()}
         step = copy(step)
         step.input = Tensor(step.input.type, engine.as_operator(case, "input", step.input.values))
+        if step.grad_output is not None:
+            step.grad_output = Tensor(step.grad_output.type, engine.as_operator(case, "grad_output", step.grad_output.values))
         found = ordered_tolerances(case, params, step, own, batch_statistics)
         return {name: engine.as_function(case, tolerance) for name, tolerance in found.items()}
     return ordered_tolerances(case, params, step, own, batch_statistics)

@@ -13,7 +13,8 @@ from .casefile import CaseError, cases_of, dump, load
 
 LARGE = 20_000_000
 ENGINES = {"pytorch": ("engine_pytorch",), "mindspore": ("engine_mindspore",), "canonical": ("engine_canonical",),
-           "onnx": ("engine_onnx", "engine_onnx_reference"), "tensorflow": ("engine_tensorflow",)}
+           "onnx": ("engine_onnx", "engine_onnx_reference"), "tensorflow": ("engine_tensorflow",),
+           "keras": ("engine_keras",)}
 
 
 def size_of(case):
@@ -87,7 +88,8 @@ def main():
     for path in options.paths:
         try:
             document = load(path)
-            cases = cases_of(document, path)
+            cases = [case for case in cases_of(document, path)
+                     if all(getattr(engine, "takes", lambda _: True)(case) for engine in engines)]
         except (CaseError, KeyError) as error:
             say(f"{path}: {error}")
             return 2
