@@ -19,6 +19,8 @@
   X(onnx)                                                                                                              \
   X(tensorflow)                                                                                                        \
   X(keras)                                                                                                             \
+  X(jax)                                                                                                               \
+  X(flax)                                                                                                              \
   X(canonical)
 
 enum { CBN_MAX_NATIVE_RANK = 8 };

@@ -64,6 +64,7 @@ bool cbn_keras_initializer(const cbn_value *params, const char *name, const char
   static const char *const zeros[] = {"zeros", "zero", "Zeros", NULL}, *const ones[] = {"ones", "one", "Ones", NULL};
   static const char *const constants[] = {"constant", "Constant", NULL};
   static const char *const matrices[] = {"orthogonal", "Orthogonal", "OrthogonalInitializer", NULL};
+  static const char *const squares[] = {"identity", "Identity", "IdentityInitializer", NULL}; /* of two axes alone */
   static const char *const drawn[] = {"glorot_normal",
                                       "glorot_uniform",
                                       "he_normal",
@@ -94,7 +95,8 @@ bool cbn_keras_initializer(const cbn_value *params, const char *name, const char
     return cbn_reject(r, CBN_RULE_INITIALIZER_UNKNOWN, CBN_KEY_ERROR, "%s: a constant by name has no value", name);
   plan->has_initial[role] = is_among(text, zeros) || is_among(text, ones);
   plan->initial[role] = is_among(text, ones);
-  return plan->has_initial[role] || is_among(text, drawn) || (axes > 1 && is_among(text, matrices)) ||
+  return plan->has_initial[role] || is_among(text, drawn) || (axes != 1 && is_among(text, matrices)) ||
+         (axes == 0 && is_among(text, squares)) ||
          cbn_reject(r, CBN_RULE_INITIALIZER_UNKNOWN, CBN_VALUE_ERROR, "%s is no initializer of a tensor of %d axes: %s",
                     name, axes, cbn_printed_value(value).text);
 }

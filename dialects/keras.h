@@ -47,8 +47,8 @@ const cbn_value *cbn_keras_given(const cbn_value *params, const char *name);
 /* Refuses what of these (NULL at the end) is given: what they ask for is another operator. */
 bool cbn_keras_refuse(const cbn_value *params, const char *const *names, cbn_rejection *rejection);
 
-/* An initializer of a tensor of `axes` axes. The plan learns of one that is a constant; another leaves the tensor to the
- * case. */
+/* An initializer of a tensor of `axes` axes, 0 where none is made. The plan learns of one that is a constant; another leaves the
+ * tensor to the case. */
 bool cbn_keras_initializer(const cbn_value *params, const char *name, const char *fallback, int axes, int role,
                            cbn_plan *plan, cbn_rejection *rejection);
 

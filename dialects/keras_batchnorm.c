@@ -49,11 +49,14 @@ static bool check_synchronized(const cbn_keras_layer *layer, cbn_rejection *r) {
                     "synchronized goes with the backend tensorflow alone");
 }
 
-static bool read_initializers(const cbn_value *params, cbn_plan *plan, cbn_rejection *r) {
-  return cbn_keras_initializer(params, "beta_initializer", "zeros", 1, CBN_ROLE_BIAS, plan, r) &&
-         cbn_keras_initializer(params, "gamma_initializer", "ones", 1, CBN_ROLE_WEIGHT, plan, r) &&
-         cbn_keras_initializer(params, "moving_mean_initializer", "zeros", 1, CBN_ROLE_RUNNING_MEAN, plan, r) &&
-         cbn_keras_initializer(params, "moving_variance_initializer", "ones", 1, CBN_ROLE_RUNNING_VAR, plan, r);
+/* Names first; what they make of a tensor of one axis when it is made. */
+static bool read_initializers(const cbn_value *params, bool made, cbn_plan *plan, cbn_rejection *r) {
+  const bool weight = made && cbn_as_truth(cbn_parameter(params, "scale"), true);
+  const bool bias = made && cbn_as_truth(cbn_parameter(params, "center"), true);
+  return cbn_keras_initializer(params, "beta_initializer", "zeros", bias, CBN_ROLE_BIAS, plan, r) &&
+         cbn_keras_initializer(params, "gamma_initializer", "ones", weight, CBN_ROLE_WEIGHT, plan, r) &&
+         cbn_keras_initializer(params, "moving_mean_initializer", "zeros", made, CBN_ROLE_RUNNING_MEAN, plan, r) &&
+         cbn_keras_initializer(params, "moving_variance_initializer", "ones", made, CBN_ROLE_RUNNING_VAR, plan, r);
 }
 
 /* Batch renormalization is another operator. */
@@ -112,8 +115,8 @@ bool cbn_keras_batchnorm(const cbn_dialect_operator *operator, const cbn_request
   *plan = (cbn_plan){.kind = CBN_OPERATOR_BATCHNORM};
   if (!cbn_keras_make(params, names, 0, &layer, r) || !read_axis(params, &axis, r) || !check_synchronized(&layer, r) ||
       !read_number(params, "momentum", 0.99, &momentum, r) || !read_number(params, "epsilon", 1e-3, &epsilon, r) ||
-      !read_initializers(params, plan, r) || !check_renorm(params, r) || !check_types(request, r) ||
-      !read_shape(request, axis, plan, r))
+      !read_initializers(params, false, plan, r) || !check_renorm(params, r) || !check_types(request, r) ||
+      !read_shape(request, axis, plan, r) || !read_initializers(params, true, plan, r))
     return false;
   cbn_batchnorm *b = &plan->batchnorm;
   const bool trains = request->training && layer.trainable;

@@ -169,11 +169,14 @@ static bool read_size(const call *c, const char *name, bool none_goes, int64_t f
          cbn_reject(r, rule, CBN_VALUE_ERROR, "%s must be > 0, got %s", name, cbn_printed_value(value).text);
 }
 
-/* The weights' initializers; a bias has one axis. */
-static bool read_initializers(const call *c, cbn_plan *plan, cbn_rejection *r) {
+static bool uses_bias(const call *c) { return cbn_as_truth(cbn_parameter(c->layer.params, "use_bias"), true); }
+
+/* Names first; what they make of a tensor of so many axes when it is made. */
+static bool read_initializers(const call *c, bool made, cbn_plan *plan, cbn_rejection *r) {
   return cbn_keras_initializer(c->layer.params, c->depthwise ? "depthwise_initializer" : "kernel_initializer",
-                               "glorot_uniform", (int)c->axes + 2, CBN_ROLE_WEIGHT, plan, r) &&
-         cbn_keras_initializer(c->layer.params, "bias_initializer", "zeros", 1, CBN_ROLE_BIAS, plan, r);
+                               "glorot_uniform", made ? (int)c->axes + 2 : 0, CBN_ROLE_WEIGHT, plan, r) &&
+         cbn_keras_initializer(c->layer.params, "bias_initializer", "zeros", made && uses_bias(c), CBN_ROLE_BIAS, plan,
+                               r);
 }
 
 static bool read_sizes(call *c, cbn_rejection *r) {
@@ -214,7 +217,7 @@ static bool construct(call *c, cbn_plan *plan, cbn_rejection *r) {
          read_tuple(c, "dilation_rate", CBN_RULE_DILATION_POSITIVE, 1, c->dilation, NULL, r) && read_padding(c, r) &&
          (!c->has_output_padding ||
           read_tuple(c, "output_padding", CBN_RULE_OUTPUT_PADDING_RANGE, 0, c->output_padding, NULL, r)) &&
-         read_format(c, r) && cbn_keras_refuse(params, activation, r) && read_initializers(c, plan, r) &&
+         read_format(c, r) && cbn_keras_refuse(params, activation, r) && read_initializers(c, false, plan, r) &&
          cbn_keras_refuse(params, refused, r) && read_sizes(c, r) && check_together(c, r);
 }
 
@@ -250,7 +253,7 @@ static bool check_weights(const call *c, cbn_rejection *r) {
                     c->depthwise ? "depth_multiplier" : "filters");
 }
 
-static bool build(const call *c, cbn_rejection *r) {
+static bool build(const call *c, cbn_plan *plan, cbn_rejection *r) {
   if (!check_least_rank(c, r)) return false;
   const double channels = (double)channels_of(c);
   if (!c->transposed && !c->depthwise && fmod(channels, c->groups.number) != 0)
@@ -258,7 +261,7 @@ static bool build(const call *c, cbn_rejection *r) {
                       "%g channels of the input cannot be divided by %g groups", channels, c->groups.number);
   if (c->depthwise && c->filters.is_none)
     return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_TYPE_ERROR, "depth_multiplier must be an int, got None");
-  return (c->transposed || check_output(c, r)) && check_weights(c, r);
+  return (c->transposed || check_output(c, r)) && check_weights(c, r) && read_initializers(c, true, plan, r);
 }
 
 /* ---------------------------------------------------------------------------------------------- the backend computes */
@@ -295,12 +298,11 @@ static bool is_compiled(const call *c) {
 
 static bool check_tensorflow(const call *c, cbn_rejection *r) {
   const bool dilated = any_above_one(c, c->dilation);
-  const bool none_causal = c->padding == CAUSAL && c->input->extent[0] > 0 && kernel_of(c, 0) > 1;
   if (is_compiled(c)) return true;
   if (!check_range(c, "strides", c->strides, CBN_INVALID_ARGUMENT, r)) return false;
   if (channels_of(c) == 0) return reject_channels(dilated ? CBN_ZERO_DIVISION_ERROR : CBN_INVALID_ARGUMENT, r);
   return check_range(c, "dilation_rate", c->dilation, CBN_OVERFLOW_ERROR, r) &&
-         (c->channels_last || (is_empty(c) && !none_causal) || reject_format(CBN_UNIMPLEMENTED, r));
+         (c->channels_last || is_empty(c) || reject_format(CBN_UNIMPLEMENTED, r));
 }
 
 static bool check_forward(const call *c, cbn_rejection *r) {
@@ -398,7 +400,7 @@ static void describe(const call *c, cbn_plan *plan) {
   v->in_channels = channels_of(c);
   v->groups = c->depthwise ? v->in_channels : c->groups.count;
   v->out_channels = c->depthwise ? cbn_saturating_multiply(v->in_channels, c->filters.count) : c->filters.count;
-  v->has_bias = cbn_as_truth(cbn_parameter(c->layer.params, "use_bias"), true);
+  v->has_bias = uses_bias(c);
   for (int32_t a = 0; a < c->axes; a++) {
     v->input[a] = extent_of(c, a);
     v->kernel[a] = c->kernel[a];
@@ -420,7 +422,7 @@ bool cbn_keras_convolution(const cbn_dialect_operator *operator, const cbn_reque
   const char *const *names = c.transposed ? transposed_names : c.depthwise ? depthwise_names : convolution_names;
   *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV};
   if (!cbn_keras_make(request->params, names, c.depthwise ? 1 : 2, &c.layer, r) || !construct(&c, plan, r) ||
-      !build(&c, r) ||
+      !build(&c, plan, r) ||
       !(c.transposed  ? check_transposed(&c, r)
         : c.depthwise ? check_depthwise(&c, r)
                       : check_forward(&c, r)) ||

@@ -11,11 +11,19 @@
 /* A module of mint.nn, or a function, as a layer of PyTorch's. */
 static const char *torch_name(const char *name) { return strstr(name, "nn."); }
 
+/* Does the convolution itself pad? Padding by name and the modes that read the input are other operators'. */
+static bool pads_plainly(const cbn_value *params) {
+  const cbn_value *padding = cbn_parameter(params, "padding"), *mode = cbn_parameter(params, "padding_mode");
+  return (padding == NULL || padding->kind != CBN_STRING) && (mode == NULL || cbn_value_is(mode, "zeros"));
+}
+
 /* What a call was measured to raise; in all else PyTorch's exceptions stand. */
-static const char *call_exception(const cbn_dialect_operator *operator, const cbn_rejection *r) {
+static const char *call_exception(const cbn_dialect_operator *operator, const cbn_value * params,
+                                  const cbn_rejection *r) {
+  const bool conv = operator->kind == CBN_OPERATOR_CONV;
   switch (r->rule) {
   case CBN_RULE_INPUT_RANK:
-    return operator->kind == CBN_OPERATOR_CONV && operator->spatial_rank < 3 ? CBN_RUNTIME_ERROR : CBN_VALUE_ERROR;
+    return conv && operator->spatial_rank < 3 && pads_plainly(params) ? CBN_RUNTIME_ERROR : CBN_VALUE_ERROR;
   case CBN_RULE_INPUT_CHANNELS_MISMATCH:
   case CBN_RULE_KERNEL_EXCEEDS_INPUT:
   case CBN_RULE_PADDING_NON_NEGATIVE:
@@ -29,11 +37,13 @@ static const char *call_exception(const cbn_dialect_operator *operator, const cb
   }
 }
 
-static bool ask_torch(const cbn_dialect_operator *operator, const char *name, const cbn_request *request,
+static bool ask_torch(const cbn_dialect_operator *operator, const char * name, const cbn_request *request,
                       cbn_plan *plan, cbn_rejection *r) {
   const cbn_dialect_operator *torch = cbn_dialect_find(cbn_dialect_by_name("pytorch"), name);
-  if (torch->plan(torch, request, plan, r)) return true;
-  r->exception = call_exception(operator, r);
+  cbn_request one_type = *request; /* types come last */
+  one_type.layer_type = request->input_type;
+  if (torch->plan(torch, &one_type, plan, r) && torch->plan(torch, request, plan, r)) return true;
+  r->exception = call_exception(operator, request->params, r);
   return false;
 }
 
@@ -41,6 +51,36 @@ static bool reject_type(const char *exception, const char *name, const char *wan
                         cbn_rejection *r) {
   return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, exception, "%s must be %s, got %s", name, wanted,
                     cbn_printed_value(value).text);
+}
+
+/* ---------------------------------------------------------------------------------------- a layer's parameters, made */
+
+enum { MOST_PARAMETERS = 10 };
+
+/* A layer's parameters, of PyTorch's names. */
+typedef struct as_layer {
+  cbn_value map, key[MOST_PARAMETERS], made[MOST_PARAMETERS], extent[CBN_MAX_SPATIAL];
+  const cbn_value *keys[MOST_PARAMETERS], *items[MOST_PARAMETERS], *kernel[CBN_MAX_SPATIAL];
+} as_layer;
+
+static void open_layer(as_layer *l) {
+  l->map = (cbn_value){.kind = CBN_MAP};
+  l->map.as.map.keys = l->keys;
+  l->map.as.map.items = l->items;
+}
+
+static void put_value(as_layer *l, const char *name, const cbn_value *value) {
+  const size_t i = l->map.as.map.count++;
+  l->key[i] = (cbn_value){.kind = CBN_STRING, .as.string = {.text = name, .length = strlen(name)}};
+  l->keys[i] = &l->key[i];
+  l->items[i] = value;
+}
+
+static cbn_value *put(as_layer *l, const char *name, enum cbn_value_kind kind) {
+  cbn_value *value = &l->made[l->map.as.map.count];
+  *value = (cbn_value){.kind = kind};
+  put_value(l, name, value);
+  return value;
 }
 
 /* ------------------------------------------------------------------------------------------------- convolutions */
@@ -57,6 +97,16 @@ static bool check_sequence(const cbn_value *params, const char *name, int32_t ax
                       e.count);
   for (int i = 0; i < e.count; i++)
     if (e.entry[i]->kind != CBN_INTEGER) return reject_type(CBN_TYPE_ERROR, name, "ints", e.entry[i], r);
+  return true;
+}
+
+/* An int or a tuple of ints, of any length; `names`: or a string. */
+static bool check_ints(const cbn_value *params, const char *name, bool names, cbn_rejection *r) {
+  const cbn_value *value = cbn_parameter(params, name);
+  const cbn_entries e = cbn_as_entries(value);
+  if (value == NULL || (names && value->kind == CBN_STRING)) return true;
+  for (int i = 0; i < e.count; i++)
+    if (e.entry[i]->kind != CBN_INTEGER) return cbn_mindspore_reject_type(params, name, "an int or a tuple of ints", r);
   return true;
 }
 
@@ -95,21 +145,19 @@ static bool check_positive(const cbn_value *params, const char *name, enum cbn_r
   for (int i = 0; value != NULL && i < e.count; i++) {
     int64_t entry;
     if (!cbn_as_integer(e.entry[i], false, &entry)) return reject_type(CBN_TYPE_ERROR, name, "ints", e.entry[i], r);
-    if (entry <= 0)
-      return cbn_reject(r, rule, CBN_VALUE_ERROR, "%s must be positive, got %" PRId64, name, entry);
+    if (entry <= 0) return cbn_reject(r, rule, CBN_VALUE_ERROR, "%s must be positive, got %" PRId64, name, entry);
   }
   return true;
 }
 
 /* Zeros are what no initializer fills: it comes behind the windows. */
 static bool check_initialized(int64_t in, int64_t out, cbn_rejection *r) {
-  return (in > 0 && out > 0) ||
-         cbn_reject(r, in > 0 ? CBN_RULE_OUT_CHANNELS_POSITIVE : CBN_RULE_IN_CHANNELS_POSITIVE, CBN_VALUE_ERROR,
-                    "the weight would have no elements");
+  return (in > 0 && out > 0) || cbn_reject(r, in > 0 ? CBN_RULE_OUT_CHANNELS_POSITIVE : CBN_RULE_IN_CHANNELS_POSITIVE,
+                                           CBN_VALUE_ERROR, "the weight would have no elements");
 }
 
 /* What PyTorch's constructor refuses, too, has its rules: the padding by name, and padding_mode. */
-static bool check_padding_names(const cbn_dialect_operator *operator, const cbn_request *request, cbn_rejection *r) {
+static bool check_padding_names(const cbn_dialect_operator *operator, const cbn_request * request, cbn_rejection *r) {
   cbn_plan ignored;
   const bool named = !ask_torch(operator, torch_name(operator->name), request, &ignored, r) &&
                      (r->rule == CBN_RULE_PADDING_UNKNOWN || r->rule == CBN_RULE_SAME_NEEDS_UNIT_STRIDE ||
@@ -117,9 +165,9 @@ static bool check_padding_names(const cbn_dialect_operator *operator, const cbn_
   return !named;
 }
 
-static bool construct_convolution(const cbn_dialect_operator *operator, const cbn_request *request, cbn_rejection *r) {
-  static const char *const names[] = {"in_channels", "out_channels", "kernel_size",  "stride",         "padding", "dilation",
-                                      "groups",      "bias",         "padding_mode", NULL};
+static bool construct_convolution(const cbn_dialect_operator *operator, const cbn_request * request, cbn_rejection *r) {
+  static const char *const names[] = {"in_channels", "out_channels", "kernel_size", "stride",       "padding",
+                                      "dilation",    "groups",       "bias",        "padding_mode", NULL};
   static const char *const transposed_names[] = {"in_channels", "out_channels",   "kernel_size", "stride",
                                                  "padding",     "output_padding", "groups",      "bias",
                                                  "dilation",    "padding_mode",   NULL};
@@ -143,6 +191,12 @@ static bool construct_convolution(const cbn_dialect_operator *operator, const cb
 
 /* ----------------------------------------------------------------------------------------------- normalizations */
 
+/* Has the layer tensors at all? */
+static bool made(const cbn_value *params) {
+  return cbn_as_truth(cbn_parameter(params, "affine"), true) ||
+         cbn_as_truth(cbn_parameter(params, "track_running_stats"), true);
+}
+
 /* NumPy makes the tensors: of anything that is an extent, or a tuple of them. None is no axis, which only a call sees. */
 static bool construct_normalization(const cbn_request *request, cbn_rejection *r) {
   static const char *const names[] = {"num_features", "eps", "momentum", "affine", "track_running_stats", NULL};
@@ -150,11 +204,9 @@ static bool construct_normalization(const cbn_request *request, cbn_rejection *r
   if (!cbn_check_names(params, names, 1, r)) return false;
   const cbn_value *features = cbn_parameter(params, "num_features");
   const cbn_entries e = cbn_as_entries(features);
-  const bool made = cbn_as_truth(cbn_parameter(params, "affine"), true) ||
-                    cbn_as_truth(cbn_parameter(params, "track_running_stats"), true);
-  for (int i = 0; made && features->kind != CBN_NULL && i < e.count; i++) {
+  for (int i = 0; made(params) && features->kind != CBN_NULL && i < e.count; i++) {
     int64_t extent;
-    if (!cbn_as_integer(e.entry[i], e.sequence, &extent))
+    if (!cbn_as_integer(e.entry[i], false, &extent))
       return cbn_mindspore_reject_type(params, "num_features", "an int", r);
     if (extent < 0)
       return cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, CBN_VALUE_ERROR,
@@ -169,47 +221,51 @@ static bool check_float(const cbn_value *params, const char *name, bool none, cb
          cbn_mindspore_reject_type(params, name, "a float", r);
 }
 
-static bool call_normalization(const cbn_dialect_operator *operator, const cbn_request *request, cbn_rejection *r) {
+static bool call_normalization(const cbn_dialect_operator *operator, const cbn_request * request, cbn_rejection *r) {
   const int32_t axes = operator->spatial_rank, rank = request->input.rank;
   const cbn_value *params = request->params, *features = cbn_parameter(params, "num_features");
   if (axes == 1 ? rank != 2 && rank != 3 : rank != axes + 2)
     return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_VALUE_ERROR, "the input has %d axes", (int)rank);
   if (!check_float(params, "momentum", true, r) || !check_float(params, "eps", false, r)) return false;
-  return features->kind != CBN_NULL ||
-         cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, CBN_VALUE_ERROR, "num_features is None");
+  if (features->kind == CBN_NULL)
+    return cbn_reject(r, CBN_RULE_NUM_FEATURES_POSITIVE, CBN_VALUE_ERROR, "num_features is None");
+  int64_t count; /* of an empty input, too */
+  return !made(params) || !cbn_as_integer(features, false, &count) || count == request->input.extent[1] ||
+         cbn_reject(r, CBN_RULE_INPUT_CHANNELS_MISMATCH, CBN_VALUE_ERROR,
+                    "the input has %" PRId64 " channels, num_features is %" PRId64, request->input.extent[1], count);
 }
 
-bool cbn_mindspore_mint_layer(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+/* ConvTranspose2d takes a kernel_size of one entry for both axes; PyTorch's takes the int alone. */
+static const cbn_value *unpacked_kernel(const cbn_value *params, as_layer *l) {
+  const cbn_entries e = cbn_as_entries(cbn_parameter(params, "kernel_size"));
+  if (!e.sequence || e.count != 1) return params;
+  for (size_t i = 0; i < params->as.map.count; i++) {
+    const char *name = params->as.map.keys[i]->as.string.text;
+    put_value(l, name, strcmp(name, "kernel_size") == 0 ? e.entry[0] : params->as.map.items[i]);
+  }
+  return &l->map;
+}
+
+bool cbn_mindspore_mint_layer(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                               cbn_rejection *r) {
-  const bool constructed = operator->kind == CBN_OPERATOR_CONV
-                               ? construct_convolution(operator, request, r)
-                               : construct_normalization(request, r) && call_normalization(operator, request, r);
-  return constructed && ask_torch(operator, torch_name(operator->name), request, plan, r);
+  const cbn_value *mode = cbn_parameter(request->params, "padding_mode");
+  const bool conv = operator->kind == CBN_OPERATOR_CONV;
+  cbn_request call = *request;
+  as_layer l;
+  if (!(conv ? construct_convolution(operator, request, r)
+             : construct_normalization(request, r) && call_normalization(operator, request, r)))
+    return false;
+  if (conv && mode != NULL && cbn_value_is(mode, "circular") && request->input.extent[0] == 0)
+    return cbn_reject(r, CBN_RULE_INPUT_EXTENT_POSITIVE, CBN_VALUE_ERROR, "circular padding takes no empty input");
+  open_layer(&l);
+  if (operator->transposed && (!check_ints(request->params, "padding", false, r) ||
+                              !check_ints(request->params, "output_padding", false, r)))
+    return false;
+  if (operator->transposed) call.params = unpacked_kernel(request->params, &l);
+  return ask_torch(operator, torch_name(operator->name), &call, plan, r);
 }
 
 /* ------------------------------------------------------------------------------------------------- the functions */
-
-enum { MOST_PARAMETERS = 10 };
-
-/* A layer's parameters as a function's say them, with the shapes of its tensors. */
-typedef struct as_layer {
-  cbn_value map, key[MOST_PARAMETERS], made[MOST_PARAMETERS], extent[CBN_MAX_SPATIAL];
-  const cbn_value *keys[MOST_PARAMETERS], *items[MOST_PARAMETERS], *kernel[CBN_MAX_SPATIAL];
-} as_layer;
-
-static void put_value(as_layer *l, const char *name, const cbn_value *value) {
-  const size_t i = l->map.as.map.count++;
-  l->key[i] = (cbn_value){.kind = CBN_STRING, .as.string = {.text = name, .length = strlen(name)}};
-  l->keys[i] = &l->key[i];
-  l->items[i] = value;
-}
-
-static cbn_value *put(as_layer *l, const char *name, enum cbn_value_kind kind) {
-  cbn_value *value = &l->made[l->map.as.map.count];
-  *value = (cbn_value){.kind = kind};
-  put_value(l, name, value);
-  return value;
-}
 
 /* Those that layer and function share by name. */
 static void put_given(as_layer *l, const cbn_value *params, const char *const *names) {
@@ -217,18 +273,7 @@ static void put_given(as_layer *l, const cbn_value *params, const char *const *n
     if (cbn_parameter(params, *names) != NULL) put_value(l, *names, cbn_parameter(params, *names));
 }
 
-/* An int or a tuple of ints, of any length; `names`: or a string. */
-static bool check_ints(const cbn_value *params, const char *name, bool names, cbn_rejection *r) {
-  const cbn_value *value = cbn_parameter(params, name);
-  const cbn_entries e = cbn_as_entries(value);
-  if (value == NULL || (names && value->kind == CBN_STRING)) return true;
-  for (int i = 0; i < e.count; i++)
-    if (e.entry[i]->kind != CBN_INTEGER)
-      return cbn_mindspore_reject_type(params, name, "an int or a tuple of ints", r);
-  return true;
-}
-
-static bool convolve(const cbn_dialect_operator *operator, const cbn_request *request, as_layer *l, cbn_rejection *r) {
+static bool convolve(const cbn_dialect_operator *operator, const cbn_request * request, as_layer *l, cbn_rejection *r) {
   static const char *const names[] = {"stride", "padding", "dilation", "groups", "output_padding", NULL};
   static const char *const plain_names[] = {"stride", "padding", "dilation", "groups", NULL};
   const cbn_shape *weight = request->layer[CBN_ROLE_WEIGHT];
@@ -241,7 +286,7 @@ static bool convolve(const cbn_dialect_operator *operator, const cbn_request *re
     return false;
   if (!cbn_mindspore_int(params, "groups", 1, &groups)) return cbn_mindspore_reject_type(params, "groups", "an int", r);
   if (weight->rank != operator->spatial_rank + 2)
-    return cbn_reject(r, CBN_RULE_WEIGHT_SHAPE, CBN_RUNTIME_ERROR, "the weight has %d axes", (int)weight->rank);
+    return cbn_reject(r, CBN_RULE_WEIGHT_SHAPE, CBN_VALUE_ERROR, "the weight has %d axes", (int)weight->rank);
   const int in = operator->transposed ? 0 : 1;
   put(l, "in_channels", CBN_INTEGER)->as.integer = cbn_saturating_multiply(weight->extent[in], in == 1 ? groups : 1);
   put(l, "out_channels", CBN_INTEGER)->as.integer =
@@ -271,8 +316,9 @@ static bool check_statistics(const cbn_request *request, cbn_rejection *r) {
     if (tensor == NULL)
       return cbn_reject(r, CBN_RULE_MISSING_PARAMETER, CBN_TYPE_ERROR, "the %s is missing", cbn_role_name(roles[i]));
     if (tensor->rank != 1 || tensor->extent[0] != request->input.extent[1])
-      return cbn_reject(r, CBN_RULE_STATISTICS_SHAPE, CBN_VALUE_ERROR, "the %s must have the input's %" PRId64 " channels",
-                        cbn_role_name(roles[i]), request->input.extent[1]);
+      return cbn_reject(r, CBN_RULE_STATISTICS_SHAPE, CBN_VALUE_ERROR,
+                        "the %s must have the input's %" PRId64 " channels", cbn_role_name(roles[i]),
+                        request->input.extent[1]);
   }
   return true;
 }
@@ -293,17 +339,15 @@ static bool normalize(const cbn_request *request, as_layer *l, bool *training, c
   return true;
 }
 
-bool cbn_mindspore_mint_function(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+bool cbn_mindspore_mint_function(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                                  cbn_rejection *r) {
   static const char *const norms[] = {"nn.BatchNorm1d", "nn.BatchNorm1d", "nn.BatchNorm2d", "nn.BatchNorm3d"};
   const bool conv = operator->kind == CBN_OPERATOR_CONV;
-  as_layer l = {.map.kind = CBN_MAP};
+  as_layer l;
   cbn_request layer = *request;
+  open_layer(&l);
   layer.params = &l.map;
-  l.map.as.map.keys = l.keys;
-  l.map.as.map.items = l.items;
-  if (!(conv ? convolve(operator, request, &l, r) : normalize(request, &l, &layer.training, r)))
-    return false;
+  if (!(conv ? convolve(operator, request, &l, r) : normalize(request, &l, &layer.training, r))) return false;
   const char *name = !conv ? norms[request->input.rank - 2] : operator->transposed ? "nn.ConvTranspose2d" : "nn.Conv2d";
   if (!ask_torch(operator, name, &layer, plan, r)) return false;
   memset(plan->has_initial, 0, sizeof plan->has_initial);

@@ -51,8 +51,7 @@ static bool read_window(const primitive *p, const char *name, const cbn_entries 
     const cbn_value *entry = e->entry[e->sequence ? i + skipped : 0];
     int64_t value;
     if (!cbn_as_integer(entry, false, &value)) return reject_value(r, CBN_VALUE_ERROR, name, "ints", entry);
-    if (value <= 0)
-      return cbn_reject(r, rule, CBN_VALUE_ERROR, "%s must be positive, got %" PRId64, name, value);
+    if (value <= 0) return cbn_reject(r, rule, CBN_VALUE_ERROR, "%s must be positive, got %" PRId64, name, value);
     if (i >= 0) values[i] = value;
   }
   return true;
@@ -151,8 +150,7 @@ static bool check_weight(primitive *p, const cbn_request *request, cbn_plan *pla
 static bool check_mode(const cbn_value *params, int32_t axes, cbn_rejection *r) {
   int64_t mode;
   if (!cbn_mindspore_int(params, "mode", 1, &mode)) return cbn_mindspore_reject_type(params, "mode", "an int", r);
-  if (mode != 1)
-    return cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_VALUE_ERROR, "mode must be 1, got %" PRId64, mode);
+  if (mode != 1) return cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_VALUE_ERROR, "mode must be 1, got %" PRId64, mode);
   const cbn_value *format = cbn_parameter(params, "data_format");
   if (format == NULL || cbn_value_is(format, axes == 3 ? "NCDHW" : "NCHW")) return true;
   return cbn_reject(r, CBN_RULE_TENSOR_FORMAT, CBN_VALUE_ERROR, "data_format must be '%s' on a CPU, got %s",
@@ -168,7 +166,7 @@ static bool check_given(const cbn_request *request, const int *roles, cbn_reject
 
 static const int weight_alone[] = {CBN_ROLE_WEIGHT, -1};
 
-bool cbn_mindspore_primitive(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+bool cbn_mindspore_primitive(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                              cbn_rejection *r) {
   static const char *const names[] = {"out_channel", "kernel_size", "mode",  "pad_mode",    "pad",
                                       "stride",      "dilation",    "group", "data_format", NULL};
@@ -239,10 +237,8 @@ static bool check_divisible(const cbn_request *request, cbn_rejection *r) {
   const cbn_value *value = given(request->params, "groups", &one);
   const cbn_shape *input = &request->input, *weight = request->layer[CBN_ROLE_WEIGHT];
   double groups;
-  if (input->rank < 2 || weight->rank < 1)
-    return cbn_reject(r, input->rank < 2 ? CBN_RULE_INPUT_RANK : CBN_RULE_WEIGHT_SHAPE, CBN_INDEX_ERROR,
-                      "the %s has %d axes", input->rank < 2 ? "input" : "weight",
-                      (int)(input->rank < 2 ? input->rank : weight->rank));
+  if (input->rank < 2)
+    return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_INDEX_ERROR, "the input has %d axes", (int)input->rank);
   if (!cbn_as_number(value, &groups)) return reject_value(r, CBN_TYPE_ERROR, "groups", "an int", value);
   return cbn_mindspore_divides("the input's channels", (double)input->extent[1], groups,
                                CBN_RULE_GROUPS_DIVIDE_IN_CHANNELS, r) &&
@@ -280,14 +276,12 @@ static bool check_bias_rank(const cbn_shape *bias, cbn_rejection *r) {
 }
 
 static bool check_bias_length(const cbn_shape *bias, int64_t channels, cbn_rejection *r) {
-  if (bias != NULL && bias->rank < 1)
-    return cbn_reject(r, CBN_RULE_BIAS_SHAPE, CBN_INDEX_ERROR, "the bias must have 1 axis, got none");
   return bias == NULL || bias->extent[0] == channels ||
          cbn_reject(r, CBN_RULE_BIAS_SHAPE, CBN_VALUE_ERROR,
                     "the bias must have the %" PRId64 " output channels, got %" PRId64, channels, bias->extent[0]);
 }
 
-bool cbn_mindspore_function(const cbn_dialect_operator *operator, const cbn_request *request, cbn_plan *plan,
+bool cbn_mindspore_function(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                             cbn_rejection *r) {
   static const char *const names[] = {"stride", "pad_mode", "padding", "dilation", "groups", NULL};
   const int32_t axes = operator->spatial_rank;
@@ -309,9 +303,8 @@ bool cbn_mindspore_function(const cbn_dialect_operator *operator, const cbn_requ
   p.layer.out_channels = weight->extent[0];
   plan->conv.has_bias = bias != NULL;
   return construct(&p, &plan->conv, r) && check_out_channels(p.layer.out_channels, r) &&
-         read_groups(&p, &plan->conv.groups, r) &&
-         (axes != 2 || check_bias_length(bias, p.layer.out_channels, r)) && check_weight(&p, request, plan, r) &&
-         cbn_mindspore_call(&p.layer, request, plan, r) &&
+         read_groups(&p, &plan->conv.groups, r) && (axes != 2 || check_bias_length(bias, p.layer.out_channels, r)) &&
+         check_weight(&p, request, plan, r) && cbn_mindspore_call(&p.layer, request, plan, r) &&
          (axes != 1 || check_bias_length(bias, p.layer.out_channels, r)) && check_bias_rank(bias, r) &&
          check_bias_length(bias, p.layer.out_channels, r);
 }
@@ -357,8 +350,8 @@ static bool check_shapes(const cbn_request *request, int64_t channels, cbn_rejec
   return true;
 }
 
-bool cbn_mindspore_batchnorm_function(const cbn_dialect_operator *operator, const cbn_request *request,
-                                      cbn_plan *plan, cbn_rejection *r) {
+bool cbn_mindspore_batchnorm_function(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
+                                      cbn_rejection *r) {
   static const char *const function_names[] = {"training", "momentum", "eps", NULL};
   static const char *const primitive_names[] = {"is_training", "epsilon", "momentum", "data_format", NULL};
   static const int tensors[] = {CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR, CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, -1};
@@ -394,8 +387,7 @@ bool cbn_mindspore_batchnorm_function(const cbn_dialect_operator *operator, cons
   b->batch = input->extent[0];
   b->channels = plan->features = input->extent[channel_axis];
   memcpy(b->extent, input->extent + (last ? 1 : 2), (size_t)b->spatial_rank * sizeof b->extent[0]);
-  if (!check_shapes(request, b->channels, r) ||
-      !cbn_mindspore_normalized_type("the input", request->input_type, r) ||
+  if (!check_shapes(request, b->channels, r) || !cbn_mindspore_normalized_type("the input", request->input_type, r) ||
       !cbn_mindspore_normalized_type("the layer", request->layer_type, r))
     return false;
   if (b->channels == 0)

@@ -1,5 +1,5 @@
-/* PyTorch: the convolutions, transposed convolutions and batch normalizations of torch.nn, one to three axes, as layers and
- * as functions. */
+/* PyTorch: the convolutions, transposed convolutions and batch normalizations of torch.nn, one to three axes, as layers
+ * and as functions. */
 #include "dialects/pytorch.h"
 
 bool cbn_pytorch_number(const cbn_value *params, const char *name, double fallback, double *result) {

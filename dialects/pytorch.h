@@ -1,5 +1,6 @@
-/* PyTorch's layers and functions, by file: what dialects/pytorch.c lists. Sources: the documentation of torch.nn, version 2.15; where
- * it is silent or wrong, what the wheel does (docs/framework-rules.md, in whose order the checks stand). */
+/* PyTorch's layers and functions, by file: what dialects/pytorch.c lists. Sources: the documentation of torch.nn,
+ * version 2.15; where it is silent or wrong, what the wheel does (docs/framework-rules.md, in whose order the checks
+ * stand). */
 #ifndef CBN_DIALECTS_PYTORCH_H
 #define CBN_DIALECTS_PYTORCH_H
 

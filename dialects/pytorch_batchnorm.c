@@ -149,8 +149,10 @@ static const tensor tensors[] = {{"running_mean", CBN_ROLE_RUNNING_MEAN},
 
 static bool reject_tensor(const tensor *t, const cbn_shape *shape, int64_t channels, cbn_rejection *r) {
   return cbn_reject(r, CBN_RULE_STATISTICS_SHAPE, CBN_RUNTIME_ERROR,
-                    "%s must have one axis of the input's %" PRId64 " channels, got %" PRId32 " axes, the first of "
-                    "%" PRId64, t->name, channels, shape->rank, shape->rank > 0 ? shape->extent[0] : 1);
+                    "%s must have one axis of the input's %" PRId64 " channels, got %" PRId32
+                    " axes, the first of "
+                    "%" PRId64,
+                    t->name, channels, shape->rank, shape->rank > 0 ? shape->extent[0] : 1);
 }
 
 /* As many elements each as there are channels, whatever their axes; then statistics both or none. At the end statistics

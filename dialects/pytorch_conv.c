@@ -1,5 +1,5 @@
-/* PyTorch: torch.nn.Conv1d, Conv2d, Conv3d, their transposed counterparts, and the functions of torch.nn.functional that
- * they call. A function has no construction: a weight takes the place of the parameters that make one. */
+/* PyTorch: torch.nn.Conv1d, Conv2d, Conv3d, their transposed counterparts, and the functions of torch.nn.functional
+ * that they call. A function has no construction: a weight takes the place of the parameters that make one. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -41,8 +41,8 @@ typedef struct layer {
 static const cbn_value zero = {.kind = CBN_INTEGER, .as.integer = 0};
 static const cbn_value one = {.kind = CBN_INTEGER, .as.integer = 1};
 
-/* The entries of a parameter, of `fallback` where it is left out. To a constructor the empty string is an empty sequence,
- * as any iterable; another string is a sequence of strings, which is refused wherever it is read. */
+/* The entries of a parameter, of `fallback` where it is left out. To a constructor the empty string is an empty
+ * sequence, as any iterable; another string is a sequence of strings, which is refused wherever it is read. */
 static cbn_entries entries_or(const layer *l, const char *name, const cbn_value *fallback) {
   static const cbn_value none = {.kind = CBN_LIST};
   const cbn_value *value = cbn_parameter(l->params, name);
@@ -177,8 +177,8 @@ static bool construct(layer *l, cbn_rejection *r) {
          check_same_dilations(l, r) && make_tensors(l, r);
 }
 
-/* What a function is given instead, (out, in / groups, kernel...) or (in, out / groups, kernel...): of any shape until
- * the call looks at it. */
+/* What a function is given instead, (out, in / groups, kernel...) or (in, out / groups, kernel...): of any shape
+ * until the call looks at it. */
 static bool take_tensors(layer *l, const cbn_request *request, cbn_rejection *r) {
   const cbn_shape *weight = request->layer[CBN_ROLE_WEIGHT];
   if (!cbn_check_names(l->params, l->transposed ? transposed_function_names : function_names, 0, r)) return false;
@@ -303,8 +303,8 @@ static bool pad_input(const layer *l, const cbn_shape *input, cbn_conv *c, cbn_r
 }
 
 /* `same`: dilation * (kernel - 1) zeros in all, half of them before, the odd one behind. In the modes that read the
- * input the amounts are computed by the constructor: axis by axis from the entries as written, so that one dilation entry
- * pads one axis, and negative ones are halved as Python divides. */
+ * input the amounts are computed by the constructor: axis by axis from the entries as written, so that one dilation
+ * entry pads one axis, and negative ones are halved as Python divides. */
 static void pad_same(const layer *l, cbn_conv *c) {
   const int axes = l->mode != CBN_PAD_ZEROS && l->dilation.sequence && l->dilation.count == 1 ? 1 : l->axes;
   for (int a = 0; a < axes; a++) {
@@ -406,8 +406,7 @@ static bool check_channels(const layer *l, const cbn_conv *c, cbn_rejection *r) 
     return cbn_reject(r, l->transposed ? CBN_RULE_IN_CHANNELS_POSITIVE : CBN_RULE_OUT_CHANNELS_POSITIVE,
                       CBN_RUNTIME_ERROR, "%s is 0", name);
   if (divided % l->groups != 0)
-    return cbn_reject(r,
-                      l->transposed ? CBN_RULE_GROUPS_DIVIDE_IN_CHANNELS : CBN_RULE_GROUPS_DIVIDE_OUT_CHANNELS,
+    return cbn_reject(r, l->transposed ? CBN_RULE_GROUPS_DIVIDE_IN_CHANNELS : CBN_RULE_GROUPS_DIVIDE_OUT_CHANNELS,
                       CBN_RUNTIME_ERROR, "%s %" PRId64 " must be divisible by groups %" PRId64, name, divided,
                       l->groups);
   if (c->in_channels != l->in_channels)
@@ -415,8 +414,10 @@ static bool check_channels(const layer *l, const cbn_conv *c, cbn_rejection *r) 
                       "the input has %" PRId64 " channels, the layer %" PRId64, c->in_channels, l->in_channels);
   if (l->bias != NULL && (l->bias->rank != 1 || l->bias->extent[0] != l->out_channels))
     return cbn_reject(r, CBN_RULE_BIAS_SHAPE, CBN_RUNTIME_ERROR,
-                      "the bias must have one axis of %" PRId64 " output channels, got %" PRId32 " axes, the first of "
-                      "%" PRId64, l->out_channels, l->bias->rank, l->bias->rank > 0 ? l->bias->extent[0] : 1);
+                      "the bias must have one axis of %" PRId64 " output channels, got %" PRId32
+                      " axes, the first of "
+                      "%" PRId64,
+                      l->out_channels, l->bias->rank, l->bias->rank > 0 ? l->bias->extent[0] : 1);
   return true;
 }
 

@@ -63,6 +63,21 @@ static const cbn_dialect_operator operators[] = {
      .spatial_rank = CBN_MAX_SPATIAL,
      .signature = "(epsilon=0.001, data_format='NHWC', is_training=True, name=None, exponential_avg_factor=1.0)",
      .plan = cbn_tensorflow_batchnorm},
+    {.name = "nn.convolution",
+     .kind = CBN_OPERATOR_CONV,
+     .spatial_rank = CBN_MAX_SPATIAL,
+     .signature = "(strides=None, padding='VALID', data_format=None, dilations=None, name=None)",
+     .plan = cbn_tensorflow_any_convolution},
+    {.name = "nn.depthwise_conv2d",
+     .kind = CBN_OPERATOR_CONV,
+     .spatial_rank = 2,
+     .signature = "(strides, padding, data_format=None, dilations=None, name=None)",
+     .plan = cbn_tensorflow_depthwise},
+    {.name = "nn.batch_normalization",
+     .kind = CBN_OPERATOR_BATCHNORM,
+     .spatial_rank = CBN_MAX_SPATIAL,
+     .signature = "(variance_epsilon, name=None)",
+     .plan = cbn_tensorflow_normalization},
 };
 
 const cbn_dialect cbn_dialect_tensorflow = {

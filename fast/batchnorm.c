@@ -22,9 +22,10 @@
 enum {
   COLUMN_PIECE = 64, /* pixels of a piece of CBN_LANES channels */
   PARTS = 16,
-  REPEATED = 64, /* factors of few channels side by side are repeated up to about so many */
-  FACTORS = 5    /* of a channel, at most */
+  FACTORS = 5 /* of a channel, at most */
 };
+
+_Static_assert(CBN_NORM_REPEATED <= CBN_NORM_SLAB, "rows of several pixels have all channels");
 
 /* What is computed: forward; backward through the batch's statistics; backward past the running ones. */
 enum mode { FORWARD, BACKWARD_BATCH, BACKWARD_RUNNING };
@@ -434,9 +435,9 @@ static int64_t choose_parts(const normalization *v, int64_t slab) {
 /* Few channels side by side, in dense rows: several pixels make one longer row. */
 static int64_t choose_repeat(const normalization *v) {
   const int64_t channels = v->b->channels;
-  bool dense = v->output_columns && channels < REPEATED;
+  bool dense = v->output_columns && channels < CBN_NORM_REPEATED;
   for (int w = 0; w < CBN_WALKED; w++) dense = dense && (!v->at.tensor[w] || v->at.axis[3].step[w] == channels);
-  return dense ? min64(v->at.inner, cut(REPEATED, channels)) : 1;
+  return dense ? min64(v->at.inner, cut(CBN_NORM_REPEATED, channels)) : 1;
 }
 
 /* Does the result depend on the batch's sums? */

@@ -31,7 +31,8 @@ enum {
   CBN_NORM_SHORT_ROW = CBN_FAST_LIMIT(256, 8),  /* shorter rows are gathered first, */
   CBN_NORM_GATHERED = CBN_FAST_LIMIT(1024, 24), /* so many values at a time */
   CBN_NORM_ITEM = CBN_FAST_LIMIT(16384, 64),    /* values of one piece of normalising work */
-  CBN_NORM_SLAB = CBN_FAST_LIMIT(32768, 5),     /* channels at a time, to bound the workspace */
+  CBN_NORM_REPEATED = CBN_FAST_LIMIT(64, 4), /* factors of few channels side by side are repeated up to about so many */
+  CBN_NORM_SLAB = CBN_FAST_LIMIT(32768, 5),  /* channels at a time, to bound the workspace */
   CBN_WORK_PER_THREAD = CBN_FAST_LIMIT(1 << 20, 1 << 13) /* below, a thread costs more than it brings */
 };
 

@@ -252,7 +252,8 @@ static void make_shape(source *s, int32_t rank, cbn_shape *shape) {
 /* Does the signature's default say that channels stand last? */
 static bool is_channels_last(const char *signature) {
   const char *format = strstr(signature, "data_format='");
-  return format != NULL && strncmp(strrchr(format, 'C'), "C'", 2) == 0;
+  if (format == NULL) return strstr(signature, "data_format=None") != NULL || strstr(signature, "variance_epsilon");
+  return strncmp(strrchr(format, 'C'), "C'", 2) == 0;
 }
 
 /* A weight's kernel and the channels of a group; what follows from the groups is set when these are drawn. */

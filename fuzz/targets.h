@@ -16,7 +16,10 @@
   X(cases, false, false, "the case loader: any text as a case file")                                                   \
   X(npy, false, false, "the reader of NPY files")                                                                      \
   X(frames, false, false, "the frames between the program and an engine's process")                                    \
-  X(json, false, false, "operators and tensors from JSON, and back")
+  X(json, false, false, "operators and tensors from JSON, and back")                                                   \
+  X(npz, false, false, "the reader of NPZ archives, and their writer")                                                 \
+  X(onnx, false, false, "the reader of ONNX files")                                                                    \
+  X(call, false, false, "the reader of constructor calls, and their writer")
 
 typedef struct cbn_target cbn_target;
 struct cbn_target {
@@ -43,5 +46,8 @@ void cbn_fuzz_cases(const cbn_target *target, const uint8_t *bytes, size_t size)
 void cbn_fuzz_npy(const cbn_target *target, const uint8_t *bytes, size_t size);
 void cbn_fuzz_frames(const cbn_target *target, const uint8_t *bytes, size_t size);
 void cbn_fuzz_json(const cbn_target *target, const uint8_t *bytes, size_t size);
+void cbn_fuzz_npz(const cbn_target *target, const uint8_t *bytes, size_t size);
+void cbn_fuzz_onnx(const cbn_target *target, const uint8_t *bytes, size_t size);
+void cbn_fuzz_call(const cbn_target *target, const uint8_t *bytes, size_t size);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "harness/commands.h"
 #include "harness/engine_process.h"
-#include "dialects/dialect.h"
+#include "dialects/versions.h"
 
 static void parse_nothing(int argc, char **argv, const char *doc) {
   const struct argp argp = {.doc = doc};
@@ -12,13 +12,26 @@ static void parse_nothing(int argc, char **argv, const char *doc) {
   argp_parse(&argp, argc, argv, 0, NULL, NULL);
 }
 
+static void print_versions(const cbn_versions *versions) {
+  if (versions == NULL) return;
+  printf("  measured with %s; otherwise:\n", versions->measured);
+  for (size_t i = 0; i < versions->count; i++) {
+    const cbn_version_difference *d = &versions->differences[i];
+    const bool refuses = d->rule < CBN_RULE_COUNT;
+    printf("    %s - %s  %s: %s%s%s%s: %s\n", d->from, d->to, d->operators, d->subject, refuses ? " (" : "",
+           refuses ? cbn_rule_name((int)d->rule) : "", refuses ? ")" : "", d->behaviour);
+  }
+}
+
 int cbn_command_dialects(int argc, char **argv) {
   parse_nothing(argc, argv,
-                "Lists the dialects: whose behaviour each is, its operators with their parameters and defaults.");
+                "Lists the dialects: whose behaviour each is, its operators with their parameters and defaults, and what other "
+                "versions that were measured do otherwise.");
   for (const cbn_dialect *const *d = cbn_dialects(); *d != NULL; d++) {
     printf("%s  (%s; %s by default)\n", (*d)->name, (*d)->profile, (*d)->trains_by_default ? "trains" : "evaluates");
     for (size_t i = 0; i < (*d)->operator_count; i++)
       printf("  %s%s\n", (*d)->operators[i].name, (*d)->operators[i].signature);
+    print_versions(cbn_versions_of(*d));
   }
   return CBN_EXIT_EXPECTED;
 }

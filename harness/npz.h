@@ -1,9 +1,9 @@
 /* NumPy's .npz files (numpy.savez, savez_compressed): a ZIP archive of .npy files, each a named tensor.
  *
- * Files may be hostile: every size and offset of the archive is held against the file before it is followed, members lie
- * apart from each other, a member is inflated (zlib) into as many bytes as its directory entry states, no more and no
- * fewer, and its checksum must be right; what it inflates to is read as npy.h reads files. Encrypted and split archives
- * and other methods of compression are refused by name. */
+ * Files may be hostile: every size and offset of the archive is held against the file before it is followed, members
+ * lie apart from each other, a member is inflated (zlib) into as many bytes as its directory entry states, no more and
+ * no fewer, and its checksum must be right; what it inflates to is read as npy.h reads files. Encrypted and split
+ * archives and other methods of compression are refused by name. */
 #ifndef CBN_HARNESS_NPZ_H
 #define CBN_HARNESS_NPZ_H
 

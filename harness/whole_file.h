@@ -8,12 +8,11 @@
 
 #include "core/error.h"
 
-/* The bytes of a regular file of at most `limit` bytes, to be freed; NULL with the message
- * `PATH: KIND-file: why`. */
+/* The bytes of a regular file of at most `limit` bytes, to be freed; NULL with the message `PATH: KIND-file: why`. */
 void *cbn_whole_file_read(const char *path, const char *kind, size_t limit, size_t *size, cbn_error *error);
 
-/* Writes a file beside the path, `PATH.partial`, and renames it, so that a failure leaves what was there as it was. `write` gets
- * `context` and returns false, with errno, where it fails. */
+/* Writes a file beside the path, `PATH.partial`, and renames it, so that a failure leaves what was there as it was.
+ * `write` gets `context` and returns false, with errno, where it fails. */
 typedef bool cbn_file_writer(FILE *file, const void *context);
 bool cbn_whole_file_write(const char *path, const char *kind, cbn_file_writer *write, const void *context,
                           cbn_error *error);

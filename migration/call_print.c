@@ -149,21 +149,25 @@ static void put_argument(call *c, const char *name, const cbn_value *value) {
   put_value(&c->line, value, c->node);
 }
 
-/* The input and the weight are always there. */
+/* The input and a convolution's weight are always there. */
 static bool has_tensor(const call *c, int role) {
-  return role == CBN_ROLE_INPUT || role == CBN_ROLE_WEIGHT || c->layer->tensor[role].rank != 0;
+  const bool always = role == CBN_ROLE_WEIGHT && c->layer->operator->kind == CBN_OPERATOR_CONV;
+  return role == CBN_ROLE_INPUT || always || c->layer->tensor[role].rank != 0;
 }
 
 static const char *name_of(const call *c, int role) { return c->framework->tensor_name(c->layer->operator, role); }
 
 static void put_tensors(call *c) {
-  for (int role = CBN_ROLE_INPUT; role <= CBN_ROLE_RUNNING_VAR; role++) {
-    if (name_of(c, role) == NULL) continue;
-    if (!has_tensor(c, role)) c->by_keyword = true;
-    else {
-      begin_argument(c, name_of(c, role));
-      put(&c->line, name_of(c, role));
+  static const int in_order[] = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR, -1};
+  const int *roles = c->framework->arguments != NULL ? c->framework->arguments(c->layer->operator) : NULL;
+  for (roles = roles != NULL ? roles : in_order; *roles >= 0; roles++) {
+    if (name_of(c, *roles) == NULL) continue;
+    if (!has_tensor(c, *roles)) {
+      c->by_keyword = true;
+      continue;
     }
+    begin_argument(c, name_of(c, *roles));
+    put(&c->line, name_of(c, *roles));
   }
 }
 
@@ -188,9 +192,13 @@ static void put_node(call *c) {
   c->by_keyword = true;
 }
 
+static bool is_aside(const call *c, const char *name) {
+  return c->framework->aside != NULL && strcmp(c->framework->aside, name) == 0;
+}
+
 static bool says_something(const call *c, const char *name) {
   const bool hidden = c->framework->hides != NULL && c->framework->hides(c->layer->operator, c->layer->params, name);
-  return !hidden && strcmp(name, "device") != 0 && strcmp(name, "dtype") != 0 && strcmp(name, "name") != 0;
+  return !hidden && !cbn_says_nothing(name);
 }
 
 static void put_parameters(call *c, const cbn_signature *signature, bool whole) {
@@ -199,7 +207,7 @@ static void put_parameters(call *c, const cbn_signature *signature, bool whole) 
     const cbn_parameter_info *info = &signature->parameter[i];
     const cbn_value *value = cbn_value_get(params, info->name);
     c->by_keyword = c->by_keyword || value == NULL || !info->required;
-    if (c->node && strcmp(info->name, "opset") == 0) continue;
+    if (is_aside(c, info->name)) continue;
     if (value == NULL && whole && says_something(c, info->name)) value = info->fallback;
     if (value != NULL) put_argument(c, info->name, value);
   }
@@ -210,26 +218,48 @@ static void put_parameters(call *c, const cbn_signature *signature, bool whole) 
   }
 }
 
+/* What no program writes in the call. */
+static void put_aside(call *c) {
+  const cbn_value *value = c->framework->aside == NULL ? NULL : cbn_value_get(c->layer->params, c->framework->aside);
+  if (value == NULL) return;
+  put(&c->line, "  # ");
+  put(&c->line, c->framework->aside);
+  put(&c->line, " ");
+  put_value(&c->line, value, c->node);
+}
+
+static void put_call(call *c, const cbn_signature *signature, bool whole) {
+  const cbn_dialect_operator *operator= c->layer->operator;
+  const bool twice = c->framework->calls_twice != NULL && c->framework->calls_twice(operator);
+  char name[128];
+  cbn_framework_full_name(c->framework, operator, name, sizeof name);
+  put(&c->line, c->node ? "onnx.helper.make_node" : name);
+  put(&c->line, "(");
+  if (c->node) put_node(c);
+  else if (c->framework->takes_tensors(operator) && !twice) put_tensors(c);
+  put_parameters(c, signature, whole);
+  put(&c->line, ")");
+  if (twice) {
+    put(&c->line, "(");
+    c->arguments = 0;
+    c->by_keyword = false;
+    put_tensors(c);
+    put(&c->line, ")");
+  }
+  put_aside(c);
+}
+
 size_t cbn_call_print(const cbn_layer *layer, bool whole, char *text, size_t size) {
   enum { SIGNATURE_BYTES = 1 << 16 };
-  call c = {.line = {.text = text, .size = size}, .layer = layer, .framework = cbn_framework_of(layer->dialect)};
-  char name[128];
+  const cbn_framework *framework = cbn_framework_of(layer->dialect);
+  call c = {.line = {.text = text, .size = size},
+            .layer = layer,
+            .framework = framework,
+            .node = framework->module[0] == '\0'};
   cbn_arena *arena = cbn_arena_create(SIGNATURE_BYTES);
   cbn_signature signature = {0};
   if (arena != NULL) cbn_signature_read(layer->operator, arena, &signature);
-  if (size > 0) {
-    const cbn_value *opset = cbn_value_get(layer->params, "opset");
-    c.node = c.framework->module[0] == '\0';
-    cbn_framework_full_name(c.framework, layer->operator, name, sizeof name);
-    put(&c.line, c.node ? "onnx.helper.make_node" : name);
-    put(&c.line, "(");
-    if (c.node) put_node(&c);
-    else if (c.framework->takes_tensors(layer->operator)) put_tensors(&c);
-    put_parameters(&c, &signature, whole);
-    put(&c.line, ")");
-    if (c.node && opset != NULL) put(&c.line, "  # opset ");
-    if (c.node && opset != NULL) put_value(&c.line, opset, true);
-  }
+  if (size > 0) put_call(&c, &signature, whole);
   cbn_arena_destroy(arena);
   return size > 0 ? finish(&c.line) : 0;
 }

@@ -8,12 +8,8 @@
 #include "migration/literal.h"
 #include "migration/signature.h"
 
-enum { NAME_BYTES = 128, FIRST_ROLE = CBN_ROLE_INPUT, LAST_ROLE = CBN_ROLE_RUNNING_VAR };
-
-/* What says nothing about the computation, and is often no literal. */
-static bool says_nothing(const char *name) {
-  return strcmp(name, "device") == 0 || strcmp(name, "dtype") == 0 || strcmp(name, "name") == 0;
-}
+/* Parameters of the signature, and some that say nothing. */
+enum { NAME_BYTES = 128, MOST_GIVEN = CBN_MAX_PARAMETERS + 4, FIRST_ROLE = CBN_ROLE_INPUT, LAST_ROLE = CBN_ROLE_RUNNING_VAR };
 
 /* A call under way. */
 typedef struct call {
@@ -23,11 +19,12 @@ typedef struct call {
   cbn_signature signature;
   cbn_layer *layer;
   bool node;        /* onnx.helper.make_node */
+  bool twice;       /* tensors come in a second call */
   bool by_keyword;  /* one argument was */
   int positions;    /* arguments by position so far */
   bool given[CBN_ROLE_COUNT]; /* tensors */
   size_t count;
-  const cbn_value *keys[CBN_MAX_PARAMETERS + 3], *items[CBN_MAX_PARAMETERS + 3];
+  const cbn_value *keys[MOST_GIVEN], *items[MOST_GIVEN];
 } call;
 
 /* ----------------------------------------------------------------------------------------------- the operator's name */
@@ -51,32 +48,37 @@ static bool operator_at(const cbn_dialect *dialect, size_t i, const cbn_framewor
   return false;
 }
 
+static const char *last_part(const char *name) {
+  const char *dot = strrchr(name, '.');
+  return dot == NULL ? name : dot + 1;
+}
+
+/* Near is what ends alike; of several, what is alike as a whole. */
 static bool fail_unknown(const call *c, const cbn_dialect *dialect, const char *at, const char *name, const char *whole) {
   const cbn_framework *framework;
   const cbn_dialect_operator *operator;
   char candidate[NAME_BYTES], nearest[NAME_BYTES] = "";
-  size_t least = SIZE_MAX;
+  size_t least = SIZE_MAX, least_whole = SIZE_MAX;
   for (size_t i = 0; operator_at(dialect, i, &framework, &operator); i++) {
     cbn_framework_full_name(framework, operator, candidate, sizeof candidate);
-    const size_t full = cbn_name_distance(whole, candidate), own = cbn_name_distance(name, operator->name);
-    const size_t distance = full < own ? full : own;
-    if (distance >= least) continue;
+    const size_t distance = cbn_name_distance(last_part(whole), last_part(operator->name));
+    const size_t distance_whole = cbn_name_distance(whole, candidate);
+    if (distance > least || (distance == least && distance_whole >= least_whole)) continue;
     least = distance;
+    least_whole = distance_whole;
     memcpy(nearest, candidate, sizeof nearest);
   }
+  const char *in = dialect != NULL ? " in " : "", *which = dialect != NULL ? dialect->name : "";
   if (least == SIZE_MAX)
-    return cbn_reader_fail(&c->reader, at, "there is no operator %.100s%s%s; `convbn dialects` lists them", name,
-                           dialect != NULL ? " in " : "", dialect != NULL ? dialect->name : "");
-  return cbn_reader_fail(&c->reader, at, "there is no operator %.100s%s%s; did you mean %s?", name,
-                         dialect != NULL ? " in " : "", dialect != NULL ? dialect->name : "", nearest);
+    return cbn_reader_fail(&c->reader, at, "there is no operator %.100s%s%s; `convbn dialects` lists them", name, in, which);
+  return cbn_reader_fail(&c->reader, at, "there is no operator %.100s%s%s; did you mean %s?", name, in, which, nearest);
 }
 
-/* The one that has the name's whole wins; else the end of a name must be that of one dialect's. */
-static bool find_operator(call *c, const cbn_dialect *dialect, const char *at, const char *name) {
+/* The one whose whole name it is wins; else it must be the end of names of one dialect. */
+static bool search(call *c, const cbn_dialect *dialect, const char *at, const char *name, const char *whole) {
   const cbn_framework *framework;
   const cbn_dialect_operator *operator;
-  char whole[NAME_BYTES], candidate[NAME_BYTES], other[NAME_BYTES] = "";
-  cbn_framework_unabbreviate(name, whole, sizeof whole);
+  char candidate[NAME_BYTES], other[NAME_BYTES] = "";
   for (size_t i = 0; operator_at(dialect, i, &framework, &operator); i++) {
     cbn_framework_full_name(framework, operator, candidate, sizeof candidate);
     if (!ends_with(candidate, whole)) continue;
@@ -90,12 +92,25 @@ static bool find_operator(call *c, const cbn_dialect *dialect, const char *at, c
     memcpy(other, candidate, sizeof other);
     if (exact) break;
   }
+  return true;
+}
+
+/* Flax, too, is imported as nn. */
+static bool find_operator(call *c, const cbn_dialect *dialect, const char *at, const char *name) {
+  char whole[NAME_BYTES], linen[NAME_BYTES];
+  cbn_framework_unabbreviate(name, whole, sizeof whole);
+  if (!search(c, dialect, at, name, whole)) return false;
+  if (c->operator == NULL && strncmp(whole, "nn.", 3) == 0) {
+    snprintf(linen, sizeof linen, "linen.%.100s", whole + 3);
+    if (!search(c, dialect, at, name, linen)) return false;
+  }
   return c->operator != NULL || fail_unknown(c, dialect, at, name, whole);
 }
 
 static bool open_operator(call *c) {
   c->layer->dialect = c->framework->dialect;
   c->layer->operator = c->operator;
+  c->twice = c->framework->calls_twice != NULL && c->framework->calls_twice(c->operator);
   return cbn_signature_read(c->operator, c->reader.arena, &c->signature) ||
          cbn_reader_fail(&c->reader, c->reader.text, "there is no memory left");
 }
@@ -108,6 +123,11 @@ static const char *tensor_name(const call *c, int role) {
 
 /* The role of the i-th tensor that the call takes, and that of a name; -1 if there is none. */
 static int tensor_at(const call *c, int i) {
+  const int *roles = c->framework->arguments != NULL ? c->framework->arguments(c->operator) : NULL;
+  if (tensor_name(c, CBN_ROLE_INPUT) != NULL && roles != NULL) {
+    while (i > 0 && *roles >= 0) i--, roles++;
+    return *roles;
+  }
   for (int role = FIRST_ROLE; role <= LAST_ROLE; role++)
     if (tensor_name(c, role) != NULL && i-- == 0) return role;
   return -1;
@@ -163,7 +183,7 @@ static bool read_parameter(call *c, const char *name, const char *at) {
   const size_t length = cbn_name_length(c->reader.at);
   const char next = c->reader.at[length];
   if (has(c, name)) return cbn_reader_fail(&c->reader, at, "the parameter %s is given twice", name);
-  if (says_nothing(name) && length > 0 && strchr(" \t\r\n,)", next) != NULL &&
+  if (cbn_says_nothing(name) && length > 0 && strchr(" \t\r\n,)", next) != NULL &&
       !(length == 4 && memcmp(c->reader.at, "None", 4) == 0)) {
     c->reader.at += length;
     return true;
@@ -172,11 +192,11 @@ static bool read_parameter(call *c, const char *name, const char *at) {
 }
 
 static bool read_keyword(call *c, const char *name, const char *at) {
-  const int role = tensor_called(c, name);
+  const int role = c->twice ? -1 : tensor_called(c, name);
   const char *nearest = cbn_signature_nearest(&c->signature, name);
   c->by_keyword = true;
   if (role >= 0) return read_tensor(c, role, at);
-  if (says_nothing(name) || cbn_signature_find(&c->signature, name) != NULL) return read_parameter(c, name, at);
+  if (cbn_says_nothing(name) || cbn_signature_find(&c->signature, name) != NULL) return read_parameter(c, name, at);
   if (nearest == NULL)
     return cbn_reader_fail(&c->reader, at, "%s has no parameter %.60s; it has %.300s", c->operator->name, name,
                            c->operator->signature);
@@ -185,7 +205,7 @@ static bool read_keyword(call *c, const char *name, const char *at) {
 
 static bool read_position(call *c) {
   const char *at = c->reader.at;
-  const int tensors = tensor_count(c), i = c->positions - tensors;
+  const int tensors = c->twice ? 0 : tensor_count(c), i = c->positions - tensors;
   if (c->by_keyword) return cbn_reader_fail(&c->reader, at, "this value has no name, and stands behind one that has; name it");
   c->positions++;
   if (i < 0) return read_tensor(c, tensor_at(c, c->positions - 1), at);
@@ -244,16 +264,6 @@ static bool read_node_argument(call *c, const char *name, const char *at) {
   return read_keyword(c, name, at);
 }
 
-/* `# opset 13` behind the node. */
-static bool read_opset(call *c) {
-  static const char mark[] = "# opset ";
-  const char *at = c->reader.at + strspn(c->reader.at, " \t");
-  const cbn_value *value;
-  if (!c->node || strncmp(at, mark, strlen(mark)) != 0 || has(c, "opset")) return true;
-  c->reader.at = at + strlen(mark);
-  return cbn_reader_literal(&c->reader, &value) && put(c, "opset", value);
-}
-
 /* ------------------------------------------------------------------------------------------------------- the call */
 
 /* An argument: `name=value` or a value. */
@@ -286,6 +296,31 @@ static bool read_arguments(call *c) {
     comma = cbn_reader_takes(&c->reader, ',');
   }
   return true;
+}
+
+/* The second call, of what the first has made: tensors alone. */
+static bool read_tensors(call *c) {
+  bool comma = true;
+  for (int i = 0; !cbn_reader_takes(&c->reader, ')'); i++) {
+    const char *at = c->reader.at;
+    if (!comma || tensor_at(c, i) < 0)
+      return cbn_reader_fail(&c->reader, at, "%s takes %d tensors, names with commas between them", c->operator->name,
+                             tensor_count(c));
+    if (!read_tensor(c, tensor_at(c, i), at)) return false;
+    comma = cbn_reader_takes(&c->reader, ',');
+  }
+  return true;
+}
+
+/* `# opset 13` behind the call, on its line. */
+static bool read_aside(call *c) {
+  const char *name = c->framework->aside, *at = c->reader.at + strspn(c->reader.at, " \t");
+  const size_t length = name == NULL ? 0 : strlen(name);
+  const cbn_value *value;
+  if (name == NULL || strncmp(at, "# ", 2) != 0 || strncmp(at + 2, name, length) != 0 || at[2 + length] != ' ') return true;
+  if (has(c, name)) return cbn_reader_fail(&c->reader, at, "the parameter %s is given twice", name);
+  c->reader.at = at + 2 + length;
+  return cbn_reader_literal(&c->reader, &value) && put(c, name, value);
 }
 
 /* `conv = torch.nn.Conv2d(`: the operator's name, what is assigned to left aside. */
@@ -338,7 +373,8 @@ bool cbn_call_read(const char *text, const cbn_dialect *dialect, cbn_arena *aren
   *layer = (cbn_layer){0};
   if (!open_call(&c, dialect) || !read_arguments(&c)) return false;
   if (c.operator == NULL) return cbn_reader_fail(&c.reader, c.reader.at, "the operator is missing; write make_node('Conv', ...)");
-  if (!read_opset(&c)) return false;
+  if (c.twice && cbn_reader_takes(&c.reader, '(') && !read_tensors(&c)) return false;
+  if (!read_aside(&c)) return false;
   cbn_reader_takes(&c.reader, ','); /* as in a list of layers */
   cbn_reader_skip(&c.reader);
   if (*c.reader.at != '\0')

@@ -115,7 +115,7 @@ static bool reads_padding(const cbn_conv *c) {
   return false;
 }
 
-/* One axis of two convolutions whose inputs and outputs are alike and not empty: only then do the amounts behind not
+/* One axis of two convolutions whose inputs and outputs are alike, neither empty: only then do the amounts behind not
  * matter, nor a stride that is taken once, nor the dilation of one tap. */
 static bool same_window(const cbn_conv *a, const cbn_conv *b, int x, const reason *why) {
   const bool one = a->transposed ? a->input[x] == 1 : cbn_conv_output_extent(a, x) == 1;
@@ -132,7 +132,7 @@ static const char *mode_name(int32_t mode) {
 }
 
 static bool same_conv(const cbn_conv *a, const cbn_conv *b, cbn_constants *constants, const reason *why) {
-  int64_t outputs = a->batch * a->out_channels;
+  bool empty = a->batch == 0 || a->out_channels == 0 || a->in_channels == 0;
   if (!same(why, "the direction", a->direction, b->direction) ||
       !same(why, "transposed", a->transposed, b->transposed) || !same(why, "the batch", a->batch, b->batch) ||
       !same(why, "the number of input channels", a->in_channels, b->in_channels) ||
@@ -142,15 +142,15 @@ static bool same_conv(const cbn_conv *a, const cbn_conv *b, cbn_constants *const
     return false;
   for (int x = 0; x < a->spatial_rank; x++) {
     const int64_t extent = cbn_conv_output_extent(a, x);
-    outputs *= extent > 0; /* a product of signs: extents are large */
+    empty = empty || extent == 0 || a->input[x] == 0;
     if (!same_on_axis(why, a, "the kernel's extent on", x, a->kernel[x], b->kernel[x]) ||
         !same_on_axis(why, a, "the input's extent on", x, a->input[x], b->input[x]) ||
         !same_on_axis(why, a, "the output's extent on", x, extent, cbn_conv_output_extent(b, x)))
       return false;
   }
-  for (int x = 0; x < a->spatial_rank && outputs > 0; x++)
+  for (int x = 0; x < a->spatial_rank && !empty; x++)
     if (!same_window(a, b, x, why)) return false;
-  if (outputs == 0 || a->transposed || a->padding_mode == b->padding_mode || !reads_padding(a)) return true;
+  if (empty || a->transposed || a->padding_mode == b->padding_mode || !reads_padding(a)) return true;
   return differ(why, "the padding mode is %s, not %s", mode_name(b->padding_mode), mode_name(a->padding_mode));
 }
 
@@ -168,26 +168,30 @@ static const char *variance_name(int32_t variance) {
   return variance == CBN_VARIANCE_BIASED ? "biased (divided by N)" : "unbiased (divided by N - 1)";
 }
 
+static int64_t values_of(const cbn_batchnorm *b) { return b->batch * cbn_extent_product(b->spatial_rank, b->extent); }
+
 static bool same_norm(const cbn_batchnorm *a, const cbn_batchnorm *b, int32_t type, cbn_constants *constants,
                       const reason *why) {
   if (!same(why, "the direction", a->direction, b->direction) || !same(why, "the batch", a->batch, b->batch) ||
       !same(why, "the number of channels", a->channels, b->channels))
     return false;
+  if (!same_tensor(why, "scale", a->has_weight, b->has_weight, CBN_ROLE_WEIGHT, 1, constants) ||
+      !same_tensor(why, "shift", a->has_bias, b->has_bias, CBN_ROLE_BIAS, 0, constants))
+    return false;
+  if (cbn_batchnorm_work(a) == 0 && !a->update_running && !b->update_running) return true;
   if (a->statistics != b->statistics)
     return differ(why, b->statistics == CBN_STATISTICS_BATCH ? "the batch's statistics normalise, not the running ones"
                                                              : "the running statistics normalise, not the batch's");
   if (a->update_running != b->update_running)
     return differ(why, b->update_running ? "the running statistics are updated" : "no running statistics are updated");
   if (!same_number(why, "epsilon", a->epsilon, b->epsilon, type != CBN_F64 && (float)a->epsilon == (float)b->epsilon,
-                   constants) ||
-      !same_tensor(why, "scale", a->has_weight, b->has_weight, CBN_ROLE_WEIGHT, 1, constants) ||
-      !same_tensor(why, "shift", a->has_bias, b->has_bias, CBN_ROLE_BIAS, 0, constants))
+                   constants))
     return false;
   if (!a->update_running) return true;
   if (!same_number(why, "the weight of the batch in the running statistics", a->new_weight, b->new_weight,
                    type != CBN_F64 && same_in_f32(a->new_weight, b->new_weight), constants))
     return false;
-  return a->running_variance == b->running_variance ||
+  return a->running_variance == b->running_variance || (a->new_weight == 0 && values_of(a) > 1) ||
          differ(why, "the variance that enters the running one is %s, not %s", variance_name(b->running_variance),
                 variance_name(a->running_variance));
 }
@@ -265,6 +269,7 @@ typedef struct region {
   int modes;
   bool keeps; /* the first's running statistics are read or updated at some time, so that they matter */
   bool by_rejection, by_value; /* which partings are worth noting */
+  bool empty_counts;           /* a refusal where nothing comes out is one, too */
   cbn_comparison *result;
 } region;
 
@@ -288,9 +293,14 @@ static void note_parting(region *g, const cbn_situation *s, bool rejected, const
   snprintf(c->why, sizeof c->why, "%s", rejected ? "" : why);
 }
 
+static bool is_empty(const cbn_plan *plan) {
+  int64_t extent[CBN_MAX_RANK];
+  return cbn_extent_product(cbn_plan_extents(plan, CBN_ROLE_OUTPUT, extent), extent) == 0;
+}
+
 /* Statistics that nobody reads: any will do, and what becomes of them is not seen. */
 static void ignore_statistics(cbn_batchnorm *b, cbn_constants *constants) {
-  if (b->update_running && constants != NULL) {
+  if ((b->update_running || b->statistics == CBN_STATISTICS_RUNNING) && constants != NULL) {
     constants->needed[CBN_ROLE_RUNNING_MEAN] = constants->needed[CBN_ROLE_RUNNING_VAR] = true;
     constants->value[CBN_ROLE_RUNNING_VAR] = 1;
   }
@@ -307,6 +317,10 @@ static enum answer ask(region *g, const cbn_situation *s, cbn_constants *constan
   const bool accepted = cbn_surrounded_plan(g->b, g->around, s, &b, &rejection);
   if (accepted && a.kind == CBN_OPERATOR_BATCHNORM && !g->keeps) ignore_statistics(&b.batchnorm, constants);
   if (accepted && agree(&a, &b, s->layer_type, constants, &reason)) return AGREE;
+  if (!accepted && !g->empty_counts && is_empty(&a)) {
+    g->result->no_empty = true;
+    return OUTSIDE;
+  }
   note_parting(g, s, !accepted, &rejection, why);
   return PART;
 }
@@ -528,7 +542,7 @@ static void find_limits(region *g) {
   g->by_rejection = g->by_value = false;
   if (!s.unbatched) {
     s.batch = 0;
-    g->result->no_empty_batch = ask_modes(g, s, g->result->modes, 1, NULL) == PART;
+    ask_modes(g, s, g->result->modes, 1, NULL);
     s.batch = 1;
     s.unbatched = true;
     g->result->batched_only = ask_modes(g, s, g->result->modes, 1, NULL) == PART;
@@ -542,7 +556,7 @@ static void find_limits(region *g) {
 static void find_parting(region *g, int modes) {
   cbn_comparison *c = g->result;
   c->parts = false;
-  g->by_rejection = g->by_value = true;
+  g->by_rejection = g->by_value = g->empty_counts = true;
   ask_modes(g, g->at, modes, STEPS, NULL);
   g->by_rejection = c->rejected;
   g->by_value = !c->rejected;
@@ -574,6 +588,15 @@ static void find_modes(region *g, int modes, int *accepted) {
   }
 }
 
+/* A function that uses the batch's statistics whatever the mode is: what the second does in training says more of it. */
+static bool always_trains(const region *g) {
+  cbn_situation s = g->at;
+  cbn_plan plan;
+  cbn_rejection ignored;
+  s.training = false;
+  return is_norm(g) && cbn_layer_plan(g->a, &s, &plan, &ignored) && plan.batchnorm.statistics == CBN_STATISTICS_BATCH;
+}
+
 void cbn_compare(const cbn_layer *a, const cbn_layer *b, const cbn_surroundings *around, const cbn_situation *at,
                  int modes, cbn_comparison *comparison) {
   region g = {.a = a, .b = b, .around = around, .at = *at, .result = comparison};
@@ -582,7 +605,8 @@ void cbn_compare(const cbn_layer *a, const cbn_layer *b, const cbn_surroundings 
   g.keeps = is_norm(&g) && keeps_statistics(&g);
   find_modes(&g, modes, &accepted);
   if (comparison->modes == 0) {
-    find_parting(&g, accepted);
+    if (accepted == 0) accepted = modes; /* nothing comes out of the source, and the second refuses it */
+    find_parting(&g, accepted == CBN_BOTH_MODES && always_trains(&g) ? CBN_TRAINING : accepted);
     return;
   }
   g.by_rejection = g.by_value = true;
@@ -609,15 +633,18 @@ static void add(char *text, size_t size, const char *format, ...) {
 static const char *joint(const char *text) { return text[0] == '\0' ? "" : " and "; }
 
 static void add_predicate(const cbn_predicate *p, char name, char *text, size_t size) {
-  const bool one = p->at_least != 0 && p->at_least == p->at_most;
-  if (one) add(text, size, "%s%c = %" PRId64, joint(text), name, p->at_least);
+  const bool one = p->at_most == 1 || (p->at_least != 0 && p->at_least == p->at_most);
+  if (one) add(text, size, "%s%c = %" PRId64, joint(text), name, p->at_most);
   if (!one && p->at_least != 0) add(text, size, "%s%c >= %" PRId64, joint(text), name, p->at_least);
   if (!one && p->at_most != 0) add(text, size, "%s%c <= %" PRId64, joint(text), name, p->at_most);
   if (p->modulus == 0) return;
-  add(text, size, "%s%c mod %" PRId64 " = ", joint(text), name, p->modulus);
+  int64_t allowed = 0;
+  for (int64_t r = 0; r < p->modulus; r++) allowed += (p->residues >> r & 1) != 0;
+  const bool most = 2 * allowed > p->modulus && p->modulus > 2; /* the others are fewer to name */
+  add(text, size, "%s%c mod %" PRId64 " %s ", joint(text), name, p->modulus, most ? "is not" : "=");
   bool first = true;
   for (int64_t r = 0; r < p->modulus; r++)
-    if (p->residues >> r & 1) {
+    if ((p->residues >> r & 1) != (uint64_t)most) {
       add(text, size, "%s%" PRId64, first ? "" : " or ", r);
       first = false;
     }

@@ -68,7 +68,7 @@ typedef struct cbn_comparison {
   cbn_predicate extent[CBN_MAX_SPATIAL], batch;
   int64_t values; /* at least so many values for each channel: batch times extents; 0: no such condition */
   bool batched_only;       /* the second takes no unbatched input though the first does */
-  bool no_empty_batch;     /* ... no batch of 0 */
+  bool no_empty;           /* the second refuses some inputs of which the first makes an output without elements */
   cbn_constants constants;
   int64_t situations; /* asked */
   /* The smallest situation asked in which they part (unless ALWAYS), and how: the second's rejection, or a sentence. */

@@ -55,6 +55,12 @@ static bool give(const cbn_plan *plan, int role, int32_t type, cbn_tensor *tenso
   return true;
 }
 
+/* The input of the k-th call, from 0: each is greater by 1 than the one before. */
+static void renew_input(cbn_tensor *input, int64_t k) {
+  const int64_t count = input->rank > 0 ? cbn_tensor_count(input) : 0;
+  for (int64_t i = 0; i < count; i++) cbn_tensor_set(input, i, element(CBN_ROLE_INPUT, i) + (double)k);
+}
+
 static bool same_extents(const cbn_tensor *tensor, int32_t rank, const int64_t *extent) {
   return tensor->rank == rank && memcmp(tensor->extent, extent, (size_t)rank * sizeof *extent) == 0;
 }
@@ -116,6 +122,7 @@ static bool answer_of(const cbn_layer *layer, const cbn_situation *at, cbn_witne
       if (!give(&answer->plan, given_roles[i], given_roles[i] == CBN_ROLE_INPUT ? at->input_type : at->layer_type,
                 &witness->tensor[given_roles[i]]))
         return false;
+    renew_input(&witness->tensor[CBN_ROLE_INPUT], at->training ? step.trained : 0);
     if (!take(&answer->plan, witness, tensor, other_shape)) return true;
     *other_shape = -1;
     if (!compute(&answer->plan, tensor, at, first, answer)) return false;
@@ -203,10 +210,30 @@ static int differ(cbn_witness *w, int ignored, int other_of_a, int other_of_b) {
   return ways;
 }
 
+static bool same_operator(const cbn_plan *a, const cbn_plan *b) {
+  return a->kind == b->kind &&
+         (a->kind == CBN_OPERATOR_CONV ? memcmp(&a->conv, &b->conv, sizeof a->conv) == 0
+                                       : memcmp(&a->batchnorm, &b->batchnorm, sizeof a->batchnorm) == 0);
+}
+
+/* Is nothing to be computed: are all steps' operators the same, or do both refuse the first? */
+static bool is_the_same(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at) {
+  cbn_situation step = *at;
+  for (step.trained = at->training ? 0 : at->trained; step.trained <= at->trained; step.trained++) {
+    cbn_plan plan[2];
+    cbn_rejection ignored;
+    const bool of_a = cbn_layer_plan(a, &step, &plan[0], &ignored), of_b = cbn_layer_plan(b, &step, &plan[1], &ignored);
+    if (!of_a && !of_b) return true;
+    if (!of_a || !of_b || !same_operator(&plan[0], &plan[1])) return false;
+  }
+  return true;
+}
+
 /* Asks both; -1 without memory, with nothing to release. */
 static int ask(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at, int ignored, cbn_witness *witness) {
   int other_of_a, other_of_b = -1;
   *witness = (cbn_witness){.a = *a, .b = *b, .at = *at};
+  if (is_the_same(a, b, at)) return 0;
   if (!answer_of(a, at, witness, &witness->of_a, &other_of_a) ||
       !answer_of(b, at, witness, &witness->of_b, &other_of_b)) {
     cbn_witness_release(witness);
@@ -294,15 +321,17 @@ static bool search_situations(const cbn_layer *a, const cbn_layer *b, const cbn_
     search->situations++;
     for (int axis = 0; axis < at.axes; axis++)
       if (at.extent[axis] > search->largest_extent) search->largest_extent = at.extent[axis];
-    int ignored = search->rejections ? 0 : BY_REFUSAL;
-    if (base_a != NULL) {
-      const int ways = ask(base_a, base_b, &at, 0, witness);
+    const int ignored = search->rejections ? 0 : BY_REFUSAL, ways = ask(a, b, &at, ignored, witness);
+    if (ways < 0 || (ways & ~ignored) == 0) {
       if (ways >= 0) cbn_witness_release(witness);
-      ignored |= ways < 0 ? ~0 : ways;
+      continue;
     }
-    const int ways = ask(a, b, &at, ignored, witness);
-    if (ways >= 0 && (ways & ~ignored) != 0) return true;
-    if (ways >= 0) cbn_witness_release(witness);
+    if (base_a == NULL) return true;
+    cbn_witness_release(witness);
+    const int before = ask(base_a, base_b, &at, 0, witness);
+    if (before >= 0) cbn_witness_release(witness);
+    if (before < 0 || (ways & ~ignored & ~before) == 0) continue;
+    return ask(a, b, &at, ignored | before, witness) >= 0;
   }
   return false;
 }
@@ -475,7 +504,8 @@ static bool translate_to_both(const pair *p, const cbn_value *params, const cbn_
   for (int side = 0; side < 2; side++) {
     cbn_translation translation;
     cbn_error error;
-    if (!cbn_translate(&layer, at, p->dialect[side], p->operator[side], p->arena, &translation, &error) ||
+    if (!cbn_translate(&layer, at, CBN_BOTH_MODES, p->dialect[side], p->operator[side], p->arena, &translation,
+                       &error) ||
         translation.kind == CBN_TRANSLATION_NONE || translation.inserts)
       return false;
     layers[side] = translation.target;
@@ -497,25 +527,68 @@ static bool leave_out(const pair *p, int side, enum cbn_meaning meaning, cbn_lay
   return port_meaning(&nothing, meaning, &p->signature[side], p->arena, layer);
 }
 
-/* Names that some framework has for a value of the meaning; for all meanings but these the bases' own values do. */
-static const char *const *names_of(enum cbn_meaning meaning) {
-  static const char *const rules[] = {"valid",      "same",   "VALID",  "SAME", "SAME_UPPER",
-                                      "SAME_LOWER", "causal", "CAUSAL", NULL};
-  static const char *const modes[] = {"zeros", "reflect", "replicate", "circular", NULL};
-  static const char *const none[] = {NULL};
-  return is_padding(meaning) ? rules : meaning == CBN_MEANING_PADDING_MODE ? modes : none;
+#define TEXT(words)                                                                                                    \
+  {                                                                                                                    \
+    .kind = CBN_STRING, .as.string = { words, sizeof words - 1 }                                                       \
+  }
+#define REAL(number)                                                                                                   \
+  { .kind = CBN_REAL, .as.real = number }
+#define INTEGER(number)                                                                                                \
+  { .kind = CBN_INTEGER, .as.integer = number }
+#define TRUE_OR_FALSE                                                                                                  \
+  {.kind = CBN_BOOLEAN, .as.boolean = true}, { .kind = CBN_BOOLEAN }
+#define NONE                                                                                                           \
+  { .kind = CBN_NULL }
+
+/* Values that some framework knows under the meaning, beside those that the bases have: names first. */
+static const cbn_value *values_of(enum cbn_meaning meaning, int *count) {
+  static const cbn_value one = INTEGER(1), two = INTEGER(2);
+  static const cbn_value *const one_item[] = {&one}, *const two_items[] = {&one, &two};
+  static const cbn_value paddings[] = {TEXT("valid"),
+                                       TEXT("same"),
+                                       TEXT("VALID"),
+                                       TEXT("SAME"),
+                                       TEXT("SAME_UPPER"),
+                                       TEXT("SAME_LOWER"),
+                                       TEXT("causal"),
+                                       TEXT("CAUSAL"),
+                                       INTEGER(1),
+                                       INTEGER(-1),
+                                       {.kind = CBN_LIST, .as.list = {one_item, 1}},
+                                       {.kind = CBN_LIST, .as.list = {two_items, 2}}};
+  static const cbn_value modes[] = {TEXT("zeros"), TEXT("reflect"), TEXT("replicate"), TEXT("circular")};
+  static const cbn_value epsilons[] = {REAL(0.0), REAL(1.0), REAL(2.0), REAL(-1.0)};
+  static const cbn_value momenta[] = {REAL(0.0), REAL(0.5), REAL(1.0), REAL(2.0), NONE};
+  static const cbn_value flags[] = {TRUE_OR_FALSE, NONE};
+  static const cbn_value numbers[] = {INTEGER(0),
+                                      INTEGER(1),
+                                      INTEGER(2),
+                                      {.kind = CBN_LIST, .as.list = {one_item, 1}},
+                                      {.kind = CBN_LIST, .as.list = {two_items, 2}}};
+#define VALUES(list) (*count = (int)(sizeof list / sizeof list[0]), list)
+  switch (meaning) {
+  case CBN_MEANING_PADDING:
+  case CBN_MEANING_PADDING_RULE: return VALUES(paddings);
+  case CBN_MEANING_PADDING_MODE: return VALUES(modes);
+  case CBN_MEANING_EPSILON: return VALUES(epsilons);
+  case CBN_MEANING_MOMENTUM: return VALUES(momenta);
+  case CBN_MEANING_BIAS:
+  case CBN_MEANING_SCALE:
+  case CBN_MEANING_SHIFT:
+  case CBN_MEANING_STATISTICS: return VALUES(flags);
+  case CBN_MEANING_KERNEL_SIZE:
+  case CBN_MEANING_STRIDE:
+  case CBN_MEANING_DILATION:
+  case CBN_MEANING_OUTPUT_PADDING:
+  case CBN_MEANING_GROUPS: return VALUES(numbers);
+  default: *count = 0; return NULL;
+  }
+#undef VALUES
 }
 
-static const cbn_value *make_text(const char *text, cbn_arena *arena) {
-  cbn_value *value = cbn_arena_allocate(arena, sizeof *value);
-  if (value != NULL) *value = (cbn_value){.kind = CBN_STRING, .as.string = {text, strlen(text)}};
-  return value;
-}
-
-/* The attempt-th change of what both have under the meaning: left out in both; the first's value, in the second by its name; each
- * name in both. False behind the last; `made` false where there is nothing to ask. */
+/* The attempt-th change of what both have under the meaning: left out in both; the first's value, in the second by its
+ * name; each known value in both. False behind the last; `made` false where there is nothing to ask. */
 static bool change(const pair *p, enum cbn_meaning meaning, int attempt, cbn_layer layers[2], bool *made) {
-  const char *const *names = names_of(meaning);
   *made = false;
   if (attempt == 0) {
     *made = (has_entry(&layers[0], meaning) || has_entry(&layers[1], meaning)) &&
@@ -526,14 +599,46 @@ static bool change(const pair *p, enum cbn_meaning meaning, int attempt, cbn_lay
     *made = has_entry(&layers[0], meaning) && port_meaning(&layers[0], meaning, &p->signature[1], p->arena, &layers[1]);
     return true;
   }
-  for (int i = 2; i < attempt && *names != NULL; i++) names++;
-  if (*names == NULL) return false;
-  const cbn_value *value = make_text(*names, p->arena);
-  const cbn_parameter_info *first = value == NULL ? NULL : target_of(p->operator[0], &p->signature[0], meaning, value);
+  int count;
+  const cbn_value *values = values_of(meaning, &count);
+  if (attempt - 2 >= count) return false;
+  const cbn_value *value = &values[attempt - 2];
+  const cbn_parameter_info *first = target_of(p->operator[0], &p->signature[0], meaning, value);
   if (first == NULL || !leave_out(p, 0, meaning, &layers[0])) return true;
   layers[0].params = with_entry(layers[0].params, first->name, value, p->arena);
   *made = layers[0].params != NULL && port_meaning(&layers[0], meaning, &p->signature[1], p->arena, &layers[1]);
   return true;
+}
+
+/* The values of all parameters with the meaning, as text. */
+static void print_meaning(const cbn_layer *layer, enum cbn_meaning meaning, char *text, size_t size) {
+  size_t length = 0;
+  text[0] = '\0';
+  for (size_t i = 0; layer->params != NULL && i < layer->params->as.map.count && length + 1 < size; i++) {
+    const char *name = layer->params->as.map.keys[i]->as.string.text;
+    const enum cbn_meaning its = cbn_meaning_of(layer->operator, name);
+    if (its != meaning && !(is_padding(its) && is_padding(meaning))) continue;
+    length += (size_t)snprintf(text + length, size - length, "%s=", name);
+    if (length < size) length += cbn_value_print(layer->params->as.map.items[i], text + length, size - length);
+  }
+}
+
+/* Do both have what a translation of the first has, under the meaning? Then it is another parameter that parts them,
+ * which was chosen to agree before this one was changed. */
+static bool is_another_parameter(const pair *p, enum cbn_meaning meaning, const cbn_layer layers[2],
+                                 const cbn_situation *at) {
+  cbn_plan plan;
+  cbn_rejection ignored;
+  cbn_translation translation;
+  cbn_error error;
+  char ported[256], translated[256];
+  if (!cbn_layer_plan(&layers[0], at, &plan, &ignored) ||
+      !cbn_translate(&layers[0], at, CBN_BOTH_MODES, p->dialect[1], p->operator[1], p->arena, &translation, &error) ||
+      translation.kind != CBN_TRANSLATION_EXACT || translation.inserts)
+    return false;
+  print_meaning(&layers[1], meaning, ported, sizeof ported);
+  print_meaning(&translation.target, meaning, translated, sizeof translated);
+  return strcmp(ported, translated) == 0;
 }
 
 /* All changes of one canonical layer, under one meaning or each. */
@@ -548,7 +653,9 @@ static bool search_changes(const pair *p, const cbn_value *params, const cbn_sit
     for (int attempt = 0;; attempt++) {
       cbn_layer changed[2] = {agreed[0], agreed[1]};
       if (!change(p, (enum cbn_meaning)m, attempt, changed, &made)) break;
-      if (made && search_situations(&changed[0], &changed[1], &agreed[0], &agreed[1], search, witness)) return true;
+      if (!made || !search_situations(&changed[0], &changed[1], &agreed[0], &agreed[1], search, witness)) continue;
+      if (!is_another_parameter(p, (enum cbn_meaning)m, changed, &witness->at)) return true;
+      cbn_witness_release(witness);
     }
   }
   return false;

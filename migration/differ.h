@@ -43,8 +43,9 @@ typedef struct cbn_search {
   int64_t genomes; /* in: how many problems it draws */
 } cbn_search;
 
-/* Asks both in one situation. True where they differ; `witness` is filled in either event, and then released by the caller. Where both refuse,
- * they do not differ. False without memory too, with nothing to release (`*failed`). */
+/* Asks both in one situation. True where they differ; then, and where they do not for want of a difference in what they
+ * compute, `witness` is to be released. Where both refuse, they do not differ. False without memory too, with nothing to
+ * release (`*failed`). */
 bool cbn_ask_both(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at, bool rejections,
                   cbn_witness *witness, bool *failed);
 

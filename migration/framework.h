@@ -12,6 +12,9 @@
   X(mindspore)                                                                                                         \
   X(onnx)                                                                                                              \
   X(tensorflow)                                                                                                        \
+  X(keras)                                                                                                             \
+  X(jax)                                                                                                               \
+  X(flax)                                                                                                              \
   X(canonical)
 
 /* What a layer shall compute. A plan of a mode that the source does not accept is not looked at. */
@@ -43,10 +46,16 @@ typedef struct cbn_framework {
   const cbn_dialect *dialect;
   const char *module; /* what stands before an operator's name in a program: "torch", "mindspore", "tf"; "" for ONNX */
   /* The framework's name of the tensor with that role ("gamma", "running_var"), NULL where it has none: of the layer's
-   * own and, where tensors are arguments, of the input. As arguments they come in the order of their roles. */
+   * own and, where tensors are arguments, of the input. */
   const char *(*tensor_name)(const cbn_dialect_operator *operator, int role);
   /* Are the layer's tensors arguments of the call, so that their shapes are asked for? */
   bool (*takes_tensors)(const cbn_dialect_operator *operator);
+  /* The roles of these arguments in their order, -1 at the end; NULL, or returning it: in the order of the roles. */
+  const int *(*arguments)(const cbn_dialect_operator *operator);
+  /* Are they arguments of a second call, ops.Conv2D(8, 3)(x, weight)? NULL: no. */
+  bool (*calls_twice)(const cbn_dialect_operator *operator);
+  /* A parameter of the dialect that no program writes there: it is a comment behind the call, `# opset 13`. NULL: none. */
+  const char *aside;
   /* Sets the plan's orders of axes and depthwise_weight as the parameters say, for `axes` spatial axes; nothing else of the
    * plan is read or written. Parameters may be wrong: what the dialect would refuse has any order. */
   void (*orders)(const cbn_dialect_operator *operator, const cbn_value * params, int32_t axes, cbn_plan *plan);
@@ -56,7 +65,7 @@ typedef struct cbn_framework {
    * most of it that can be written. Numbers come as the shortest decimals that are the same in f32 first, then as they
    * are. */
   bool (*write)(const cbn_dialect_operator *operator, const cbn_wish * wish, int attempt, cbn_writer *writer);
-  /* Can a default not be written out beside these parameters, though the framework has it? NULL: all can. */
+  /* Can that default not be written out beside these parameters? NULL: all can. */
   bool (*hides)(const cbn_dialect_operator *operator, const cbn_value * params, const char *name);
 } cbn_framework;
 

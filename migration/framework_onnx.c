@@ -80,10 +80,10 @@ static bool write_parameters(const cbn_dialect_operator *operator, const cbn_wis
                                              : write_batchnorm(wish, attempt, writer);
 }
 
-/* The operator set is no attribute, lists have as many entries as W has axes, pads do not go together with auto_pad, and
+/* Lists have as many entries as W has axes, pads do not go together with auto_pad, and
  * old operator sets have no training_mode. */
 static bool hides(const cbn_dialect_operator *operator, const cbn_value * params, const char *name) {
-  static const char *const hidden[] = {"opset", "dilations", "strides", "pads", "output_padding"};
+  static const char *const hidden[] = {"dilations", "strides", "pads", "output_padding"};
   const cbn_value *opset = cbn_value_get(params, "opset");
   (void)operator;
   for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
@@ -97,6 +97,7 @@ const cbn_framework cbn_framework_onnx = {.dialect = &cbn_dialect_onnx,
                                           .module = "",
                                           .tensor_name = tensor_name,
                                           .takes_tensors = cbn_takes_tensors,
+                                          .aside = "opset",
                                           .orders = cbn_operators_order,
                                           .write = write_parameters,
                                           .hides = hides};

@@ -1,7 +1,15 @@
 /* TensorFlow's functions, written: tf.nn. */
+#include <string.h>
+
 #include "dialects/layout.h"
 #include "dialects/tensorflow.h"
 #include "migration/proposal.h"
+
+static bool is_called(const cbn_dialect_operator *operator, const char *name) { return strcmp(operator->name, name) == 0; }
+static bool is_depthwise(const cbn_dialect_operator *operator) { return is_called(operator, "nn.depthwise_conv2d"); }
+
+/* It never trains. */
+static bool is_arithmetic(const cbn_dialect_operator *operator) { return is_called(operator, "nn.batch_normalization"); }
 
 static const char *tensor_name(const cbn_dialect_operator *operator, int role) {
   static const char *const conv[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = "input", [CBN_ROLE_WEIGHT] = "filters"};
@@ -10,12 +18,19 @@ static const char *tensor_name(const cbn_dialect_operator *operator, int role) {
                                                    [CBN_ROLE_BIAS] = "offset",
                                                    [CBN_ROLE_RUNNING_MEAN] = "mean",
                                                    [CBN_ROLE_RUNNING_VAR] = "variance"};
+  if (role == CBN_ROLE_WEIGHT && is_depthwise(operator)) return "filter";
   return operator->kind == CBN_OPERATOR_CONV ? conv[role] : norm[role];
+}
+
+static const int *arguments(const cbn_dialect_operator *operator) {
+  static const int norm[] = {CBN_ROLE_INPUT, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR, CBN_ROLE_BIAS, CBN_ROLE_WEIGHT, -1};
+  return is_arithmetic(operator) ? norm : NULL;
 }
 
 static void orders(const cbn_dialect_operator *operator, const cbn_value * params, int32_t axes, cbn_plan *plan) {
   cbn_operators_order(operator, params, axes, plan);
-  if (operator->kind == CBN_OPERATOR_CONV) cbn_plan_kernel_first(plan, axes);
+  if (is_depthwise(operator)) cbn_plan_depthwise(plan, axes);
+  else if (operator->kind == CBN_OPERATOR_CONV) cbn_plan_kernel_first(plan, axes);
   if (cbn_tensorflow_channels_last(params)) cbn_plan_channels_last(plan, axes);
 }
 
@@ -28,6 +43,7 @@ static void write_all_axes(const char *name, int32_t axes, const int64_t *values
 }
 
 /* Amounts can be given of two axes only. */
+enum { PADDINGS = 3 };
 static bool write_padding(const cbn_conv *c, int attempt, cbn_writer *writer) {
   int64_t begin[CBN_MAX_SPATIAL], end[CBN_MAX_SPATIAL];
   cbn_not_negative(c->pad_begin, begin);
@@ -41,23 +57,26 @@ static bool write_padding(const cbn_conv *c, int attempt, cbn_writer *writer) {
   return true;
 }
 
-/* nn.conv3d hands its lists to the operator behind it, which wants all five entries. */
+/* nn.conv3d hands its lists to the operator behind it, which wants all entries; nn.depthwise_conv2d that of strides. */
 static bool write_convolution(const cbn_dialect_operator *operator, const cbn_wish * wish, int attempt,
                               cbn_writer *writer) {
   const cbn_conv *c = &cbn_wished_plan(wish)->conv;
-  const int32_t axes = operator->spatial_rank;
-  const bool lists = axes == 3 && !operator->transposed;
-  const char *const strides = axes == 1 && !operator->transposed ? "stride" : "strides";
+  const int32_t axes = c->spatial_rank;
+  const bool depthwise = is_depthwise(operator), lists = is_called(operator, "nn.conv3d");
+  const char *const strides = is_called(operator, "nn.conv1d") ? "stride" : "strides";
   if (operator->transposed) {
     int64_t shape[CBN_MAX_RANK] = {[0] = c->batch};
     for (int32_t a = 0; a < axes; a++) shape[a + 1] = cbn_conv_output_extent(c, a);
     shape[axes + 1] = c->out_channels;
-    cbn_write_list(writer, "output_shape", axes + 2, shape);
+    if (attempt >= PADDINGS && axes == 2) cbn_write_list(writer, "output_shape", axes, shape + 1); /* for any batch */
+    else cbn_write_list(writer, "output_shape", axes + 2, shape);
   }
-  if (lists) write_all_axes(strides, axes, c->stride, writer);
+  if (lists || depthwise) write_all_axes(strides, axes, c->stride, writer);
   else cbn_write_entries(writer, strides, axes, c->stride);
-  if (!write_padding(c, attempt, writer)) return false;
+  if (!write_padding(c, operator->transposed && axes == 2 && attempt < 2 * PADDINGS ? attempt % PADDINGS : attempt, writer))
+    return false;
   if (lists) write_all_axes("dilations", axes, c->dilation, writer);
+  else if (depthwise) cbn_write_list(writer, "dilations", axes, c->dilation);
   else cbn_write_entries(writer, "dilations", axes, c->dilation);
   return true;
 }
@@ -72,8 +91,16 @@ static bool write_batchnorm(const cbn_wish *wish, int attempt, cbn_writer *write
   return true;
 }
 
+static bool write_arithmetic(const cbn_wish *wish, int attempt, cbn_writer *writer) {
+  const double epsilon = cbn_wished_batchnorm(wish).epsilon;
+  if (attempt > 1) return false;
+  cbn_write_real(writer, "variance_epsilon", attempt == 1 ? epsilon : cbn_short_real(epsilon));
+  return true;
+}
+
 static bool write_parameters(const cbn_dialect_operator *operator, const cbn_wish * wish, int attempt,
                              cbn_writer *writer) {
+  if (is_arithmetic(operator)) return write_arithmetic(wish, attempt, writer);
   return operator->kind == CBN_OPERATOR_CONV ? write_convolution(operator, wish, attempt, writer)
                                              : write_batchnorm(wish, attempt, writer);
 }
@@ -83,5 +110,6 @@ const cbn_framework cbn_framework_tensorflow = {.dialect = &cbn_dialect_tensorfl
                                                 .module = "tf",
                                                 .tensor_name = tensor_name,
                                                 .takes_tensors = cbn_takes_tensors,
+                                                .arguments = arguments,
                                                 .orders = orders,
                                                 .write = write_parameters};

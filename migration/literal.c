@@ -100,6 +100,7 @@ static bool read_number(cbn_reader *reader, bool negative, const cbn_value **val
   const char *begin = reader->at;
   const size_t length = number_length(begin);
   char *digits = cbn_arena_copy(reader->arena, begin, length), *end;
+  const int shown = length < 40 ? (int)length : 40;
   uint64_t magnitude;
   bool fits;
   if (digits == NULL) return fail_memory(reader);
@@ -110,14 +111,14 @@ static bool read_number(cbn_reader *reader, bool negative, const cbn_value **val
   reader->at += length;
   if (read_magnitude(digits, &magnitude, &fits)) {
     if (!fits || magnitude > (uint64_t)INT64_MAX + negative)
-      return cbn_reader_fail(reader, begin, "the integer %.40s%s is beyond 64 bits", digits, kept > 40 ? "..." : "");
+      return cbn_reader_fail(reader, begin, "the integer %.*s%s is beyond 64 bits", shown, begin, length > 40 ? "..." : "");
     const int64_t integer = (int64_t)(negative ? 0 - magnitude : magnitude);
     return keep(reader, (cbn_value){.kind = CBN_INTEGER, .as.integer = integer}, value);
   }
   const double real = strtod(digits, &end);
   const bool hexadecimal = kept > 1 && (digits[1] | 0x20) == 'x';
   if (*end != '\0' || end == digits || hexadecimal || strpbrk(digits, ".eE") == NULL)
-    return cbn_reader_fail(reader, begin, "%.40s is no number; write one as 3, -1, 0.1 or 1e-05", digits);
+    return cbn_reader_fail(reader, begin, "%.*s is no number; write one as 3, -1, 0.1 or 1e-05", shown, begin);
   return keep(reader, (cbn_value){.kind = CBN_REAL, .as.real = negative ? -real : real}, value);
 }
 

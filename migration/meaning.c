@@ -105,6 +105,19 @@ static const struct {
     {"name", CBN_MEANING_OTHER},
     {"device", CBN_MEANING_OTHER},
     {"dtype", CBN_MEANING_OTHER},
+    {"synchronized", CBN_MEANING_OTHER},
+    {"renorm", CBN_MEANING_OTHER}, /* refused by name where it is asked for, as the two that belong to it */
+    {"renorm_clipping", CBN_MEANING_OTHER},
+    {"renorm_momentum", CBN_MEANING_OTHER},
+    {"use_consistent_padding", CBN_MEANING_PADDING},
+    {"precision", CBN_MEANING_OTHER},
+    {"preferred_element_type", CBN_MEANING_OTHER},
+    {"batch_group_count", CBN_MEANING_OTHER},
+    {"out_sharding", CBN_MEANING_OTHER},
+    {"axis_name", CBN_MEANING_OTHER},
+    {"axis_index_groups", CBN_MEANING_OTHER},
+    {"mask", CBN_MEANING_OTHER},
+    {"mode", CBN_MEANING_OTHER}, /* of a primitive: cross-correlation, and no other */
     {"param_dtype", CBN_MEANING_OTHER},
     {"transposed", CBN_MEANING_OTHER},
     {"direction", CBN_MEANING_OTHER},
@@ -114,6 +127,7 @@ static const struct {
 enum cbn_meaning cbn_meaning_of(const cbn_dialect_operator *operator, const char * parameter) {
   if (operator->kind == CBN_OPERATOR_BATCHNORM &&(strcmp(parameter, "bias") == 0 || strcmp(parameter, "use_bias") == 0))
     return CBN_MEANING_SHIFT;
+  if (strstr(parameter, "_regularizer") != NULL || strstr(parameter, "_constraint") != NULL) return CBN_MEANING_OTHER;
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (strcmp(names[i].name, parameter) == 0) return names[i].meaning;
   return CBN_MEANING_COUNT;

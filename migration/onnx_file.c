@@ -116,8 +116,8 @@ static bool count_fields(const struct reader *r, struct span message, uint64_t t
   return true;
 }
 
-/* The numbers of a repeated field, each a field of its own or packed in one: counted, and stored with `size` bytes each where
- * `to` is given. */
+/* The numbers of a repeated field, each a field of its own or packed in one: counted, and stored with `size` bytes each
+ * where `to` is given. */
 static bool collect(const struct reader *r, struct span message, uint32_t number, enum wire wire, void *to, size_t size,
                     size_t *count) {
   *count = 0;

@@ -14,12 +14,12 @@ typedef struct cbn_onnx_node_info {
   char name[128]; /* the node's, or that of its first output; a longer one ends with "..." */
   char operator_type[32];
   bool known;                        /* one of the dialect onnx; what follows is set then */
-  cbn_layer layer;                   /* params with the model's opset; shapes of its tensors, where the file says them */
-  cbn_tensor tensor[CBN_ROLE_COUNT]; /* initializers and values of Constant nodes, in the arena; rank 0 where an input is none */
+  cbn_layer layer;                   /* params with the model's opset; shapes of its tensors, where they are stated */
+  cbn_tensor tensor[CBN_ROLE_COUNT]; /* initializers and Constant nodes, in the arena; rank 0 where an input is none */
   bool trains;                       /* a batch normalization whose new statistics are outputs, too */
   bool has_input;                    /* the graph states the input's shape */
   cbn_shape input;                   /* -1 where an extent is symbolic */
-  int32_t input_type;                /* enum cbn_type: as stated, else that of the weight; -1 where neither is known */
+  int32_t input_type;                /* enum cbn_type, as stated, else of the weight; -1 where neither is known */
 } cbn_onnx_node_info;
 
 typedef struct cbn_onnx_file {

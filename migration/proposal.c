@@ -68,6 +68,15 @@ void cbn_padding_before(const cbn_conv *conv, int64_t amount[CBN_MAX_SPATIAL],
   cbn_not_negative(output_padding, output_padding);
 }
 
+void cbn_dilated_padding(const cbn_conv *conv, int64_t begin[CBN_MAX_SPATIAL], int64_t end[CBN_MAX_SPATIAL]) {
+  for (int a = 0; a < CBN_MAX_SPATIAL; a++) {
+    const int64_t reach = cbn_saturating_add(cbn_dilated_kernel(conv->kernel[a], conv->dilation[a]), -1);
+    const int64_t behind = cbn_saturating_add(reach, conv->output_padding[a]);
+    begin[a] = conv->transposed ? cbn_saturating_add(reach, -conv->pad_begin[a]) : conv->pad_begin[a];
+    end[a] = conv->transposed ? cbn_saturating_add(behind, -conv->pad_end[a]) : conv->pad_end[a];
+  }
+}
+
 void cbn_not_negative(const int64_t values[CBN_MAX_SPATIAL], int64_t result[CBN_MAX_SPATIAL]) {
   for (int a = 0; a < CBN_MAX_SPATIAL; a++) result[a] = values[a] > 0 ? values[a] : 0;
 }
@@ -77,6 +86,24 @@ void cbn_operators_order(const cbn_dialect_operator *operator, const cbn_value *
   const cbn_axis_order none = {0};
   plan->input_order = plan->weight_order = plan->output_order = none;
   plan->depthwise_weight = false;
+}
+
+void cbn_channels_at(const cbn_value *axis, int32_t axes, cbn_plan *plan) {
+  const cbn_entries entries = cbn_as_entries(axis);
+  const int32_t rank = axes + 2;
+  double number = -1;
+  if (entries.count == 1) cbn_as_number(entries.entry[0], &number);
+  if (!(number >= -rank && number < rank)) return;
+  const int channels = (int)number < 0 ? (int)number + rank : (int)number;
+  int rest = 0; /* axes before, the channels left aside */
+  plan->input_order.given = true;
+  plan->input_order.place[1] = (uint8_t)channels;
+  for (int at = 0; at < rank; at++) {
+    if (at == channels) continue;
+    plan->input_order.place[rest == 0 ? 0 : rest + 1] = (uint8_t)at;
+    rest++;
+  }
+  plan->output_order = plan->input_order;
 }
 
 bool cbn_holds_tensors(const cbn_dialect_operator *operator) {

@@ -46,12 +46,17 @@ static bool make_native(const cbn_plan *plan, int role, int32_t type, cbn_tensor
   return true;
 }
 
-/* Integers of one digit; variances are positive. */
-static void fill(const cbn_tensor *tensor, int role, uint64_t seed) {
-  cbn_fill integers = cbn_fill_make(CBN_FILL_INTEGERS);
-  integers.seed = seed;
-  if (role == CBN_ROLE_RUNNING_VAR) integers.low = 1;
-  cbn_fill_tensor(&integers, role, tensor);
+/* Integers of one digit; variances are positive. Tiny numbers show an epsilon, which is lost beside others. */
+static void fill(const cbn_run_plan *p, const cbn_tensor *tensor, int role, int64_t call) {
+  enum { TINY = -30 };
+  cbn_fill numbers = cbn_fill_make(p->tiny ? CBN_FILL_EXACT : CBN_FILL_INTEGERS);
+  numbers.seed = p->seed + (uint64_t)call;
+  numbers.shift = TINY;
+  if (role == CBN_ROLE_RUNNING_VAR) {
+    numbers.low = 1;
+    numbers.density = 0;
+  }
+  cbn_fill_tensor(&numbers, role, tensor);
 }
 
 /* ---------------------------------------------------------------------------------- what stands around a layer */
@@ -104,14 +109,16 @@ static cbn_tensor cropped(const cbn_tensor *from, const cbn_surroundings *around
 
 /* ------------------------------------------------------------------------------------------------------ a call */
 
-/* The layer's tensors that this call is the first to need: drawn, moved from the other side, or a constant. */
+/* The layer's tensors that it does not have yet: drawn, moved from the other side, or a constant. `spare`: what this call
+ * needs is there, these are the others. */
 static bool prepare(const cbn_run_plan *p, side *s, const cbn_plan *plan, const side *other, const cbn_plan *others,
-                    cbn_error *error) {
+                    bool spare, cbn_error *error) {
   for (int i = 0; i < LAYER_ROLES; i++) {
     const int role = layer_roles[i];
     int64_t extent[CBN_MAX_RANK];
     cbn_tensor view;
     if (s->own[role].rank > 0 || cbn_plan_extents(plan, role, extent) == 0) continue;
+    if (other != NULL && other->own[role].rank == 0 && !p->constants.needed[role] && spare) continue;
     if (other != NULL && other->own[role].rank > 0) {
       CBN_FORWARD(cbn_weight_move(others, plan, role, &other->own[role], &s->own[role], error));
       continue;
@@ -119,7 +126,7 @@ static bool prepare(const cbn_run_plan *p, side *s, const cbn_plan *plan, const 
     CBN_CHECK(other == NULL || p->constants.needed[role], error, "the source has no %s for the target",
               cbn_role_name(role));
     CBN_FORWARD(make_native(plan, role, p->at.layer_type, &s->own[role], &view, error));
-    if (other == NULL) fill(&s->own[role], role, p->seed);
+    if (other == NULL) fill(p, &s->own[role], role, 0);
     for (int64_t e = 0; other != NULL && e < cbn_tensor_count(&view); e++)
       cbn_tensor_set(&view, e, p->constants.value[role]);
   }
@@ -256,14 +263,29 @@ static void close_side(side *s) {
 static bool draw_input(const cbn_run_plan *p, const cbn_situation *at, const cbn_plan *plan, cbn_tensor *native,
                        cbn_tensor *view, cbn_error *error) {
   CBN_FORWARD(make_native(plan, CBN_ROLE_INPUT, at->input_type, native, view, error));
-  fill(native, CBN_ROLE_INPUT, p->seed + (uint64_t)at->trained);
+  fill(p, native, CBN_ROLE_INPUT, at->trained);
   return true;
 }
 
-/* A plan with the bias, wherever it is added. */
+/* A plan with the bias, wherever it is added, ... */
 static cbn_plan with_bias(const cbn_plan *plan, bool adds) {
   cbn_plan whole = *plan;
   if (adds) whole.conv.has_bias = 1;
+  return whole;
+}
+
+/* ... and one with the running statistics, if the layer has some in any mode: who does not touch them keeps them. */
+static cbn_plan with_statistics(const cbn_layer *layer, const cbn_situation *at, const cbn_plan *plan) {
+  cbn_situation s = *at;
+  cbn_plan whole = *plan;
+  for (int mode = 0; mode < 2 && plan->kind == CBN_OPERATOR_BATCHNORM; mode++) {
+    cbn_plan other;
+    cbn_rejection ignored;
+    s.training = mode != 0;
+    if (cbn_layer_plan(layer, &s, &other, &ignored) &&
+        (other.batchnorm.update_running || other.batchnorm.statistics == CBN_STATISTICS_RUNNING))
+      whole.batchnorm.update_running = 1;
+  }
   return whole;
 }
 
@@ -276,9 +298,13 @@ static bool call_both(const cbn_run_plan *p, const cbn_situation *at, side *sour
   CBN_FORWARD(own_plan(target, at, &b, error));
   const bool conv = a.kind == CBN_OPERATOR_CONV;
   const bool a_adds = conv && p->source->adds_bias && !a.conv.has_bias, b_adds = conv && p->target->adds_bias && !b.conv.has_bias;
-  const cbn_plan whole_a = with_bias(&a, a_adds), whole_b = with_bias(&b, b_adds);
-  const bool called = draw_input(p, at, &a, &native, &input, error) && prepare(p, source, &whole_a, NULL, NULL, error) &&
-                      prepare(p, target, &whole_b, source, &whole_a, error) &&
+  const cbn_plan biased_b = with_bias(&b, b_adds), all_b = with_statistics(p->target, at, &biased_b);
+  cbn_plan all_a = with_bias(&a, a_adds);
+  all_a = with_statistics(p->source, at, &all_a);
+  const bool called = draw_input(p, at, &a, &native, &input, error) &&
+                      prepare(p, source, &all_a, NULL, NULL, false, error) &&
+                      prepare(p, target, &biased_b, source, &all_a, false, error) &&
+                      prepare(p, target, &all_b, source, &all_a, true, error) &&
                       call(p, source, &a, a_adds, &input, &of_source, error) &&
                       call(p, target, &b, b_adds, &input, &of_target, error);
   if (called) {

@@ -16,6 +16,7 @@ typedef struct cbn_run_plan {
   cbn_constants constants;        /* of tensors that the source has not */
   cbn_situation at;               /* its mode and count of calls are those of the last call */
   uint64_t seed;                  /* of the numbers */
+  bool tiny;                      /* multiples of 2^-30, and no variance, in place of integers */
 } cbn_run_plan;
 
 typedef struct cbn_run_result {

@@ -64,6 +64,13 @@ bool cbn_signature_read(const cbn_dialect_operator *operator, cbn_arena * arena,
   return strcmp(at, ")") == 0;
 }
 
+bool cbn_says_nothing(const char *name) {
+  static const char *const names[] = {"device", "dtype", "param_dtype", "name"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (strcmp(name, names[i]) == 0) return true;
+  return false;
+}
+
 const cbn_parameter_info *cbn_signature_find(const cbn_signature *signature, const char *name) {
   for (int i = 0; i < signature->count; i++)
     if (strcmp(signature->parameter[i].name, name) == 0) return &signature->parameter[i];

@@ -177,16 +177,45 @@ static bool agrees_at_hand(const work *w, const proposal *p) {
   return false;
 }
 
-/* The order of answers: exact, with insertions, under a condition, in evaluation, in training. */
-enum { NO_RANK = 100, RANK_DIFFERS = NO_RANK, RANK_REFUSES, RANK_OTHER_AXES, WORST_RANK };
+/* Do both have the same tensors in that situation, of one shape each? */
+static bool same_tensors(const cbn_layer *a, const cbn_layer *b, const cbn_surroundings *around, const cbn_situation *s) {
+  cbn_plan of_a, of_b;
+  cbn_rejection ignored;
+  if (!cbn_layer_plan(a, s, &of_a, &ignored) || !cbn_surrounded_plan(b, around, s, &of_b, &ignored)) return false;
+  for (int role = CBN_ROLE_WEIGHT; role <= CBN_ROLE_RUNNING_VAR; role++) {
+    int64_t first[CBN_MAX_RANK], second[CBN_MAX_RANK];
+    const int32_t rank = cbn_plan_extents(&of_a, role, first), other = cbn_plan_extents(&of_b, role, second);
+    if (rank > 0 && (other != rank || memcmp(first, second, (size_t)rank * sizeof *first) != 0)) return false;
+  }
+  return true;
+}
+
+/* The order of answers: exact, with insertions, under as few conditions as there are, in evaluation, in training; then
+ * those that are none. */
+enum {
+  RANK_INSERTS = 8,
+  RANK_CONDITIONAL = 16,
+  RANK_EVALUATION = 32,
+  RANK_TRAINING = 64,
+  NO_RANK = 128,
+  RANK_DIFFERS = NO_RANK,
+  RANK_REFUSES,
+  RANK_OTHER_TENSORS,
+  RANK_OTHER_AXES,
+  WORST_RANK
+};
+
+static bool is_condition(const cbn_predicate *p) { return p->at_least != 0 || p->at_most != 0 || p->modulus != 0; }
 
 static int rank_of(const proposal *p) {
-  const int inserted = inserts(p), conditional = p->comparison.conditional;
-  switch (p->comparison.agreement) {
-  case CBN_AGREE_ALWAYS: return inserted;
-  case CBN_AGREE_IF: return 2 + inserted;
-  case CBN_AGREE_EVALUATION: return 4 + 2 * conditional + inserted;
-  case CBN_AGREE_TRAINING: return 8 + 2 * conditional + inserted;
+  const cbn_comparison *c = &p->comparison;
+  int rank = RANK_INSERTS * inserts(p) + RANK_CONDITIONAL * c->conditional + is_condition(&c->batch);
+  for (int a = 0; a < CBN_MAX_SPATIAL; a++) rank += is_condition(&c->extent[a]);
+  switch (c->agreement) {
+  case CBN_AGREE_ALWAYS:
+  case CBN_AGREE_IF: return rank;
+  case CBN_AGREE_EVALUATION: return RANK_EVALUATION + rank;
+  case CBN_AGREE_TRAINING: return RANK_TRAINING + rank;
   default: return NO_RANK;
   }
 }
@@ -197,7 +226,8 @@ static int rank_of_failure(const work *w, const proposal *p) {
   cbn_plan plan;
   cbn_rejection rejection;
   s.training = !w->wish.evaluates;
-  if (cbn_surrounded_plan(&p->layer, &p->around, &s, &plan, &rejection)) return RANK_DIFFERS;
+  if (cbn_surrounded_plan(&p->layer, &p->around, &s, &plan, &rejection))
+    return same_tensors(w->source, &p->layer, &p->around, &s) ? RANK_DIFFERS : RANK_OTHER_TENSORS;
   return rejection.rule == CBN_RULE_INPUT_RANK ? RANK_OTHER_AXES : RANK_REFUSES;
 }
 
@@ -223,7 +253,7 @@ static bool try_operator(const work *w, const cbn_dialect *to, const cbn_dialect
     proposal completed = alone;
     complete(w, &completed);
     consider(w, &alone, best);
-    if (inserts(&completed) && best->rank > 1) consider(w, &completed, best);
+    if (inserts(&completed) && best->rank > RANK_INSERTS) consider(w, &completed, best);
   }
   return true;
 }
@@ -300,11 +330,14 @@ static bool show_parting(const work *w, cbn_translation *t) {
   const cbn_comparison *c = &t->comparison;
   cbn_run_plan run = {.source = w->source, .target = &t->target, .around = &t->around, .at = c->where};
   if (!c->parts || c->rejected) return true;
+  t->other_tensors = !same_tensors(w->source, &t->target, &t->around, &c->where);
+  if (t->other_tensors) return true;
   for (int role = 0; role < CBN_ROLE_COUNT; role++) { /* whatever it needs: neutral */
     run.constants.needed[role] = true;
     run.constants.value[role] = role == CBN_ROLE_WEIGHT || role == CBN_ROLE_RUNNING_VAR;
   }
   for (run.seed = 0; run.seed < MOST_SEEDS && !t->has_witness; run.seed++) {
+    run.tiny = run.seed >= MOST_SEEDS / 2;
     CBN_FORWARD(cbn_run_both(&run, &t->witness, w->error));
     t->has_witness = t->witness.shapes_differ || t->witness.unequal > 0;
   }
@@ -353,6 +386,28 @@ static bool answer(work *w, const cbn_dialect *to, const cbn_dialect_operator *o
   return show_parting(w, t) && (t->kind == CBN_TRANSLATION_NONE || verify(w, &best, t));
 }
 
+static bool has_elements(const cbn_layer *layer, const cbn_situation *s) {
+  int64_t extent[CBN_MAX_RANK];
+  cbn_plan plan;
+  cbn_rejection ignored;
+  return cbn_whole_plan(layer, s, &plan, &ignored) &&
+         cbn_extent_product(cbn_plan_extents(&plan, CBN_ROLE_OUTPUT, extent), extent) > 0;
+}
+
+/* An input or output without elements says nothing: a larger input is asked in its place, if the source takes it. */
+static void find_elements(work *w) {
+  enum { MOST_EXTENT = 64 };
+  cbn_situation s = w->at;
+  const bool has = has_elements(w->source, &s);
+  for (int64_t extent = 2; !has && extent <= MOST_EXTENT; extent++) {
+    s.batch = w->at.batch > 0 ? w->at.batch : 1;
+    for (int32_t a = 0; a < s.axes; a++) s.extent[a] = w->at.extent[a] > extent ? w->at.extent[a] : extent;
+    if (!has_elements(w->source, &s)) continue;
+    w->at = s;
+    return;
+  }
+}
+
 bool cbn_translate(const cbn_layer *source, const cbn_situation *at, int modes, const cbn_dialect *to,
                    const cbn_dialect_operator *operator, cbn_arena * arena, cbn_translation *translation,
                    cbn_error *error) {
@@ -360,6 +415,7 @@ bool cbn_translate(const cbn_layer *source, const cbn_situation *at, int modes, 
   CBN_CHECK(w.framework != NULL, error, "no layer can be written in the dialect %s", to->name);
   CBN_CHECK(cbn_framework_of(source->dialect) != NULL, error, "no layer of the dialect %s can be translated",
             source->dialect->name);
+  find_elements(&w);
   CBN_FORWARD(answer(&w, to, operator, translation));
   if (translation->kind != CBN_TRANSLATION_NONE || !at->unbatched) return true;
   cbn_plan ignored;

@@ -74,14 +74,20 @@ static bool has_tensor(const cbn_plan *plan, int role) {
   return cbn_plan_extents(plan, role, (int64_t[CBN_MAX_RANK]){0}) > 0;
 }
 
-static bool open_side(struct side *side, const cbn_layer *layer, const cbn_plan *plan, cbn_error *error) {
+/* What is added behind a layer has no name there. */
+static const char *name_of(const cbn_layer *layer, int role) {
   const cbn_framework *framework = cbn_framework_of(layer->dialect);
+  const char *name = framework != NULL ? framework->tensor_name(layer->operator, role) : NULL;
+  return name == NULL && role == CBN_ROLE_BIAS && layer->adds_bias ? "bias" : name;
+}
+
+static bool open_side(struct side *side, const cbn_layer *layer, const cbn_plan *plan, cbn_error *error) {
   *side = (struct side){.layer = layer, .plan = plan};
   for (int i = 0; i < ROLES; i++) {
-    if (!has_tensor(plan, roles[i])) continue;
-    side->name[roles[i]] = framework != NULL ? framework->tensor_name(layer->operator, roles[i]) : NULL;
-    CBN_CHECK(side->name[roles[i]] != NULL, error, "%s of %s has no name for its %s", layer->operator->name,
-              layer->dialect->name, cbn_role_name(roles[i]));
+    const int role = roles[i];
+    if (has_tensor(plan, role)) side->name[role] = name_of(layer, role);
+    CBN_CHECK(side->name[role] != NULL || !has_tensor(plan, role), error, "%s of %s has no name for its %s",
+              layer->operator->name, layer->dialect->name, cbn_role_name(role));
   }
   return true;
 }

@@ -17,8 +17,8 @@ bool cbn_weight_move(const cbn_plan *source, const cbn_plan *target, int role, c
 /* Moves the layer's tensors in `from` (names of the source's framework, with or without a prefix that all share:
  * "conv1.weight", "conv1.bias") into `to` (the target's names, same prefix), which holds nothing before and is released
  * with cbn_npz_release. Tensors that `constants` (may be NULL) names are added, in the type of the first one. PyTorch's
- * count of calls, num_batches_tracked, is no tensor of the operator and stays behind. Unknown and missing names and wrong
- * shapes are errors; then there is nothing to release. */
+ * count of calls, num_batches_tracked, is no tensor of the operator and stays behind. Unknown and missing names and
+ * wrong shapes are errors; then there is nothing to release. */
 bool cbn_weights_move(const cbn_layer *source, const cbn_plan *source_plan, const cbn_layer *target,
                       const cbn_plan *target_plan, const cbn_constants *constants, const cbn_npz *from, cbn_npz *to,
                       cbn_error *error);

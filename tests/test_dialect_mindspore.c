@@ -239,9 +239,9 @@ static void types(void **state) {
 static void every_layer_says_what_it_is(void **state) {
   (void)state;
   const cbn_dialect *dialect = cbn_dialect_by_name("mindspore");
-  assert_int_equal(dialect->operator_count, 9);
-  for (size_t i = 0; i < dialect->operator_count; i++) {
+  for (size_t i = 0; i < 9; i++) { /* behind them stand functions, and mint */
     const cbn_dialect_operator *o = &dialect->operators[i];
+    assert_memory_equal(o->name, "nn.", 3);
     const bool norm = o->kind == CBN_OPERATOR_BATCHNORM;
     const char *digit = strpbrk(o->name, "123");
     assert_non_null(digit);

@@ -1,5 +1,6 @@
 /* tests/test_dialect_pytorch.c - PyTorch's layers besides nn.Conv2d and nn.BatchNorm2d (tests/test_dialects.c), against
- * docs/framework-rules.md: one to three axes, transposed convolutions, types, what a living layer lets change. */
+ * docs/framework-rules.md: one to three axes, transposed convolutions, types, what a living layer lets change; and the
+ * functions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -221,17 +222,89 @@ static void types_that_go_together(void **state) {
   check_rows("nn.BatchNorm2d", batchnorm, COUNT(batchnorm));
 }
 
+/* ----------------------------------------------------------------------------------------------------- functions */
+
+static void functions_take_what_tensors_say(void **state) {
+  (void)state;
+  static const row convolution[] = {
+      {"{}", "2x4x9x8 6x4x3x2", "out2x6x7x7 weight6x4x3x2 s1,1 d1,1 p0,0 g1 zeros plain", NULL, 0},
+      {"{stride: [2], padding: [1, 2], dilation: 2, groups: 2}", "4x9x8 6x2x3x2 6", "out1x6x4x5 g2 bias unbatched",
+       NULL, 0},
+      {"{padding: same, stride: [1]}", "1x4x9x8 6x4x4x3", "out1x6x9x8 p1,1 q2,1", NULL, 0},
+      {"{padding: valid, stride: 3}", "1x4x9x8 6x4x4x3", "out1x6x2x2 s3,3 p0,0", NULL, 0},
+      {"{padding: same, dilation: -1}", "1x4x9x8 6x4x2x2", "!dilation-positive RuntimeError", NULL, 0},
+      {"{padding: same, dilation: -1}", "1x4x9x8 6x4x3x3", "!padding-non-negative RuntimeError", NULL, 0},
+  };
+  static const row transposed[] = {
+      {"{groups: 2, stride: 2, output_padding: 1}", "1x4x5 4x3x3 6", "out1x6x12 weight4x3x3 o1 g2 bias transposed", NULL,
+       0},
+      {"{padding: same}", "1x4x5 4x3x3", "!parameter-type TypeError", NULL, 0},
+  };
+  static const row norm[] = {
+      {"{}", "4x3 3 3 3 3", "out4x3 running keep gamma beta", NULL, 0},
+      {"{training: true, momentum: 0.25, eps: 1}", "2x3x4x5x6 3 3 3 3", "batch update gamma beta m0.25 eps1", NULL, 0},
+      {"{training: true}", "2x3x4 3", "batch keep gamma no-beta", NULL, 0},
+      {"{training: true}", "0x3x4 3 7 3 3", "batch keep gamma no-beta", NULL, 0},
+  };
+  check_rows("nn.functional.conv2d", convolution, COUNT(convolution));
+  check_rows("nn.functional.conv_transpose1d", transposed, COUNT(transposed));
+  check_rows("nn.functional.batch_norm", norm, COUNT(norm));
+}
+
+/* Each row breaks its own rule and some of those of the rows below it. */
+static void functions_check_in_this_order(void **state) {
+  (void)state;
+  static const row convolution[] = {
+      {"{nope: 1, stride: 1.0}", "9x9 6x4", "!unknown-parameter TypeError", "f64:f32", 0},
+      {"{stride: 1.0}", "9x9", "!missing-parameter TypeError", "f64:f32", 0},
+      {"{stride: 1.0, groups: 0}", "9x9 6x4 9", "!parameter-type TypeError", "f64:f32", 0},
+      {"{groups: 1.0}", "9x9 6x4 9", "!parameter-type TypeError", "f64:f32", 0},
+      {"{groups: 0}", "9x9 6x4 9", "!tensor-type RuntimeError", "f64:f32", 0},
+      {"{groups: 0, padding: x}", "9x9 6x4 9", "!input-rank RuntimeError", "f64:f32", 0},
+      {"{groups: 0, padding: x}", "1x4x9x9 6x4 9", "!padding-unknown RuntimeError", "f64:f32", 0},
+      {"{groups: 0, stride: []}", "1x4x9x9 6x4", "!weight-shape RuntimeError", NULL, 0},
+      {"{groups: 0, stride: []}", "1x4x9x9 6x4x3", "!groups-positive RuntimeError", NULL, 0},
+      {"{stride: []}", "1x4x9x9 6x4x3", "!weight-shape RuntimeError", NULL, 0},
+      {"{stride: [], padding: -1}", "1x4x9x9 6x4x3x3", "!parameter-length RuntimeError", NULL, 0},
+      {"{stride: 2, padding: same, dilation: -1}", "1x4x9x9 6x4x3x3", "!same-needs-unit-stride RuntimeError", NULL, 0},
+      {"{stride: 0, padding: -1, groups: 4}", "1x4x9x9 6x4x3x3", "!padding-non-negative RuntimeError", NULL, 0},
+      {"{stride: 0, groups: 4}", "1x4x9x9 6x4x3x3", "!stride-positive RuntimeError", NULL, 0},
+      {"{groups: 4}", "1x4x9x9 6x4x3x3 5", "!groups-divide-out-channels RuntimeError", NULL, 0},
+      {"{groups: 2}", "1x4x9x9 6x4x3x3 5", "!input-channels-mismatch RuntimeError", NULL, 0},
+      {"{}", "1x4x2x2 6x4x3x3 5", "!bias-shape RuntimeError", NULL, 0},
+      {"{}", "1x4x2x2 6x4x3x3 6", "!kernel-exceeds-input RuntimeError", NULL, 0},
+  };
+  static const row norm[] = {
+      {"{nope: 1, training: 1}", "1x3 4", "!unknown-parameter TypeError", NULL, 0},
+      {"{training: 1, eps: -1}", "1x3 4", "!one-value-per-channel ValueError", NULL, 0},
+      {"{training: 1, eps: 0, momentum: null}", "2x3 4", "!epsilon-range ValueError", NULL, 0},
+      {"{training: 1, momentum: null}", "2x3 4", "!parameter-type TypeError", NULL, 0},
+      {"{momentum: null}", "3 4", "!parameter-type TypeError", NULL, 0},
+      {"{}", "3 4", "!input-rank RuntimeError", NULL, 0},
+      {"{training: true}", "3", "!input-rank IndexError", NULL, 0},
+      {"{}", "2x3 4", "!missing-parameter RuntimeError", NULL, 0},
+      {"{training: true}", "2x3 4 3 3", "!statistics-shape RuntimeError", NULL, 0},
+      {"{training: true}", "2x3 3 3 3", "!missing-parameter ValueError", "f64:f32", 0},
+      {"{}", "2x3 3 3 3x1 3", "!tensor-type RuntimeError", "f64:f32", 0},
+      {"{}", "2x3 3 3 3x1 3", "!statistics-shape RuntimeError", NULL, 0},
+      {"{}", "0x3 0 3 3 3", "!statistics-shape IndexError", NULL, 0},
+  };
+  check_rows("nn.functional.conv2d", convolution, COUNT(convolution));
+  check_rows("nn.functional.batch_norm", norm, COUNT(norm));
+}
+
 static void every_layer_says_what_it_is(void **state) {
   (void)state;
   const cbn_dialect *pytorch = cbn_dialect_by_name("pytorch");
-  assert_int_equal(pytorch->operator_count, 9);
+  assert_int_equal(pytorch->operator_count, 16);
   for (size_t i = 0; i < pytorch->operator_count; i++) {
     const cbn_dialect_operator *o = &pytorch->operators[i];
-    const bool norm = o->kind == CBN_OPERATOR_BATCHNORM;
-    assert_int_equal(o->name[strlen(o->name) - 2] - '0', o->spatial_rank);
-    assert_int_equal(o->transposed, strstr(o->name, "Transpose") != NULL);
-    assert_int_equal(o->resets, norm);
-    assert_int_equal(o->changeable != NULL, norm);
+    const bool norm = o->kind == CBN_OPERATOR_BATCHNORM, function = strstr(o->name, "functional") != NULL;
+    const bool any_rank = norm && function;
+    assert_int_equal(any_rank ? CBN_MAX_SPATIAL : o->name[strlen(o->name) - 2] - '0', o->spatial_rank);
+    assert_int_equal(o->transposed, strstr(o->name, function ? "transpose" : "Transpose") != NULL);
+    assert_int_equal(o->resets, norm && !function);
+    assert_int_equal(o->changeable != NULL, norm && !function);
     assert_int_equal(strstr(o->signature, "output_padding=0") != NULL, o->transposed);
   }
 }
@@ -244,6 +317,8 @@ int main(void) {
       cmocka_unit_test(transposed_convolutions_check_in_this_order),
       cmocka_unit_test(batch_normalizations),
       cmocka_unit_test(types_that_go_together),
+      cmocka_unit_test(functions_take_what_tensors_say),
+      cmocka_unit_test(functions_check_in_this_order),
       cmocka_unit_test(every_layer_says_what_it_is),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

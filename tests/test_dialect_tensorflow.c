@@ -137,10 +137,93 @@ static void normalization(void **state) {
   check_rows("compat.v1.nn.fused_batch_norm", rows, COUNT(rows));
 }
 
+/* As many axes as the filters have; dilated by phases, what Python checks comes first. */
+static void any_number_of_axes(void **state) {
+  (void)state;
+  static const row rows[] = {
+      {"{}", "2x9x8x4 3x2x4x6", "out2x6x7x7 weight6x4x3x2 s1,1 d1,1 channels-last kernel-first", NULL, 0},
+      {"{strides: 2.5, padding: SAME}", "2x9x4 3x2x6", "out2x6x5 s2 g2", NULL, 0},
+      {"{dilations: [1, 2, 1]}", "1x4x5x6x2 2x2x2x2x3", "out1x3x3x3x5 d1,2,1", NULL, 0},
+      {"{dilations: 2, padding: [[9, 9], [1, 2], [0, 1], [9, 9]]}", "1x5x6x2 2x2x2x3", "out1x3x6x5 p1,0 q2,1", NULL, 0},
+      {"{dilations: [1.5, 1], padding: [[0, 0], [1, 2], [0, 1], [0, 0]]}", "1x5x6x2 2x2x2x3", "d1,1 p1,0 q2,1", NULL, 0},
+      {"{dilations: [2, 2, 1, 5]}", "1x5x6x2 2x2x2x3", "out1x3x3x5 d2,1", NULL, 0},
+      {"{dilations: [1, 1, 1]}", "5x4 3x3", "!weight-shape ValueError", "f16:f32", 0},
+      {"{dilations: [1, 1, 1], strides: []}", "5x4 3x3x4x4", "!parameter-length ValueError", "f16:f32", 0},
+      {"{dilations: 2, strides: 0}", "5x4 3x3x4x4", "!input-rank ValueError", "f16:f32", 0},
+      {"{dilations: 2, strides: 0, data_format: 1}", "1x5x5x3 3x3x4x4", "!parameter-type AttributeError", "f16:f32", 0},
+      {"{dilations: 0, strides: 0}", "1x5x5x3 3x3x0x4", "!in-channels-positive ZeroDivisionError", "f16:f32", 0},
+      {"{dilations: 0, strides: 0}", "1x5x5x3 3x3x4x4", "!input-channels-mismatch ValueError", "f16:f32", 0},
+      {"{dilations: 3000000000, strides: 0}", "1x5x5x4 3x3x4x4", "!framework-limit OverflowError", "f16:f32", 0},
+      {"{dilations: 0, strides: 0}", "1x5x5x4 3x3x4x4", "!dilation-positive ValueError", "f16:f32", 0},
+      {"{dilations: 2, strides: 0}", "1x5x5x4 3x3x4x4", "!stride-positive ValueError", "f16:f32", 0},
+      {"{dilations: 2, strides: 2, padding: x}", "1x5x5x4 3x3x4x4", "!framework-limit ValueError", "f16:f32", 0},
+      {"{dilations: 2, padding: x, data_format: x}", "1x5x5x4 3x3x4x4", "!padding-unknown ValueError", "f16:f32", 0},
+      {"{dilations: 2, data_format: x}", "1x5x5x4 3x3x4x4", "!tensor-format ValueError", "f16:f32", 0},
+      {"{dilations: 2}", "1x5x3x4 3x3x4x4", "!tensor-type InvalidArgumentError", "f16:f32", 0},
+      {"{dilations: 2}", "1x5x3x4 3x3x4x4", "!kernel-exceeds-input InvalidArgumentError", NULL, 0},
+      {"{strides: 0, padding: x, data_format: x}", "5x4 3x3x4x4", "!tensor-format InvalidArgumentError", "f16:f32", 0},
+      {"{strides: 0, padding: x}", "5x4 3x3x4x4", "!padding-unknown InvalidArgumentError", "f16:f32", 0},
+      {"{padding: [[0, 0], [0, 0], [0, 0], [0, 0]]}", "1x5x5x4 3x3x4x4", "!parameter-type TypeError", NULL, 0},
+  };
+  check_rows("nn.convolution", rows, COUNT(rows));
+}
+
+#define ONES "strides: [1, 1, 1, 1], padding: VALID"
+
+static void depthwise(void **state) {
+  (void)state;
+  static const row rows[] = {
+      {"{" ONES "}", "2x9x8x4 3x2x4x3", "out2x12x7x7 weight12x1x3x2 g4 channels-last depthwise-weight", NULL, 0},
+      {"{strides: [1, 2, 2, 1], padding: SAME}", "1x9x8x4 3x2x4x1", "out1x4x5x4 p1,0 q1,0", NULL, 0},
+      {"{" ONES ", dilations: [2, 3]}", "1x9x8x4 3x2x4x1", "out1x4x5x5 d2,3", NULL, 0},
+      {"{" ONES ", dilations: [1, 1, 1]}", "1x9x8x4 3x2x4x1", "out1x4x7x7 d1,1", NULL, 0},
+      {"{strides: 1, padding: x, dilations: 2, data_format: 1}", "5 3", "!parameter-type TypeError", "f16:f32", 0},
+      {"{strides: 1, padding: x, dilations: [2], data_format: 1}", "5 3", "!parameter-type TypeError", "f16:f32", 0},
+      {"{strides: 1, padding: x, dilations: [0], data_format: 1}", "5 3", "!parameter-type AttributeError", "f16:f32", 0},
+      {"{strides: 1, padding: x, dilations: []}", "5 3", "!parameter-length IndexError", "f16:f32", 0},
+      {"{strides: 1, padding: x, dilations: [0]}", "5 3", "!input-rank ValueError", "f16:f32", 0},
+      {"{strides: 1, padding: x, dilations: [0, 1]}", "5x5x4 3", "!dilation-positive ValueError", "f16:f32", 0},
+      {"{strides: [1], padding: x, dilations: [2, 1]}", "5x5x4 3", "!padding-unknown ValueError", "f16:f32", 0},
+      {"{strides: 1, padding: x}", "5x5x4 3", "!parameter-type TypeError", "f16:f32", 0},
+      {"{strides: [0], padding: x}", "5x5x4 3", "!padding-unknown InvalidArgumentError", "f16:f32", 0},
+      {"{strides: [0], padding: VALID}", "5x5x4 3", "!tensor-type InvalidArgumentError", "f16:f32", 0},
+      {"{strides: [0], padding: VALID}", "5x5x4 3", "!parameter-length InvalidArgumentError", NULL, 0},
+      {"{strides: [2, 0, 1, 1], padding: VALID}", "5x5x4 3", "!framework-limit InvalidArgumentError", NULL, 0},
+      {"{strides: [1, 0, 0, 1], padding: VALID}", "5x5x4 3", "!input-rank InvalidArgumentError", NULL, 0},
+      {"{strides: [1, 0, 0, 1], padding: VALID}", "1x5x5x4 3", "!weight-shape InvalidArgumentError", NULL, 0},
+      {"{strides: [1, 0, 0, 1], padding: VALID}", "1x5x5x4 9x3x2x1", "!input-channels-mismatch InvalidArgumentError",
+       NULL, 0},
+      {"{strides: [1, 0, 0, 1], padding: VALID}", "1x5x5x4 9x3x4x1", "!stride-positive InvalidArgumentError", NULL, 0},
+      {"{" ONES ", data_format: NCHW}", "1x4x5x5 9x3x4x1", "!kernel-exceeds-input InvalidArgumentError", NULL, 0},
+      {"{" ONES ", data_format: NCHW}", "1x4x5x5 3x3x4x1", "!tensor-format UnimplementedError", NULL, 0},
+      {"{strides: [1, 2, 2, 1], padding: VALID, dilations: [2, 2]}", "1x9x9x4 3x3x4x1", "!framework-limit NotImplemented",
+       NULL, 0},
+  };
+  check_rows("nn.depthwise_conv2d", rows, COUNT(rows));
+}
+
+static void plain_normalization(void **state) {
+  (void)state;
+  static const row rows[] = {
+      {"{variance_epsilon: 0.5}", "2x5x3 3 3 3 3", "out2x3x5 running keep gamma beta eps0.5 channels-last", NULL, 0},
+      {"{variance_epsilon: 1.0e-3}", "2x3 3 3 3 3", "out2x3 eps0.00100040436", "f16:f16", 0},
+      {"{}", "2x3 3 3 3 3", "!missing-parameter TypeError", NULL, 0},
+      {"{variance_epsilon: null}", "2x3 3 3 3", "!missing-parameter TypeError", NULL, 0},
+      {"{variance_epsilon: null}", "2x3 3 3 3 4", "!parameter-type ValueError", NULL, 0},
+      {"{variance_epsilon: a}", "2x3 3 3 3 4", "!parameter-type InvalidArgumentError", NULL, 0},
+      {"{variance_epsilon: 1}", "2x3 3 3 3 4", "!statistics-shape InvalidArgumentError", NULL, 0},
+      {"{variance_epsilon: 1}", "2x3 3 3 3 1", "!statistics-shape NotImplemented", NULL, 0},
+      {"{variance_epsilon: 1}", "3 3 3 3 3", "!input-rank NotImplemented", NULL, 0},
+      {"{variance_epsilon: 1}", "2x3 3 3 3 3", "!tensor-type NotImplemented", "f32:f64", 0},
+  };
+  check_rows("nn.batch_normalization", rows, COUNT(rows));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(shapes_are_native),  cmocka_unit_test(padding),       cmocka_unit_test(order_of_checks),
-      cmocka_unit_test(transposed_extents), cmocka_unit_test(normalization),
+      cmocka_unit_test(transposed_extents), cmocka_unit_test(normalization), cmocka_unit_test(any_number_of_axes),
+      cmocka_unit_test(depthwise),          cmocka_unit_test(plain_normalization),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -479,7 +479,7 @@ def test_minimize():
         # A near miss that the engine computes: as a case the engine would not be asked.
         (g.folder / "miss.seed").write_bytes(bytes([0, 255]))
         out, _ = g.run(1, "minimize", "miss.seed", "--engine", f"{ENGINES}/test-engines/wavers.so:", "-o", "miss")
-        check("padding-mode-unknown" in out and f"{CONVBN} minimize miss/bad.seed --engine" in out, out)
+        check("stride-positive" in out and f"{CONVBN} minimize miss/bad.seed --engine" in out, out)
         # An engine that dies, and one that hangs, where the first element is 1.
         case.write_text(RIGHT.replace("integers", "ones"))
         for engine, verdict, limits in (("segfault", "crash", ()), ("endless", "timeout", ("--timeout", "1", "--time", "4s"))):

@@ -17,9 +17,11 @@
 #include "fuzz/targets.h"
 #include "harness/case_parser.h"
 #include "harness/frames.h"
-#include "harness/npy.h"
+#include "harness/npz.h"
 #include "harness/solution.h"
 #include "harness/yaml.h"
+#include "migration/call_text.h"
+#include "migration/onnx_file.h"
 
 /* -------------------------------------------------------------------------------------------------------- bugs */
 
@@ -48,7 +50,16 @@ static enum bug {
   PRINTS_CHANGE,
   PRINTS_BREAK,
   SOLUTIONS_CHANGE,
-  PROBLEMS_CHANGE
+  PROBLEMS_CHANGE,
+  MEMBERS_CHANGE,
+  ARCHIVES_GROW,
+  ARCHIVES_VARY,
+  MEMBERS_ARE_SILENT,
+  MODELS_CHANGE,
+  WEIGHTS_CHANGE,
+  PLACES_GO,
+  CALLS_CHANGE,
+  CALLS_ARE_SILENT
 } bug;
 static int calls; /* of the function with the bug */
 
@@ -163,6 +174,58 @@ bool __wrap_cbn_problem_of_case(const cbn_case *golden, cbn_generated *problem, 
   return made;
 }
 
+bool __real_cbn_npz_read_memory(const char *name, const void *bytes, size_t size, int64_t limit, cbn_npz *npz,
+                                cbn_error *error);
+bool __wrap_cbn_npz_read_memory(const char *name, const void *bytes, size_t size, int64_t limit, cbn_npz *npz,
+                                cbn_error *error);
+bool __wrap_cbn_npz_read_memory(const char *name, const void *bytes, size_t size, int64_t limit, cbn_npz *npz,
+                                cbn_error *error) {
+  const bool read =
+      __real_cbn_npz_read_memory(name, bytes, size, bug == ARCHIVES_GROW ? INT64_MAX / 2 : limit, npz, error);
+  if (bug == MEMBERS_CHANGE && read) cbn_tensor_set(&npz->members[0].tensor, 0, calls++);
+  if (bug == MEMBERS_ARE_SILENT && !read) cbn_error_set(error, "%s[a]: none", name);
+  return read;
+}
+
+bool __real_cbn_npz_write_open(FILE *file, const cbn_npz *npz);
+bool __wrap_cbn_npz_write_open(FILE *file, const cbn_npz *npz);
+bool __wrap_cbn_npz_write_open(FILE *file, const cbn_npz *npz) {
+  const bool written = __real_cbn_npz_write_open(file, npz);
+  if (bug == ARCHIVES_VARY && calls++ > 0) putc('x', file);
+  return written;
+}
+
+bool __real_cbn_onnx_file_parse(const char *name, const void *bytes, size_t size, cbn_arena *arena, cbn_onnx_file *file,
+                                cbn_error *error);
+bool __wrap_cbn_onnx_file_parse(const char *name, const void *bytes, size_t size, cbn_arena *arena, cbn_onnx_file *file,
+                                cbn_error *error);
+bool __wrap_cbn_onnx_file_parse(const char *name, const void *bytes, size_t size, cbn_arena *arena, cbn_onnx_file *file,
+                                cbn_error *error) {
+  const bool read = __real_cbn_onnx_file_parse(name, bytes, size, arena, file, error);
+  if (bug == MODELS_CHANGE) file->opset += calls++;
+  if (bug == WEIGHTS_CHANGE && read) cbn_tensor_set(&file->nodes[0].tensor[CBN_ROLE_WEIGHT], 0, calls++);
+  if (bug == PLACES_GO && !read) cbn_error_set(error, "%s: byte 99: far", name);
+  return read;
+}
+
+bool __real_cbn_call_read(const char *text, const cbn_dialect *dialect, cbn_arena *arena, cbn_layer *layer,
+                          cbn_error *error);
+bool __wrap_cbn_call_read(const char *text, const cbn_dialect *dialect, cbn_arena *arena, cbn_layer *layer,
+                          cbn_error *error);
+bool __wrap_cbn_call_read(const char *text, const cbn_dialect *dialect, cbn_arena *arena, cbn_layer *layer,
+                          cbn_error *error) {
+  const bool read = __real_cbn_call_read(text, dialect, arena, layer, error);
+  return !read && bug == CALLS_ARE_SILENT ? cbn_error_set(error, "wrong") : read;
+}
+
+size_t __real_cbn_call_print(const cbn_layer *layer, bool whole, char *text, size_t size);
+size_t __wrap_cbn_call_print(const cbn_layer *layer, bool whole, char *text, size_t size);
+size_t __wrap_cbn_call_print(const cbn_layer *layer, bool whole, char *text, size_t size) {
+  const size_t length = __real_cbn_call_print(layer, whole, text, size);
+  if (bug == CALLS_CHANGE && strchr(text, '7') != NULL) *strchr(text, '7') = '8';
+  return length;
+}
+
 /* ----------------------------------------------------------------------------------------------------- targets */
 
 #define CASE                                                                                                           \
@@ -173,6 +236,26 @@ bool __wrap_cbn_problem_of_case(const cbn_case *golden, cbn_generated *problem, 
 /* One element, 1; and a beginning whose 70000 elements follow. */
 #define NPY "\x93NUMPY\1\0\x3a\0{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }\n\0\0\x80\x3f"
 #define LONG_NPY "\x93NUMPY\1\0\x3e\0{'descr': '|u1', 'fortran_order': False, 'shape': (70000,), }\n"
+/* An archive of one element, 1; and one of 9000 zeros, deflated, which take 72000 bytes as f64. */
+#define NPZ                                                                                                            \
+  "PK\003\004\024\000\000\000\000\000\000\000!\000>\323\271\257E\000\000\000E\000\000\000\005\000\000"                 \
+  "\000a.npy\223NUMPY\001\0007\000{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}\000\000\200"                 \
+  "\077PK\001\002\024\003\024\000\000\000\000\000\000\000!\000>\323\271\257E\000\000\000E\000\000\000"                 \
+  "\005\000\000\000\000\000\000\000\000\000\000\000\200\001\000\000\000\000a.npyPK\005\006\000\000\000"                \
+  "\000\001\000\001\0003\000\000\000h\000\000\000\000\000"
+#define LONG_NPZ                                                                                                       \
+  "PK\003\004\024\000\000\000\010\000\000\000!\000\032\235\264oe\000\000\000l#\000\000\005\000\000\000a"               \
+  ".npy\355\3101\016\2020\030@\341r\023\266\037\022\206:\322\003\260iX\030\234Lc\177\303@\204\2640\211"                \
+  "\247\340\302\324s\370\276\355\275\3436\\\373{a\234\371H\320\364\214\342J\331\267\2134\245\274\346"                  \
+  "\270F\377~\3141\350\357w~J\232\177\032\375\242\271\253\326Z\333\324_\003\000\000\000\000\000\000\000"               \
+  "\000\000\000\000\000\374\201\023PK\001\002\024\003\024\000\000\000\010\000\000\000!\000\032\235\264o"               \
+  "e\000\000\000l#\000\000\005\000\000\000\000\000\000\000\000\000\000\000\200\001\000\000\000\000a.npy"               \
+  "PK\005\006\000\000\000\000\001\000\001\0003\000\000\000\210\000\000\000\000\000"
+/* Conv of x with w, of one element. */
+#define ONNX                                                                                                           \
+  "\010\010:$\012\017\012\001x\012\001w\022\001y\"\004Conv*\021\010\001\010\001\010\001\020\001B\001wJ"                \
+  "\004\000\000\200\077B\002\020\021"
+#define CALL "torch.nn.Conv2d(7, 2, 3)"
 #define TWO_FRAMES "\2\0\0\0[]\2\0\0\0{}"
 #define WHOLE "\xff\xff\xff\xff"
 #define BYTEWISE "\0\0\0\0"
@@ -214,6 +297,15 @@ static const struct bite {
     {cbn_fuzz_cases, BYTES(CASE), PRINTS_BREAK, "a printed value is refused"},
     {cbn_fuzz_cases, BYTES(CASE), SOLUTIONS_CHANGE, "t/a differs from itself"},
     {cbn_fuzz_cases, BYTES(CASE), PROBLEMS_CHANGE, "a case's problem comes back as another one"},
+    {cbn_fuzz_npz, BYTES(NPZ), MEMBERS_CHANGE, "a member comes back as another one"},
+    {cbn_fuzz_npz, BYTES(NPZ), ARCHIVES_VARY, "written in another way the second time"},
+    {cbn_fuzz_npz, BYTES(LONG_NPZ), ARCHIVES_GROW, "tensors beyond the limit"},
+    {cbn_fuzz_npz, BYTES("PK"), MEMBERS_ARE_SILENT, "a message about a member without a rule"},
+    {cbn_fuzz_onnx, BYTES(ONNX), MODELS_CHANGE, "another model the second time"},
+    {cbn_fuzz_onnx, BYTES(ONNX), WEIGHTS_CHANGE, "other weights the second time"},
+    {cbn_fuzz_onnx, BYTES("#"), PLACES_GO, "a place outside the file"},
+    {cbn_fuzz_call, BYTES(CALL), CALLS_CHANGE, "a call comes back as another one"},
+    {cbn_fuzz_call, BYTES("1"), CALLS_ARE_SILENT, "a message without a place"},
 };
 
 /* Runs the target in a process of its own, with that bug; `said` is what it prints. Returns whether it aborts. */

@@ -11,7 +11,7 @@ from pathlib import Path
 from . import environment, plain_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-DIALECTS = ("pytorch", "mindspore", "onnx", "tensorflow", "keras", "canonical")
+DIALECTS = ("pytorch", "mindspore", "onnx", "tensorflow", "keras", "jax", "flax", "canonical")
 DESCRIPTION = """\
 Runs the golden cases in the real frameworks and writes their answers into the case files: the output, the running
 statistics, the gradients where a case gives one of the output, or the exception. Only cases whose `source` names the
@@ -19,7 +19,8 @@ installed framework ("PyTorch 2.15.0, CPU", "MindSpore 2.10.0, CPU") are recorde
 frameworks are installed into a virtual environment of their own (about 4 GB). The dialect onnx has two engines, in
 build/goldens-onnx-venv: "ONNX Runtime 1.32.0, CPU" and "onnx 1.23.2, reference evaluator"; tensorflow has
 "TensorFlow 2.21.0, CPU", in build/goldens-tensorflow-venv; keras has one for each backend, "Keras 3.15.1, TensorFlow 2.21.0,
-CPU" there and "Keras 3.15.1, JAX 0.8.1, CPU" in build/goldens-keras-venv. An `upstream` note of an engine
+CPU" there and "Keras 3.15.1, JAX 0.8.1, CPU" in build/goldens-keras-venv. jax has "JAX 0.10.2, CPU" and flax
+"Flax 0.12.8, JAX 0.10.2, CPU", both in build/goldens-jax-venv. An `upstream` note of an engine
 with the answer `observed: {}` is filled in. The dialect canonical has no framework: the source "by hand: exact rational
 arithmetic" is computed here, with NumPy and the YAML library alone (build/goldens-plain-venv)."""
 EPILOG = """\
@@ -40,7 +41,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="tools/record-goldens", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="DIALECT|PATH",
-                        help="pytorch, mindspore, onnx, tensorflow, keras, canonical, a case file or a folder of them (default: all of cases/)")
+                        help="pytorch, mindspore, onnx, tensorflow, keras, jax, flax, canonical, a case file or a folder of them (default: all of cases/)")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     parser.add_argument("--large", action="store_true", help="with --check: the cases of many gigabytes too")
     parser.add_argument("--venv", type=Path, default=ROOT / "build" / "goldens-venv", metavar="DIR",
@@ -108,6 +109,8 @@ def interpreters(options, dialect):
         return {None: plain_environment.ensure_onnx(folder, say)}
     if dialect == "tensorflow":
         return {None: plain_environment.ensure_tensorflow(folder, say)}
+    if dialect in ("jax", "flax"):
+        return {None: plain_environment.ensure_jax(folder, say)}
     if dialect == "keras":
         return {"tensorflow": plain_environment.ensure_tensorflow(folder, say),
                 "jax": plain_environment.ensure_keras(folder, say)}

@@ -155,6 +155,21 @@ def gradients(layer, inputs, grad_output):
             **{f"grad_{name}": value for name, value in zip(trained, of_trained)}}
 
 
+def as_operator(case, name, values):
+    """A tensor with channels second: ops.BatchNorm alone has a data_format that a CPU takes."""
+    return np.moveaxis(values, -1, 1) if name in ("input", "grad_output") and has_channels_last(case) else values
+
+
+def as_function(case, tolerance):
+    """A tolerance that broadcasts over the output, as the operator has it."""
+    return np.moveaxis(tolerance, 1, -1) if np.ndim(tolerance) > 1 and has_channels_last(case) else tolerance
+
+
+def has_channels_last(case):
+    """Whether the case's activations have their channels behind the axes of space."""
+    return case.operator == "ops.BatchNorm" and case.params.get("data_format") == "NHWC"
+
+
 def call(layer, mode, given, grad_output, layout):
     """{name: Tensor} of the output and, where `grad_output` is given, of the gradients. MindSpore has no choice of
     physical layout on a CPU."""

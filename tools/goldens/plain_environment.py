@@ -12,6 +12,7 @@ PACKAGES = ("numpy", "ruamel.yaml")
 ONNX_REQUIREMENTS = HERE / "requirements-onnx.txt"
 TENSORFLOW_REQUIREMENTS = HERE / "requirements-tensorflow.txt"
 KERAS_REQUIREMENTS = HERE / "requirements-keras.txt"
+JAX_REQUIREMENTS = HERE / "requirements-jax.txt"
 
 
 def pinned(requirements=REQUIREMENTS, packages=None):
@@ -54,3 +55,8 @@ def ensure_tensorflow(folder: Path, say) -> Path:
 def ensure_keras(folder: Path, say) -> Path:
     """That of Keras on JAX; that of TensorFlow has Keras, too."""
     return make(folder / "goldens-keras-venv", pinned(KERAS_REQUIREMENTS), "600 MB", say)
+
+
+def ensure_jax(folder: Path, say) -> Path:
+    """That of JAX and Flax."""
+    return make(folder / "goldens-jax-venv", pinned(JAX_REQUIREMENTS), "900 MB", say)

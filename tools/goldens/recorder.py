@@ -185,7 +185,9 @@ def record_rejection(case, node, rejection):
                         f"{rejection.message}")
     old = expect["rejected"] or {}
     new = flow_map(**{key: old[key] for key in old if key == "rule"})
-    new["exception"], new["message"] = rejection.exception, rejection.message
+    new["exception"] = rejection.exception
+    if rejection.message:
+        new["message"] = rejection.message
     if dict(old) == dict(new):
         return False
     expect["rejected"] = new

@@ -14,7 +14,7 @@ from .casefile import CaseError, cases_of, dump, load
 LARGE = 20_000_000
 ENGINES = {"pytorch": ("engine_pytorch",), "mindspore": ("engine_mindspore",), "canonical": ("engine_canonical",),
            "onnx": ("engine_onnx", "engine_onnx_reference"), "tensorflow": ("engine_tensorflow",),
-           "keras": ("engine_keras",)}
+           "keras": ("engine_keras",), "jax": ("engine_jax",), "flax": ("engine_flax",)}
 
 
 def size_of(case):
