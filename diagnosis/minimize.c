@@ -136,7 +136,7 @@ static void resize(cbn_conv *c, int a, int64_t output) {
 static bool restore_output(const search *s, cbn_generated *p) {
   const cbn_conv *smallest = &s->result->bad.conv;
   bool changed = false;
-  if (!p->valid || !cbn_generated_is_conv(p->kind)) return false;
+  if (!p->valid || !s->result->bad.valid || !cbn_generated_is_conv(p->kind)) return false;
   for (int a = 0; a < p->conv.spatial_rank; a++) {
     const int64_t wanted = cbn_conv_output_extent(smallest, a), before = p->conv.input[a];
     if (wanted < 1 || cbn_conv_output_extent(&p->conv, a) == wanted) continue;

@@ -499,7 +499,11 @@ static bool consistent_pair(int64_t kernel, const cbn_entries *given, int64_t pa
                             cbn_rejection *r) {
   if (given->count == 0)
     return cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, CBN_INDEX_ERROR, "a pair of padding must not be empty");
-  if (!all_numbers(given)) return cbn_jax_reject_type("padding", whole, "pairs of ints", r);
+  for (int i = 0; i < given->count; i++)
+    if (!is_number(given->entry[i]))
+      return cbn_reject(r, CBN_RULE_PARAMETER_TYPE,
+                        given->entry[i]->kind == CBN_STRING ? "UFuncTypeError" : CBN_TYPE_ERROR,
+                        "padding must be pairs of ints, got %s", cbn_printed_value(whole).text);
   pair[0] = pair[1] = 0;
   for (int i = 0; i < given->count; i++) {
     int64_t pad;

@@ -144,6 +144,13 @@ static const cbn_dialect_operator operators[] = {
     FUNCTION_ROW("ops.conv3d", 3),
     PRIMITIVE_ROW("ops.Conv2D", 2, "NCHW"),
     PRIMITIVE_ROW("ops.Conv3D", 3, "NCDHW"),
+    {.name = "ops.Conv2DTranspose",
+     .kind = CBN_OPERATOR_CONV,
+     .spatial_rank = 2,
+     .transposed = true,
+     .signature = "(out_channel, kernel_size, pad_mode='valid', pad=0, mode=1, stride=1, dilation=1, group=1, "
+                  "data_format='NCHW', *, input_size)",
+     .plan = cbn_mindspore_transposed_primitive},
     BATCHNORM_FUNCTION_ROW("ops.batch_norm", "(training=False, momentum=0.1, eps=1e-05)"),
     BATCHNORM_FUNCTION_ROW("ops.BatchNorm",
                            "(is_training=False, epsilon=1e-05, momentum=0.1, data_format='NCHW')"),

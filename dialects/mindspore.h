@@ -22,6 +22,10 @@ bool cbn_mindspore_function(const cbn_dialect_operator *operator, const cbn_requ
 bool cbn_mindspore_primitive(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                              cbn_rejection *rejection);
 
+/* ... and Conv2DTranspose. */
+bool cbn_mindspore_transposed_primitive(const cbn_dialect_operator *operator, const cbn_request * request,
+                                        cbn_plan *plan, cbn_rejection *rejection);
+
 /* mindspore.ops: batch_norm and BatchNorm. */
 bool cbn_mindspore_batchnorm_function(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                                       cbn_rejection *rejection);
@@ -60,6 +64,9 @@ bool cbn_mindspore_check_channels(const cbn_mindspore_conv *layer, const cbn_req
 /* ... and all that follows; kernel, stride, dilation and groups stand in the plan already. */
 bool cbn_mindspore_call(const cbn_mindspore_conv *layer, const cbn_request *request, cbn_plan *plan,
                         cbn_rejection *rejection);
+
+/* An axis without elements, which a kernel shorter than the stride does not take. */
+bool cbn_mindspore_check_empty_axes(const cbn_conv *conv, cbn_rejection *rejection);
 
 /* Python's `channels % group`, which takes any number. */
 bool cbn_mindspore_divides(const char *name, double channels, double group, enum cbn_rule rule,

@@ -339,7 +339,7 @@ static void split(cbn_conv *c, int a, int64_t total) {
 
 /* An axis without elements: `same` has no output then, and so has a transposed one but for what the kernel adds; the
  * engine's arithmetic on extents comes to that only where the dilated kernel is at least as long as the stride. */
-static bool check_empty_axes(const cbn_conv *c, cbn_rejection *r) {
+bool cbn_mindspore_check_empty_axes(const cbn_conv *c, cbn_rejection *r) {
   for (int a = 0; a < c->spatial_rank; a++)
     if (c->input[a] == 0 && cbn_dilated_kernel(c->kernel[a], c->dilation[a]) < c->stride[a])
       return cbn_reject(r, CBN_RULE_INPUT_EXTENT_POSITIVE, CBN_RUNTIME_ERROR,
@@ -416,7 +416,7 @@ static bool call_forward(const layer *l, cbn_conv *c, cbn_rejection *r) {
   if (l->pad_mode == CBN_MINDSPORE_SAME) pad_same(c);
   else if (!check_kernel_fits(l, c, r)) return false;
   if (c->in_channels != l->in_channels) return reject_channels(c->in_channels, l, CBN_RUNTIME_ERROR, r);
-  return l->pad_mode != CBN_MINDSPORE_SAME || check_empty_axes(c, r);
+  return l->pad_mode != CBN_MINDSPORE_SAME || cbn_mindspore_check_empty_axes(c, r);
 }
 
 /* The extent that a transposed layer computes; `same` is stride times the input, `valid` at least that. */
@@ -474,7 +474,7 @@ static bool call_transposed(const layer *l, cbn_conv *c, cbn_rejection *r) {
       return cbn_reject(r, CBN_RULE_OUTPUT_PADDING_RANGE, CBN_RUNTIME_ERROR,
                         "output_padding must be less than the stride, got %" PRId64 " on axis %c", c->output_padding[a],
                         cbn_axis_name(3, a));
-  if (l->pad_mode != CBN_MINDSPORE_PAD && !check_empty_axes(c, r)) return false;
+  if (l->pad_mode != CBN_MINDSPORE_PAD && !cbn_mindspore_check_empty_axes(c, r)) return false;
   return l->spatial_rank != 2 || read_output_padding(l, c, r);
 }
 

@@ -62,7 +62,7 @@ static bool check_pad_length(const cbn_mindspore_conv *l, cbn_rejection *r) {
          reject_length(r, "the padding", 2 * (int)l->spatial_rank, l->padding.count);
 }
 
-/* Conv3D compares without case. */
+/* Conv3D and Conv2DTranspose compare without case. */
 static bool read_pad_mode(cbn_mindspore_conv *l, cbn_rejection *r) {
   static const char *const names[] = {"same", "valid", "pad"};
   static const cbn_value fallback = {.kind = CBN_STRING, .as.string = {.text = "valid", .length = 5}};
@@ -73,7 +73,7 @@ static bool read_pad_mode(cbn_mindspore_conv *l, cbn_rejection *r) {
   if (!volumes && !check_pad_length(l, r)) return false;
   for (int i = CBN_MINDSPORE_SAME; i <= CBN_MINDSPORE_PAD; i++) {
     l->pad_mode = (enum cbn_mindspore_pad_mode)i;
-    if ((volumes ? strcasecmp : strcmp)(mode->as.string.text, names[i]) == 0) return true;
+    if ((volumes || l->transposed ? strcasecmp : strcmp)(mode->as.string.text, names[i]) == 0) return true;
   }
   return cbn_reject(r, CBN_RULE_PADDING_MODE_UNKNOWN, CBN_VALUE_ERROR,
                     "pad_mode must be 'same', 'valid' or 'pad', got %s", cbn_printed_value(mode).text);
@@ -85,9 +85,11 @@ static bool read_padding(primitive *p, cbn_rejection *r) {
   if (!e->sequence && e->entry[0]->kind != CBN_INTEGER)
     return reject_value(r, CBN_TYPE_ERROR, "the padding", "an int or a tuple of ints", e->entry[0]);
   if (!read_pad_mode(l, r)) return false;
+  /* Conv2DTranspose takes 'PAD' for a mode that pads, and no padding with it */
+  const bool lower = !l->transposed || cbn_value_is(cbn_parameter(l->params, "pad_mode"), "pad");
   for (int i = 0; i < 2 * l->spatial_rank; i++) {
     const cbn_value *entry = e->entry[e->sequence ? i : 0];
-    const bool integer = cbn_as_integer(entry, false, &l->pad[i]), pads = l->pad_mode == CBN_MINDSPORE_PAD;
+    const bool integer = cbn_as_integer(entry, false, &l->pad[i]), pads = l->pad_mode == CBN_MINDSPORE_PAD && lower;
     double number;
     if (!pads && (!cbn_as_number(entry, &number) || number != 0))
       return cbn_reject(r, CBN_RULE_PADDING_MUST_BE_ZERO, CBN_VALUE_ERROR,
@@ -147,10 +149,13 @@ static bool check_weight(primitive *p, const cbn_request *request, cbn_plan *pla
   return !p->casts || cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_RUNTIME_ERROR, "the padding must be ints");
 }
 
-static bool check_mode(const cbn_value *params, int32_t axes, cbn_rejection *r) {
+static bool check_mode(const cbn_value *params, cbn_rejection *r) {
   int64_t mode;
   if (!cbn_mindspore_int(params, "mode", 1, &mode)) return cbn_mindspore_reject_type(params, "mode", "an int", r);
-  if (mode != 1) return cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_VALUE_ERROR, "mode must be 1, got %" PRId64, mode);
+  return mode == 1 || cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_VALUE_ERROR, "mode must be 1, got %" PRId64, mode);
+}
+
+static bool check_format(const cbn_value *params, int32_t axes, cbn_rejection *r) {
   const cbn_value *format = cbn_parameter(params, "data_format");
   if (format == NULL || cbn_value_is(format, axes == 3 ? "NCDHW" : "NCHW")) return true;
   return cbn_reject(r, CBN_RULE_TENSOR_FORMAT, CBN_VALUE_ERROR, "data_format must be '%s' on a CPU, got %s",
@@ -178,12 +183,117 @@ bool cbn_mindspore_primitive(const cbn_dialect_operator *operator, const cbn_req
   p.stride = cbn_as_entries(given(params, "stride", &one));
   p.dilation = cbn_as_entries(given(params, "dilation", &one));
   p.layer.padding = cbn_as_entries(given(params, "pad", &zero));
-  if (!construct(&p, &plan->conv, r) || !check_mode(params, operator->spatial_rank, r)) return false;
+  if (!construct(&p, &plan->conv, r) || !check_mode(params, r) || !check_format(params, operator->spatial_rank, r))
+    return false;
   if (!cbn_mindspore_int(params, "out_channel", 0, &p.layer.out_channels))
     return cbn_mindspore_reject_type(params, "out_channel", "an int", r);
   return check_out_channels(p.layer.out_channels, r) && read_groups(&p, &plan->conv.groups, r) &&
          check_given(request, weight_alone, r) && check_weight(&p, request, plan, r) &&
          cbn_mindspore_call(&p.layer, request, plan, r);
+}
+
+/* ------------------------------------------------------------------------------------------------ Conv2DTranspose */
+
+/* The gradient of a Conv2D with respect to its input, whose shape is input_size: (batch, channels, height, width). */
+static bool read_size(const cbn_value *params, int64_t size[4], cbn_rejection *r) {
+  const cbn_value *value = cbn_parameter(params, "input_size");
+  const cbn_entries e = cbn_as_entries(value);
+  if (value == NULL)
+    return cbn_reject(r, CBN_RULE_MISSING_PARAMETER, CBN_VALUE_ERROR, "the parameter 'input_size' is missing");
+  if (!e.sequence) return reject_value(r, CBN_TYPE_ERROR, "input_size", "a tuple of ints", value);
+  for (int i = 0; i < e.count; i++) {
+    int64_t entry;
+    if (!cbn_as_integer(e.entry[i], false, &entry))
+      return reject_value(r, CBN_TYPE_ERROR, "input_size", "ints", e.entry[i]);
+    if (entry < -2)
+      return cbn_reject(r, CBN_RULE_OUTPUT_SHAPE, CBN_VALUE_ERROR, "input_size must not be negative, got %" PRId64,
+                        entry);
+    if (i < 4) size[i] = entry;
+  }
+  return e.count == 4 ||
+         cbn_reject(r, CBN_RULE_PARAMETER_LENGTH, CBN_RUNTIME_ERROR, "input_size must have 4 entries, got %d", e.count);
+}
+
+static bool reject_size(cbn_rejection *r, const char *what, int64_t size, int64_t wanted) {
+  return cbn_reject(r, CBN_RULE_OUTPUT_SHAPE, CBN_RUNTIME_ERROR,
+                    "input_size is %" PRId64 " in %s, which makes %" PRId64 " and not the input's", size, what, wanted);
+}
+
+/* The padding of the forward convolution on that extent, and what it leaves over at the end. */
+static bool fit_axis(const cbn_mindspore_conv *l, cbn_conv *c, int a, int64_t size, cbn_rejection *r) {
+  const int64_t reach = cbn_saturating_add(cbn_saturating_multiply(c->input[a] - 1, c->stride[a]),
+                                           cbn_dilated_kernel(c->kernel[a], c->dilation[a]));
+  if (l->pad_mode == CBN_MINDSPORE_SAME) {
+    const int64_t total = reach > size ? reach - size : 0;
+    c->pad_begin[a] = total / 2;
+    c->pad_end[a] = total - total / 2;
+  }
+  const int64_t left = cbn_saturating_add(cbn_saturating_add(size, c->pad_begin[a] + c->pad_end[a]), -reach);
+  const int64_t same = size / c->stride[a] + (size % c->stride[a] != 0);
+  if (size < 0 || left < 0 || left >= c->stride[a] || (l->pad_mode == CBN_MINDSPORE_SAME && same != c->input[a]))
+    return reject_size(r, a == 0 ? "height" : "width", size, left);
+  c->output_padding[a] = left;
+  return true;
+}
+
+static bool call_transposed(cbn_mindspore_conv *l, const cbn_request *request, const int64_t size[4], cbn_plan *plan,
+                            cbn_rejection *r) {
+  const cbn_shape *weight = request->layer[CBN_ROLE_WEIGHT];
+  cbn_conv *c = &plan->conv;
+  c->transposed = true;
+  c->batch = request->input.extent[0];
+  c->in_channels = request->input.extent[1];
+  c->out_channels = size[1];
+  if (size[0] != c->batch) return reject_size(r, "batch", size[0], c->batch);
+  if (weight->rank != 4 || weight->extent[0] != c->in_channels || weight->extent[2] != c->kernel[0] ||
+      weight->extent[3] != c->kernel[1])
+    return cbn_reject(r, CBN_RULE_WEIGHT_SHAPE, CBN_RUNTIME_ERROR,
+                      "the weight must have the input's %" PRId64 " channels first, and the kernel last",
+                      c->in_channels);
+  if (cbn_saturating_multiply(weight->extent[1], c->groups) != size[1])
+    return reject_size(r, "channels", size[1], cbn_saturating_multiply(weight->extent[1], c->groups));
+  for (int a = 0; a < 2; a++) {
+    c->input[a] = request->input.extent[2 + a];
+    c->pad_begin[a] = l->pad_mode == CBN_MINDSPORE_PAD ? l->pad[2 * a] : 0;
+    c->pad_end[a] = l->pad_mode == CBN_MINDSPORE_PAD ? l->pad[2 * a + 1] : 0;
+    if (!fit_axis(l, c, a, size[2 + a], r)) return false;
+  }
+  return cbn_mindspore_check_empty_axes(c, r) && cbn_forward_violation(plan, CBN_RUNTIME_ERROR, r);
+}
+
+bool cbn_mindspore_transposed_primitive(const cbn_dialect_operator *operator, const cbn_request * request,
+                                        cbn_plan *plan, cbn_rejection *r) {
+  static const char *const names[] = {"out_channel", "kernel_size", "pad_mode",    "pad",        "mode", "stride",
+                                      "dilation",    "group",       "data_format", "input_size", NULL};
+  const cbn_value *params = request->params;
+  cbn_conv *c = &plan->conv;
+  int64_t size[4];
+  *plan = (cbn_plan){.kind = CBN_OPERATOR_CONV, .conv = cbn_conv_make(operator->spatial_rank)};
+  primitive p = {.layer = {.params = params, .spatial_rank = operator->spatial_rank, .transposed = true},
+                 .group_name = "group"};
+  if (!cbn_check_names(params, names, 2, r)) return false;
+  p.kernel = cbn_as_entries(cbn_parameter(params, "kernel_size"));
+  p.stride = cbn_as_entries(given(params, "stride", &one));
+  p.dilation = cbn_as_entries(given(params, "dilation", &one));
+  p.layer.padding = cbn_as_entries(given(params, "pad", &zero));
+  if (!cbn_mindspore_int(params, "out_channel", 0, &p.layer.out_channels))
+    return cbn_mindspore_reject_type(params, "out_channel", "an int", r);
+  if (!check_out_channels(p.layer.out_channels, r) ||
+      !read_window(&p, "kernel_size", &p.kernel, false, CBN_RULE_KERNEL_POSITIVE, c->kernel, r) ||
+      !check_format(params, 2, r) || !construct(&p, c, r) || !check_mode(params, r) ||
+      !read_groups(&p, &c->groups, r) || !check_given(request, weight_alone, r) || !read_size(params, size, r))
+    return false;
+  if (request->input.rank < 4)
+    return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_RUNTIME_ERROR, "the input must have 4 axes, got %d",
+                      (int)request->input.rank);
+  p.layer.transposed = false; /* its input is looked at as Conv2D's is */
+  if (!cbn_mindspore_check_input(&p.layer, request, 1, r)) {
+    if (r->rule == CBN_RULE_INPUT_RANK) r->exception = CBN_RUNTIME_ERROR;
+    return false;
+  }
+  if (request->input_type == CBN_BF16) return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_TYPE_ERROR, "bf16 has no kernel");
+  if (p.casts) return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_RUNTIME_ERROR, "the padding must be ints");
+  return call_transposed(&p.layer, request, size, plan, r);
 }
 
 /* ------------------------------------------------------------------------------------------------- the functions */

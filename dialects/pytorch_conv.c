@@ -130,8 +130,8 @@ static bool check_same_dilations(const layer *l, cbn_rejection *r) {
   return true;
 }
 
-/* The weight is made, (out, in / groups, kernel...) or (in, out / groups, kernel...), then the bias, (out): extents must
- * be ints and not negative, and the first of a tensor no bool. */
+/* The weight is made, (out, in / groups, kernel...) or (in, out / groups, kernel...), then the bias, (out): extents
+ * must be ints and not negative, and the first of a tensor no bool. */
 static bool make_tensors(layer *l, cbn_rejection *r) {
   const cbn_value *groups = cbn_parameter(l->params, "groups");
   l->has_bias = cbn_as_truth(cbn_parameter(l->params, "bias"), true);

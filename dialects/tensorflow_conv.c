@@ -87,7 +87,7 @@ static bool read_line_format(call *c, cbn_rejection *r) {
   const cbn_value *value = cbn_tensorflow_given(c->params, "data_format");
   const bool first = cbn_value_is(value, "NCW") || (!c->transposed && cbn_value_is(value, "NCHW"));
   const bool last = value == NULL || cbn_value_is(value, "NWC") || (!c->transposed && cbn_value_is(value, "NHWC"));
-  c->channels_last = c->spreads_last = last;
+  c->channels_last = last;
   return first || last ||
          cbn_reject(r, CBN_RULE_TENSOR_FORMAT, CBN_VALUE_ERROR, "data_format must be NWC or NCW, got %s",
                     cbn_printed_value(value).text);
@@ -99,7 +99,7 @@ static bool read_format(call *c, cbn_rejection *r) {
   if (value != NULL && value->kind != CBN_STRING)
     return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_ATTRIBUTE_ERROR, "data_format must be a string, got %s",
                       cbn_printed_value(value).text);
-  c->channels_last = c->spreads_last = cbn_tensorflow_channels_last(c->params);
+  c->channels_last = cbn_tensorflow_channels_last(c->params);
   return true;
 }
 
@@ -236,6 +236,7 @@ static bool check_types(const cbn_request *request, cbn_rejection *r) {
 static bool read_types(call *c, const char **padding, cbn_rejection *r) {
   const bool lists = c->axes == 3 && !c->transposed;
   const char *format;
+  c->spreads_last = c->channels_last;
   if (c->transposed && c->axes == 1 && !read_output_shape(c, r)) return false;
   if (!(lists ? read_list(c, "strides", c->strides, &c->stride_count, r)
               : read_entries(c, c->stride_name, c->strides, r)) ||

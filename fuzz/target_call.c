@@ -29,14 +29,15 @@ static void check_message(const char *text) {
     CBN_DEMAND((unsigned char)*c >= ' ' && *c != 0x7F, "a message with a control character: %s", text);
 }
 
+static bool is_always_written(const cbn_layer *layer, int role) {
+  return role == CBN_ROLE_INPUT || (role == CBN_ROLE_WEIGHT && layer->operator->kind == CBN_OPERATOR_CONV);
+}
+
 static bool same_layers(const cbn_layer *a, const cbn_layer *b) {
   static char first[LONGEST], second[LONGEST];
   if (a->dialect != b->dialect || a->operator!= b->operator) return false;
-  for (int role = 0; role < CBN_ROLE_COUNT; role++) {
-    const bool always =
-        role == CBN_ROLE_WEIGHT && a->operator->kind == CBN_OPERATOR_CONV; /* is written, given or not */
-    if (!always && a->tensor[role].rank != b->tensor[role].rank) return false;
-  }
+  for (int role = 0; role < CBN_ROLE_COUNT; role++)
+    if (!is_always_written(a, role) && a->tensor[role].rank != b->tensor[role].rank) return false;
   cbn_value_print(a->params, first, sizeof first);
   cbn_value_print(b->params, second, sizeof second);
   return strcmp(first, second) == 0;

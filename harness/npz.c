@@ -470,17 +470,12 @@ static bool write_member(FILE *file, FILE *directory, const cbn_npz_member *memb
   if (stream == NULL) return false;
   bool written = cbn_npy_write_open(stream, &member->tensor);
   written = fclose(stream) == 0 && written;
-  const uint64_t next = *offset + LOCAL_BYTES + strlen(member->name) + strlen(".npy") + npy.size;
-  if (written && next >= ELSEWHERE32) {
-    errno = EFBIG;
-    written = false;
-  }
   if (written) {
     put_local(file, member->name, (const unsigned char *)npy.bytes, npy.size);
     put_entry(directory, member->name, (const unsigned char *)npy.bytes, npy.size, *offset);
   }
+  *offset += LOCAL_BYTES + strlen(member->name) + strlen(".npy") + npy.size;
   free(npy.bytes);
-  *offset = next;
   return written && !ferror(file) && !ferror(directory);
 }
 
@@ -490,17 +485,26 @@ static bool write_members(FILE *file, FILE *directory, const cbn_npz *npz, uint6
   return true;
 }
 
+/* Would every offset and size be one of 32 bits? Names and headers of a member take less than a KiB. */
+static bool fits(const cbn_npz *npz) {
+  enum { WITHOUT_ELEMENTS = 1024 };
+  uint64_t total = END_BYTES;
+  for (size_t i = 0; i < npz->count && total < ELSEWHERE32; i++) {
+    const cbn_tensor *tensor = &npz->members[i].tensor;
+    const size_t size = tensor->type == CBN_BF16 ? sizeof(float) : cbn_type_size(tensor->type);
+    total += (uint64_t)cbn_tensor_count(tensor) * size + WITHOUT_ELEMENTS;
+  }
+  if (total >= ELSEWHERE32) errno = EFBIG;
+  return total < ELSEWHERE32;
+}
+
 bool cbn_npz_write_open(FILE *file, const cbn_npz *npz) {
   struct memory entries = {0};
   uint64_t offset = 0;
-  FILE *directory = open_memstream(&entries.bytes, &entries.size);
+  FILE *directory = fits(npz) ? open_memstream(&entries.bytes, &entries.size) : NULL;
   if (directory == NULL) return false;
   bool written = write_members(file, directory, npz, &offset);
   written = fclose(directory) == 0 && written;
-  if (written && entries.size >= ELSEWHERE32 - offset) {
-    errno = EFBIG;
-    written = false;
-  }
   if (written) {
     fwrite(entries.bytes, 1, entries.size, file);
     put(file, END, 4);

@@ -34,7 +34,7 @@ bool cbn_npz_add(cbn_npz *npz, const char *name, const cbn_tensor *tensor, cbn_e
 const cbn_tensor *cbn_npz_find(const cbn_npz *npz, const char *name);
 
 /* Writes it uncompressed, the same bytes for the same tensors, each as cbn_npy_write does: bf16 as '<f4'. What was at
- * `path` stays as it was on failure. An archive of 4 GiB or more is refused. */
+ * `path` stays as it was on failure. An archive that would come near 4 GiB is refused. */
 bool cbn_npz_write(const char *path, const cbn_npz *npz, cbn_error *error);
 
 /* The same at the end of an open file that holds nothing; false, with errno, where that fails. */

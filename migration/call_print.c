@@ -39,7 +39,7 @@ static size_t finish(line *l) {
   return l->length;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- literals */
+/* --------------------------------------------------------------------------------------------------------- literals */
 
 /* As Python's repr: the shortest that reads back, exponents below 1e-4 and from 1e16 on, never like an integer. */
 static void put_real(line *l, double real) {
@@ -124,7 +124,7 @@ size_t cbn_literal_print(const cbn_value *value, char *text, size_t size) {
   return finish(&l);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- calls */
+/* ------------------------------------------------------------------------------------------------------------ calls */
 
 /* A call being written. */
 typedef struct call {
@@ -158,7 +158,8 @@ static bool has_tensor(const call *c, int role) {
 static const char *name_of(const call *c, int role) { return c->framework->tensor_name(c->layer->operator, role); }
 
 static void put_tensors(call *c) {
-  static const int in_order[] = {CBN_ROLE_INPUT, CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR, -1};
+  static const int in_order[] = {CBN_ROLE_INPUT,        CBN_ROLE_WEIGHT,      CBN_ROLE_BIAS,
+                                 CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR, -1};
   const int *roles = c->framework->arguments != NULL ? c->framework->arguments(c->layer->operator) : NULL;
   for (roles = roles != NULL ? roles : in_order; *roles >= 0; roles++) {
     if (name_of(c, *roles) == NULL) continue;

@@ -9,7 +9,12 @@
 #include "migration/signature.h"
 
 /* Parameters of the signature, and some that say nothing. */
-enum { NAME_BYTES = 128, MOST_GIVEN = CBN_MAX_PARAMETERS + 4, FIRST_ROLE = CBN_ROLE_INPUT, LAST_ROLE = CBN_ROLE_RUNNING_VAR };
+enum {
+  NAME_BYTES = 128,
+  MOST_GIVEN = CBN_MAX_PARAMETERS + 4,
+  FIRST_ROLE = CBN_ROLE_INPUT,
+  LAST_ROLE = CBN_ROLE_RUNNING_VAR
+};
 
 /* A call under way. */
 typedef struct call {
@@ -18,16 +23,16 @@ typedef struct call {
   const cbn_dialect_operator *operator;
   cbn_signature signature;
   cbn_layer *layer;
-  bool node;        /* onnx.helper.make_node */
-  bool twice;       /* tensors come in a second call */
-  bool by_keyword;  /* one argument was */
-  int positions;    /* arguments by position so far */
+  bool node;                  /* onnx.helper.make_node */
+  bool twice;                 /* tensors come in a second call */
+  bool by_keyword;            /* one argument was */
+  int positions;              /* arguments by position so far */
   bool given[CBN_ROLE_COUNT]; /* tensors */
   size_t count;
   const cbn_value *keys[MOST_GIVEN], *items[MOST_GIVEN];
 } call;
 
-/* ----------------------------------------------------------------------------------------------- the operator's name */
+/* ---------------------------------------------------------------------------------------------- the operator's name */
 
 /* Is `name` the end of `whole`, at a dot or as it is? */
 static bool ends_with(const char *whole, const char *name) {
@@ -41,7 +46,7 @@ static bool operator_at(const cbn_dialect *dialect, size_t i, const cbn_framewor
   for (const cbn_framework *const *f = cbn_frameworks(); *f != NULL; f++) {
     if (dialect != NULL && (*f)->dialect != dialect) continue;
     *framework = *f;
-    *operator = (*f)->dialect->operators + i;
+    *operator=(*f)->dialect->operators + i;
     if (i < (*f)->dialect->operator_count) return true;
     i -= (*f)->dialect->operator_count;
   }
@@ -54,7 +59,8 @@ static const char *last_part(const char *name) {
 }
 
 /* Near is what ends alike; of several, what is alike as a whole. */
-static bool fail_unknown(const call *c, const cbn_dialect *dialect, const char *at, const char *name, const char *whole) {
+static bool fail_unknown(const call *c, const cbn_dialect *dialect, const char *at, const char *name,
+                         const char *whole) {
   const cbn_framework *framework;
   const cbn_dialect_operator *operator;
   char candidate[NAME_BYTES], nearest[NAME_BYTES] = "";
@@ -70,7 +76,8 @@ static bool fail_unknown(const call *c, const cbn_dialect *dialect, const char *
   }
   const char *in = dialect != NULL ? " in " : "", *which = dialect != NULL ? dialect->name : "";
   if (least == SIZE_MAX)
-    return cbn_reader_fail(&c->reader, at, "there is no operator %.100s%s%s; `convbn dialects` lists them", name, in, which);
+    return cbn_reader_fail(&c->reader, at, "there is no operator %.100s%s%s; `convbn dialects` lists them", name, in,
+                           which);
   return cbn_reader_fail(&c->reader, at, "there is no operator %.100s%s%s; did you mean %s?", name, in, which, nearest);
 }
 
@@ -83,12 +90,12 @@ static bool search(call *c, const cbn_dialect *dialect, const char *at, const ch
     cbn_framework_full_name(framework, operator, candidate, sizeof candidate);
     if (!ends_with(candidate, whole)) continue;
     const bool exact = strcmp(candidate, whole) == 0;
-    if (c->operator != NULL && !exact && c->framework != framework)
-      return cbn_reader_fail(&c->reader, at, "%.100s is in %s and %s; write %s or %s", name, c->framework->dialect->name,
-                             framework->dialect->name, other, candidate);
-    if (c->operator != NULL && !exact) continue;
+    if (c->operator!= NULL && !exact && c->framework != framework)
+      return cbn_reader_fail(&c->reader, at, "%.100s is in %s and %s; write %s or %s", name,
+                             c->framework->dialect->name, framework->dialect->name, other, candidate);
+    if (c->operator!= NULL && !exact) continue;
     c->framework = framework;
-    c->operator = operator;
+    c->operator= operator;
     memcpy(other, candidate, sizeof other);
     if (exact) break;
   }
@@ -100,16 +107,16 @@ static bool find_operator(call *c, const cbn_dialect *dialect, const char *at, c
   char whole[NAME_BYTES], linen[NAME_BYTES];
   cbn_framework_unabbreviate(name, whole, sizeof whole);
   if (!search(c, dialect, at, name, whole)) return false;
-  if (c->operator == NULL && strncmp(whole, "nn.", 3) == 0) {
+  if (c->operator== NULL && strncmp(whole, "nn.", 3) == 0) {
     snprintf(linen, sizeof linen, "linen.%.100s", whole + 3);
     if (!search(c, dialect, at, name, linen)) return false;
   }
-  return c->operator != NULL || fail_unknown(c, dialect, at, name, whole);
+  return c->operator!= NULL || fail_unknown(c, dialect, at, name, whole);
 }
 
 static bool open_operator(call *c) {
   c->layer->dialect = c->framework->dialect;
-  c->layer->operator = c->operator;
+  c->layer->operator= c->operator;
   c->twice = c->framework->calls_twice != NULL && c->framework->calls_twice(c->operator);
   return cbn_signature_read(c->operator, c->reader.arena, &c->signature) ||
          cbn_reader_fail(&c->reader, c->reader.text, "there is no memory left");
@@ -158,8 +165,8 @@ static bool read_tensor(call *c, int role, const char *at) {
   const size_t length = cbn_name_length(c->reader.at);
   if (c->given[role]) return cbn_reader_fail(&c->reader, at, "the tensor %s is given twice", name);
   if (length == 0)
-    return cbn_reader_fail(&c->reader, c->reader.at, "here stands the tensor %s; write a name for it, and its shape elsewhere",
-                           name);
+    return cbn_reader_fail(&c->reader, c->reader.at,
+                           "here stands the tensor %s; write a name for it, and its shape elsewhere", name);
   c->given[role] = true;
   if (length != 4 || strncmp(c->reader.at, "None", 4) != 0) c->layer->tensor[role].rank = -1;
   c->reader.at += length;
@@ -200,13 +207,15 @@ static bool read_keyword(call *c, const char *name, const char *at) {
   if (nearest == NULL)
     return cbn_reader_fail(&c->reader, at, "%s has no parameter %.60s; it has %.300s", c->operator->name, name,
                            c->operator->signature);
-  return cbn_reader_fail(&c->reader, at, "%s has no parameter %.60s; did you mean %s?", c->operator->name, name, nearest);
+  return cbn_reader_fail(&c->reader, at, "%s has no parameter %.60s; did you mean %s?", c->operator->name, name,
+                         nearest);
 }
 
 static bool read_position(call *c) {
   const char *at = c->reader.at;
   const int tensors = c->twice ? 0 : tensor_count(c), i = c->positions - tensors;
-  if (c->by_keyword) return cbn_reader_fail(&c->reader, at, "this value has no name, and stands behind one that has; name it");
+  if (c->by_keyword)
+    return cbn_reader_fail(&c->reader, at, "this value has no name, and stands behind one that has; name it");
   c->positions++;
   if (i < 0) return read_tensor(c, tensor_at(c, c->positions - 1), at);
   if (i < c->signature.count && !c->signature.parameter[i].by_keyword)
@@ -235,19 +244,20 @@ static bool read_inputs(call *c, const char *at) {
 }
 
 /* make_node's own parameters, in its order. */
-static const char *const node_parameters[] = {"op_type", "inputs", "outputs", "name", "doc_string", "domain", "overload"};
+static const char *const node_parameters[] = {"op_type",    "inputs", "outputs", "name",
+                                              "doc_string", "domain", "overload"};
 enum { NODE_PARAMETERS = sizeof node_parameters / sizeof node_parameters[0] };
 
 static bool read_node_parameter(call *c, int which, const char *at) {
   const cbn_value *value;
-  if (which > 0 && c->operator == NULL)
+  if (which > 0 && c->operator== NULL)
     return cbn_reader_fail(&c->reader, at, "the operator comes first; write make_node('Conv', ...)");
   if (which == 1) return read_inputs(c, at);
   if (!cbn_reader_literal(&c->reader, &value)) return false;
   if (which > 0) return true; /* outputs and names say nothing here */
   if (value->kind != CBN_STRING || value->as.string.length >= NAME_BYTES)
     return cbn_reader_fail(&c->reader, at, "the operator is a text; write make_node('Conv', ...)");
-  if (c->operator != NULL) return cbn_reader_fail(&c->reader, at, "the operator is given twice");
+  if (c->operator!= NULL) return cbn_reader_fail(&c->reader, at, "the operator is given twice");
   return find_operator(c, c->framework->dialect, at, value->as.string.text) && open_operator(c);
 }
 
@@ -259,7 +269,7 @@ static bool read_node_argument(call *c, const char *name, const char *at) {
   if (name == NULL && c->positions >= NODE_PARAMETERS)
     return cbn_reader_fail(&c->reader, at, "attributes are given by name; write strides=[2, 2]");
   if (name == NULL) return read_node_parameter(c, c->positions++, at);
-  if (c->operator == NULL)
+  if (c->operator== NULL)
     return cbn_reader_fail(&c->reader, at, "the operator comes first; write make_node('Conv', ...)");
   return read_keyword(c, name, at);
 }
@@ -271,7 +281,8 @@ static bool read_argument(call *c) {
   const char *at = c->reader.at;
   const size_t length = cbn_name_length(at);
   char name[NAME_BYTES];
-  if (*at == '*') return cbn_reader_fail(&c->reader, at, "values in a list or map of arguments are not read; write each by itself");
+  if (*at == '*')
+    return cbn_reader_fail(&c->reader, at, "values in a list or map of arguments are not read; write each by itself");
   c->reader.at += length;
   const bool keyword = length > 0 && cbn_reader_takes(&c->reader, '=');
   if (!keyword) {
@@ -317,7 +328,8 @@ static bool read_aside(call *c) {
   const char *name = c->framework->aside, *at = c->reader.at + strspn(c->reader.at, " \t");
   const size_t length = name == NULL ? 0 : strlen(name);
   const cbn_value *value;
-  if (name == NULL || strncmp(at, "# ", 2) != 0 || strncmp(at + 2, name, length) != 0 || at[2 + length] != ' ') return true;
+  if (name == NULL || strncmp(at, "# ", 2) != 0 || strncmp(at + 2, name, length) != 0 || at[2 + length] != ' ')
+    return true;
   if (has(c, name)) return cbn_reader_fail(&c->reader, at, "the parameter %s is given twice", name);
   c->reader.at = at + 2 + length;
   return cbn_reader_literal(&c->reader, &value) && put(c, name, value);
@@ -336,7 +348,8 @@ static bool read_head(call *c, const char **at, char name[NAME_BYTES]) {
     c->reader.at += length;
   }
   if (length == 0 || length >= NAME_BYTES || !cbn_reader_takes(&c->reader, '('))
-    return cbn_reader_fail(&c->reader, c->reader.at, "this is no call; write one like torch.nn.Conv2d(16, 33, 3, stride=2)");
+    return cbn_reader_fail(&c->reader, c->reader.at,
+                           "this is no call; write one like torch.nn.Conv2d(16, 33, 3, stride=2)");
   memcpy(name, *at, length);
   name[length] = '\0';
   return true;
@@ -372,7 +385,8 @@ bool cbn_call_read(const char *text, const cbn_dialect *dialect, cbn_arena *aren
   call c = {.reader = {.text = text, .at = text, .arena = arena, .error = error}, .layer = layer};
   *layer = (cbn_layer){0};
   if (!open_call(&c, dialect) || !read_arguments(&c)) return false;
-  if (c.operator == NULL) return cbn_reader_fail(&c.reader, c.reader.at, "the operator is missing; write make_node('Conv', ...)");
+  if (c.operator== NULL)
+    return cbn_reader_fail(&c.reader, c.reader.at, "the operator is missing; write make_node('Conv', ...)");
   if (c.twice && cbn_reader_takes(&c.reader, '(') && !read_tensors(&c)) return false;
   if (!read_aside(&c)) return false;
   cbn_reader_takes(&c.reader, ','); /* as in a list of layers */
@@ -398,15 +412,17 @@ static bool read_shape(const char *path, const cbn_value *value, cbn_shape *shap
   return true;
 }
 
-static bool read_entry(const char *path, const cbn_value *key, const cbn_value *item, cbn_layer *layer, cbn_error *error) {
+static bool read_entry(const char *path, const cbn_value *key, const cbn_value *item, cbn_layer *layer,
+                       cbn_error *error) {
   static const char *const own[] = {"dialect", "operator", "params"};
   for (int i = 0; i < 3; i++)
     if (cbn_value_is(key, own[i])) return true;
   for (int role = CBN_ROLE_WEIGHT; role <= LAST_ROLE; role++)
     if (cbn_value_is(key, cbn_role_name(role))) return read_shape(path, item, &layer->tensor[role], error);
-  return cbn_yaml_refuse(error, path, key, "unknown-key",
-                         "a layer has no '%.60s'; it has dialect, operator, params, weight, bias, running_mean, running_var",
-                         key->as.string.text);
+  return cbn_yaml_refuse(
+      error, path, key, "unknown-key",
+      "a layer has no '%.60s'; it has dialect, operator, params, weight, bias, running_mean, running_var",
+      key->as.string.text);
 }
 
 bool cbn_layer_read_file(const char *path, cbn_arena *arena, cbn_layer *layer, cbn_error *error) {
@@ -415,17 +431,19 @@ bool cbn_layer_read_file(const char *path, cbn_arena *arena, cbn_layer *layer, c
   *layer = (cbn_layer){0};
   CBN_FORWARD(cbn_yaml_load(path, &cbn_yaml_default_limits, arena, &root, error));
   if (root->kind != CBN_MAP)
-    return cbn_yaml_refuse(error, path, root, "type", "a layer is a map; write {dialect: pytorch, operator: nn.Conv2d, params: {...}}");
+    return cbn_yaml_refuse(error, path, root, "type",
+                           "a layer is a map; write {dialect: pytorch, operator: nn.Conv2d, params: {...}}");
   const cbn_value *dialect = cbn_value_get(root, "dialect"), *operator= cbn_value_get(root, "operator");
   if (dialect == NULL || dialect->kind != CBN_STRING || operator== NULL || operator->kind != CBN_STRING)
     return cbn_yaml_refuse(error, path, root, "missing-key", "a layer has a dialect and an operator, both are names");
   layer->dialect = cbn_dialect_by_name(dialect->as.string.text);
   if (layer->dialect == NULL)
-    return cbn_yaml_refuse(error, path, dialect, "unknown-dialect", "there is no dialect '%.60s'; `convbn dialects` lists them",
-                           dialect->as.string.text);
-  layer->operator = cbn_dialect_find(layer->dialect, operator->as.string.text);
-  if (layer->operator == NULL)
-    return cbn_yaml_refuse(error, path, operator, "unknown-operator", "%s has no operator '%.60s'; `convbn dialects` lists them",
+    return cbn_yaml_refuse(error, path, dialect, "unknown-dialect",
+                           "there is no dialect '%.60s'; `convbn dialects` lists them", dialect->as.string.text);
+  layer->operator= cbn_dialect_find(layer->dialect, operator->as.string.text);
+  if (layer->operator== NULL)
+    return cbn_yaml_refuse(error, path, operator, "unknown-operator",
+                           "%s has no operator '%.60s'; `convbn dialects` lists them",
                            layer->dialect->name, operator->as.string.text);
   layer->params = cbn_value_get(root, "params");
   if (layer->params == NULL) layer->params = &no_params;

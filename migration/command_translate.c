@@ -572,7 +572,7 @@ static void say_notes(const task *t, words *w) {
   if (c->batched_only || (t->at.unbatched && !x->at.unbatched))
     note(w, "the target takes no input without a batch: put an axis of 1 in front, and take it away behind");
   if (c->no_empty) note(w, "the target refuses some inputs of which the source makes an output without elements");
-  if (c->constants.rounded) note(w, "epsilon or momentum is kept in f32 on one side: the same number to f32, not in exact arithmetic");
+  if (c->constants.rounded) note(w, "epsilon or momentum are the same numbers in f32 and not in f64: one side keeps them in f32, or the weight of the other statistics");
   if (x->kind == CBN_TRANSLATION_TRAINING) note(w, "keep the target in training, whatever mode the source is in");
   note_statistics(t, w);
   if (t->asked->fold != NULL)
@@ -635,12 +635,12 @@ static void say_verified(const task *t, words *w) {
   if (!x->verified) return;
   say_input(&x->source, &x->verified_at, input, sizeof input);
   if (x->verification.unequal == 0)
-    snprintf(w->verified, sizeof w->verified, "%" PRId64 " elements equal, in exact arithmetic%s, at input %s",
-             x->verification.elements, is_norm(t) ? " of the same long doubles" : "", input);
+    snprintf(w->verified, sizeof w->verified, "%" PRId64 " elements equal, %s, at input %s", x->verification.elements,
+             is_norm(t) ? "to the last bit of a double" : "in exact arithmetic", input);
   else
     snprintf(w->verified, sizeof w->verified,
-             "%" PRId64 " elements, of them %" PRId64 " equal and the others within the bounds of f32, at input %s",
-             x->verification.elements, x->verification.elements - x->verification.unequal, input);
+             "%" PRId64 " elements, of them %" PRId64 " equal and the others within the proven bounds of %s, at input %s",
+             x->verification.elements, x->verification.elements - x->verification.unequal, cbn_type_name(t->at.input_type), input);
 }
 
 static void put_in_words(const task *t, words *w) {

@@ -283,6 +283,10 @@ static void note_parting(region *g, const cbn_situation *s, bool rejected, const
                          const char *why) {
   cbn_comparison *c = g->result;
   if (!(rejected ? g->by_rejection : g->by_value)) return;
+  if (c->parts && rejected != c->rejected) { /* other results say more than a refusal */
+    if (rejected) return;
+    c->parts = false;
+  }
   if (c->parts && (size_of(&c->where) < size_of(s) ||
                    (size_of(&c->where) == size_of(s) && c->where.trained <= s->trained)))
     return;

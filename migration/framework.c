@@ -27,14 +27,10 @@ const cbn_framework *cbn_framework_of(const cbn_dialect *dialect) {
 static const struct {
   const char *abbreviation, *whole;
 } abbreviations[] = {
-    {"F.", "torch.nn.functional."},
-    {"ms.", "mindspore."},
-    {"msnn.", "mindspore.nn."},
-    {"tensorflow.keras.", "keras."},
-    {"tensorflow.", "tf."},
-    {"tf.keras.", "keras."},
-    {"lax.", "jax.lax."},
-    {"linen.", "flax.linen."},
+    {"F.", "torch.nn.functional."}, {"ms.", "mindspore."},
+    {"msnn.", "mindspore.nn."},     {"tensorflow.keras.", "keras."},
+    {"tensorflow.", "tf."},         {"tf.keras.", "keras."},
+    {"lax.", "jax.lax."},           {"linen.", "flax.linen."},
     {"nnx.", "flax.nnx."},
 };
 
@@ -64,6 +60,7 @@ const cbn_framework *cbn_framework_by_module(const char *text) {
   return found;
 }
 
-void cbn_framework_full_name(const cbn_framework *framework, const cbn_dialect_operator *operator, char *name, size_t size) {
+void cbn_framework_full_name(const cbn_framework *framework, const cbn_dialect_operator *operator, char * name,
+                             size_t size) {
   snprintf(name, size, "%s%s%s", framework->module, framework->module[0] != '\0' ? "." : "", operator->name);
 }

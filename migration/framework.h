@@ -1,6 +1,6 @@
-/* The way back: what a dialect's plan reads, written. For each dialect one file, framework_NAME.c, and one line in the list below;
- * what is said here is data and proposals only. Whether a proposal computes what was wished is never taken from it: the
- * dialect's own plan and the reference say so (compare.h). */
+/* The way back: what a dialect's plan reads, written. For each dialect one file, framework_NAME.c, and one line in the
+ * list below; what is said here is data and proposals only. Whether a proposal computes what was wished is never taken
+ * from it: the dialect's own plan and the reference say so (compare.h). */
 #ifndef CBN_MIGRATION_FRAMEWORK_H
 #define CBN_MIGRATION_FRAMEWORK_H
 
@@ -54,10 +54,10 @@ typedef struct cbn_framework {
   const int *(*arguments)(const cbn_dialect_operator *operator);
   /* Are they arguments of a second call, ops.Conv2D(8, 3)(x, weight)? NULL: no. */
   bool (*calls_twice)(const cbn_dialect_operator *operator);
-  /* A parameter of the dialect that no program writes there: it is a comment behind the call, `# opset 13`. NULL: none. */
+  /* A parameter of the dialect that no program writes there: a comment behind the call, `# opset 13`. NULL: none. */
   const char *aside;
-  /* Sets the plan's orders of axes and depthwise_weight as the parameters say, for `axes` spatial axes; nothing else of the
-   * plan is read or written. Parameters may be wrong: what the dialect would refuse has any order. */
+  /* Sets the plan's orders of axes and depthwise_weight as the parameters say, for `axes` spatial axes; nothing else of
+   * the plan is read or written. Parameters may be wrong: what the dialect would refuse has any order. */
   void (*orders)(const cbn_dialect_operator *operator, const cbn_value * params, int32_t axes, cbn_plan *plan);
   /* Writes parameters that may compute the wish, the attempt-th way, from 0 on (padding by name, each name; padding
    * by amounts; nothing padded, for padding put in front); false where there is no such attempt. Amounts that the
@@ -73,11 +73,13 @@ typedef struct cbn_framework {
 const cbn_framework *const *cbn_frameworks(void);
 const cbn_framework *cbn_framework_of(const cbn_dialect *dialect);
 
-/* The framework whose calls begin with that module ("torch", "mindspore", also "F.", "tf.keras."), by the longest match; NULL. */
+/* The framework whose calls begin with that module ("torch", "mindspore", also "F.", "tf.keras."), by the longest
+ * match; NULL. */
 const cbn_framework *cbn_framework_by_module(const char *text);
 
 /* The operator's name with its module, "torch.nn.Conv2d", cut to `size`. */
-void cbn_framework_full_name(const cbn_framework *framework, const cbn_dialect_operator *operator, char *name, size_t size);
+void cbn_framework_full_name(const cbn_framework *framework, const cbn_dialect_operator *operator, char *name,
+                             size_t size);
 
 /* Undoes the usual abbreviation that a name begins with: F.conv2d is torch.nn.functional.conv2d. Cut to `size`. */
 void cbn_framework_unabbreviate(const char *name, char *text, size_t size);

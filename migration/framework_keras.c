@@ -19,7 +19,8 @@ static const char *tensor_name(const cbn_dialect_operator *operator, int role) {
 
 static void orders(const cbn_dialect_operator *operator, const cbn_value * params, int32_t axes, cbn_plan *plan) {
   const cbn_value *format = cbn_value_get(params, "data_format");
-  const bool first = format != NULL && format->kind == CBN_STRING && strcasecmp(format->as.string.text, "channels_first") == 0;
+  const bool first =
+      format != NULL && format->kind == CBN_STRING && strcasecmp(format->as.string.text, "channels_first") == 0;
   cbn_operators_order(operator, params, axes, plan);
   if (operator->kind == CBN_OPERATOR_BATCHNORM) {
     cbn_channels_at(cbn_value_get(params, "axis"), axes, plan);
@@ -38,15 +39,16 @@ static void write_initial(const cbn_wish *wish, int role, const char *name, doub
 }
 
 /* Padding by name, of transposed layers first without, then with an output padding that makes the extents. */
-static bool write_padding(const cbn_dialect_operator *operator, const cbn_conv *c, int attempt, cbn_writer *writer) {
+static bool write_padding(const cbn_dialect_operator *operator, const cbn_conv * c, int attempt, cbn_writer *writer) {
   static const char *const names[] = {"same", "valid", "causal"};
   const int count = operator->transposed ? 4 : operator->spatial_rank == 1 && !is_depthwise(operator) ? 3 : 2;
   int64_t output_padding[CBN_MAX_SPATIAL];
   if (attempt >= count) return false;
   cbn_write_text(writer, "padding", names[operator->transposed ? attempt % 2 : attempt]);
-  if (!operator->transposed || attempt < 2) return true;
+  if (!operator->transposed || attempt<2) return true;
   for (int a = 0; a < CBN_MAX_SPATIAL; a++) {
-    const int64_t kernel = cbn_dilated_kernel(c->kernel[a], c->dilation[a]), even = attempt == 2 ? kernel - kernel % 2 : 0;
+    const int64_t kernel = cbn_dilated_kernel(c->kernel[a], c->dilation[a]),
+                  even = attempt == 2 ? kernel - kernel % 2 : 0;
     const int64_t padding = cbn_saturating_add(c->pad_begin[a], c->pad_end[a]);
     output_padding[a] = cbn_saturating_add(cbn_saturating_add(even, c->output_padding[a]), -padding);
   }

@@ -1,5 +1,5 @@
-/* MindSpore's layers, written: mindspore.nn; and what takes tensors: the functions of mindspore.ops, and its primitives,
- * which are made first and then called. mindspore.mint has PyTorch's layers and functions, by PyTorch's names. */
+/* MindSpore's layers, written: mindspore.nn; and what takes tensors: the functions of mindspore.ops, and its
+ * primitives, which are made first and then called. mindspore.mint has PyTorch's layers and functions, by PyTorch's names. */
 #include <math.h>
 #include <string.h>
 #include <strings.h>
@@ -31,9 +31,8 @@ static bool takes_tensors(const cbn_dialect_operator *operator) {
 }
 
 static const char *tensor_name(const cbn_dialect_operator *operator, int role) {
-  static const char *const plain[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = "input",
-                                                    [CBN_ROLE_WEIGHT] = "weight",
-                                                    [CBN_ROLE_BIAS] = "bias"};
+  static const char *const plain[CBN_ROLE_COUNT] = {
+      [CBN_ROLE_INPUT] = "input", [CBN_ROLE_WEIGHT] = "weight", [CBN_ROLE_BIAS] = "bias"};
   static const char *const layer[CBN_ROLE_COUNT] = {[CBN_ROLE_WEIGHT] = "gamma",
                                                     [CBN_ROLE_BIAS] = "beta",
                                                     [CBN_ROLE_RUNNING_MEAN] = "moving_mean",
@@ -52,12 +51,14 @@ static const char *tensor_name(const cbn_dialect_operator *operator, int role) {
   if (torch != NULL) return cbn_framework_pytorch.tensor_name(torch, role);
   if (operator->kind == CBN_OPERATOR_BATCHNORM)
     return is_primitive(operator) ? primitive[role] : is_function(operator) ? function[role] : layer[role];
-  const bool absent = role == CBN_ROLE_BIAS ? is_primitive(operator) : role == CBN_ROLE_INPUT && !takes_tensors(operator);
+  const bool absent =
+      role == CBN_ROLE_BIAS ? is_primitive(operator) : role == CBN_ROLE_INPUT && !takes_tensors(operator);
   return absent ? NULL : plain[role];
 }
 
 static const int *arguments(const cbn_dialect_operator *operator) {
-  static const int norm[] = {CBN_ROLE_INPUT, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR, CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, -1};
+  static const int norm[] = {CBN_ROLE_INPUT,  CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
+                             CBN_ROLE_WEIGHT, CBN_ROLE_BIAS,         -1};
   const cbn_dialect_operator *torch = torch_operator(operator);
   if (torch != NULL) return cbn_framework_pytorch.arguments(torch);
   return operator->kind == CBN_OPERATOR_BATCHNORM && is_function(operator) ? norm : NULL;
@@ -76,9 +77,10 @@ static void write_initial(const cbn_wish *wish, int role, const char *name, doub
   if (cbn_wished_initial(wish, role, fallback, &value)) cbn_write_real(writer, name, value);
 }
 
-/* One entry for all sides, or two for each axis; layers of one axis take one and nothing else. Functions take one for each
- * axis. */
-static void write_amounts(const cbn_dialect_operator *operator, const int64_t *begin, const int64_t *end, cbn_writer *writer) {
+/* One entry for all sides, or two for each axis; layers of one axis take one and nothing else. Functions take one for
+ * each axis. */
+static void write_amounts(const cbn_dialect_operator *operator, const int64_t * begin, const int64_t *end,
+                          cbn_writer *writer) {
   const int32_t axes = operator->spatial_rank;
   int64_t sides[2 * CBN_MAX_SPATIAL];
   for (int32_t a = 0; a < axes; a++) {
@@ -90,7 +92,7 @@ static void write_amounts(const cbn_dialect_operator *operator, const int64_t *b
 }
 
 /* Where both sides are padded alike: by the amount before, then by the lesser one. */
-static bool write_padding(const cbn_dialect_operator *operator, const cbn_conv *c, int attempt, cbn_writer *writer) {
+static bool write_padding(const cbn_dialect_operator *operator, const cbn_conv * c, int attempt, cbn_writer *writer) {
   static const int64_t nothing[CBN_MAX_SPATIAL] = {0};
   int64_t begin[CBN_MAX_SPATIAL], end[CBN_MAX_SPATIAL], least[CBN_MAX_SPATIAL];
   cbn_not_negative(c->pad_begin, begin);
@@ -105,6 +107,13 @@ static bool write_padding(const cbn_dialect_operator *operator, const cbn_conv *
   return true;
 }
 
+/* A transposed primitive is told the shape of its output, that of the forward one's input. */
+static void write_input_size(const cbn_conv *c, cbn_writer *writer) {
+  int64_t size[CBN_MAX_RANK] = {c->batch, c->out_channels};
+  for (int32_t a = 0; a < c->spatial_rank; a++) size[2 + a] = cbn_conv_output_extent(c, a);
+  cbn_write_list(writer, "input_size", c->spatial_rank + 2, size);
+}
+
 static bool write_convolution(const cbn_dialect_operator *operator, const cbn_wish * wish, int attempt,
                               cbn_writer *writer) {
   const cbn_conv *c = &cbn_wished_plan(wish)->conv;
@@ -117,10 +126,11 @@ static bool write_convolution(const cbn_dialect_operator *operator, const cbn_wi
   cbn_write_entries(writer, "stride", axes, c->stride);
   if (!write_padding(operator, c, attempt, writer)) return false;
   cbn_not_negative(c->output_padding, output_padding);
-  if (operator->transposed && axes > 1 && attempt > 1)
+  if (operator->transposed && layer && axes> 1 && attempt> 1)
     cbn_write_entries(writer, "output_padding", axes, output_padding);
   cbn_write_entries(writer, "dilation", axes, c->dilation);
   cbn_write_integer(writer, function ? "groups" : "group", c->groups);
+  if (operator->transposed && !layer) write_input_size(c, writer);
   if (!layer) return true;
   cbn_write_boolean(writer, "has_bias", c->has_bias);
   write_initial(wish, CBN_ROLE_WEIGHT, "weight_init", NAN, writer); /* random where nothing is said */

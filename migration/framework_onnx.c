@@ -3,7 +3,7 @@
 
 #include "migration/proposal.h"
 
-/* Before this operator set a batch normalization trains where the outputs of training are asked for: as its caller wants. */
+/* Up to this operator set a batch normalization trains where the outputs of training are asked for. */
 enum { TRAINS_BY_OUTPUTS = 13 };
 
 static const char *tensor_name(const cbn_dialect_operator *operator, int role) {

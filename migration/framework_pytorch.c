@@ -14,12 +14,14 @@ static const char *tensor_name(const cbn_dialect_operator *operator, int role) {
                                                     [CBN_ROLE_RUNNING_MEAN] = "running_mean",
                                                     [CBN_ROLE_RUNNING_VAR] = "running_var"};
   const bool statistic = role == CBN_ROLE_RUNNING_MEAN || role == CBN_ROLE_RUNNING_VAR;
-  if ((statistic && operator->kind == CBN_OPERATOR_CONV) || (role == CBN_ROLE_INPUT && !is_function(operator))) return NULL;
+  if ((statistic && operator->kind == CBN_OPERATOR_CONV) || (role == CBN_ROLE_INPUT && !is_function(operator)))
+    return NULL;
   return names[role];
 }
 
 static const int *arguments(const cbn_dialect_operator *operator) {
-  static const int norm[] = {CBN_ROLE_INPUT, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR, CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, -1};
+  static const int norm[] = {CBN_ROLE_INPUT,  CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
+                             CBN_ROLE_WEIGHT, CBN_ROLE_BIAS,         -1};
   return operator->kind == CBN_OPERATOR_BATCHNORM ? norm : NULL;
 }
 

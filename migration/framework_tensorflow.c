@@ -5,11 +5,15 @@
 #include "dialects/tensorflow.h"
 #include "migration/proposal.h"
 
-static bool is_called(const cbn_dialect_operator *operator, const char *name) { return strcmp(operator->name, name) == 0; }
+static bool is_called(const cbn_dialect_operator *operator, const char * name) {
+  return strcmp(operator->name, name) == 0;
+}
 static bool is_depthwise(const cbn_dialect_operator *operator) { return is_called(operator, "nn.depthwise_conv2d"); }
 
 /* It never trains. */
-static bool is_arithmetic(const cbn_dialect_operator *operator) { return is_called(operator, "nn.batch_normalization"); }
+static bool is_arithmetic(const cbn_dialect_operator *operator) {
+  return is_called(operator, "nn.batch_normalization");
+}
 
 static const char *tensor_name(const cbn_dialect_operator *operator, int role) {
   static const char *const conv[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = "input", [CBN_ROLE_WEIGHT] = "filters"};
@@ -23,7 +27,8 @@ static const char *tensor_name(const cbn_dialect_operator *operator, int role) {
 }
 
 static const int *arguments(const cbn_dialect_operator *operator) {
-  static const int norm[] = {CBN_ROLE_INPUT, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR, CBN_ROLE_BIAS, CBN_ROLE_WEIGHT, -1};
+  static const int norm[] = {CBN_ROLE_INPUT, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR,
+                             CBN_ROLE_BIAS,  CBN_ROLE_WEIGHT,       -1};
   return is_arithmetic(operator) ? norm : NULL;
 }
 
@@ -73,7 +78,8 @@ static bool write_convolution(const cbn_dialect_operator *operator, const cbn_wi
   }
   if (lists || depthwise) write_all_axes(strides, axes, c->stride, writer);
   else cbn_write_entries(writer, strides, axes, c->stride);
-  if (!write_padding(c, operator->transposed && axes == 2 && attempt < 2 * PADDINGS ? attempt % PADDINGS : attempt, writer))
+  if (!write_padding(c, operator->transposed && axes == 2 && attempt<2 * PADDINGS ? attempt % PADDINGS : attempt,
+                     writer))
     return false;
   if (lists) write_all_axes("dilations", axes, c->dilation, writer);
   else if (depthwise) cbn_write_list(writer, "dilations", axes, c->dilation);

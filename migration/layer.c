@@ -128,9 +128,10 @@ typedef struct seeker {
   cbn_situation s;
   numbers stated, channels;
   int64_t plans;
-  bool found;             /* one that gives fewer elements than are wanted */
-  cbn_situation fallback; /* this one */
-  cbn_rejection *rejection;
+  bool found;               /* one that gives fewer elements than are wanted */
+  cbn_situation fallback;   /* this one */
+  bool other_channels;      /* the last refusal was for them */
+  cbn_rejection *rejection; /* the last that is not for the number of axes, if there is one */
 } seeker;
 
 enum { WANTED_ELEMENTS = 3 };
@@ -139,11 +140,16 @@ enum { WANTED_ELEMENTS = 3 };
 static bool suits(seeker *k) {
   int64_t extent[CBN_MAX_RANK];
   cbn_plan plan;
+  cbn_rejection rejection;
   k->plans++;
-  if (!cbn_layer_plan(k->layer, &k->s, &plan, k->rejection)) return false;
+  k->other_channels = false;
+  if (!cbn_layer_plan(k->layer, &k->s, &plan, &rejection)) {
+    k->other_channels = rejection.rule == CBN_RULE_INPUT_CHANNELS_MISMATCH;
+    if (k->rejection->rule == CBN_RULE_COUNT || rejection.rule != CBN_RULE_INPUT_RANK) *k->rejection = rejection;
+    return false;
+  }
   const int32_t rank = cbn_plan_extents(&plan, CBN_ROLE_OUTPUT, extent);
   int64_t least = WANTED_ELEMENTS;
-  k->rejection->rule = CBN_RULE_COUNT;
   for (int32_t a = 2; a < rank; a++) least = extent[a] < least ? extent[a] : least;
   if (!k->found && least > 0) k->fallback = k->s;
   k->found = k->found || least > 0;
@@ -155,7 +161,7 @@ static bool climb(seeker *k) {
   for (int64_t base = 4; base <= LARGEST_NUMBER; base += 1 + base / 32) {
     for (int32_t a = 0; a < k->s.axes; a++) k->s.extent[a] = base + a;
     if (suits(k)) return true;
-    if (k->rejection->rule == CBN_RULE_INPUT_CHANNELS_MISMATCH && !k->found) return false;
+    if (k->other_channels) return false;
     if (k->s.axes == 0) return false;
   }
   return false;
@@ -213,6 +219,7 @@ static seeker seeker_of(const cbn_layer *layer, cbn_rejection *rejection) {
 
 bool cbn_layer_find_situation(const cbn_layer *layer, cbn_situation *situation, cbn_rejection *rejection) {
   static const int32_t any_axes[] = {2, 1, 3, 0};
+  *rejection = (cbn_rejection){.rule = CBN_RULE_COUNT, .exception = ""};
   seeker k = seeker_of(layer, rejection);
   for (int stated = 0; stated < 2; stated++)
     for (int i = -1; i < 4; i++) {

@@ -54,7 +54,9 @@ size_t cbn_name_length(const char *text) {
   return length;
 }
 
-static bool fail_memory(const cbn_reader *reader) { return cbn_reader_fail(reader, reader->at, "there is no memory left"); }
+static bool fail_memory(const cbn_reader *reader) {
+  return cbn_reader_fail(reader, reader->at, "there is no memory left");
+}
 
 static bool keep(cbn_reader *reader, cbn_value made, const cbn_value **value) {
   cbn_value *kept = cbn_arena_allocate(reader->arena, sizeof *kept);
@@ -88,7 +90,8 @@ static bool read_magnitude(const char *digits, uint64_t *magnitude, bool *fits) 
   for (int i = 0; i < 3; i++)
     if (digits[0] == '0' && (digits[1] | 0x20) == bases[i].letter) base = bases[i].base;
   if (base != 10) digits += 2;
-  if (!is_name_part(digits[0]) || (base == 10 && digits[0] == '0' && strspn(digits, "0") < strlen(digits))) return false;
+  if (!is_name_part(digits[0]) || (base == 10 && digits[0] == '0' && strspn(digits, "0") < strlen(digits)))
+    return false;
   if (base == 16 && digits[0] == '0' && (digits[1] | 0x20) == 'x') return false; /* strtoull would take it once more */
   errno = 0;
   *magnitude = strtoull(digits, &end, base);
@@ -111,7 +114,8 @@ static bool read_number(cbn_reader *reader, bool negative, const cbn_value **val
   reader->at += length;
   if (read_magnitude(digits, &magnitude, &fits)) {
     if (!fits || magnitude > (uint64_t)INT64_MAX + negative)
-      return cbn_reader_fail(reader, begin, "the integer %.*s%s is beyond 64 bits", shown, begin, length > 40 ? "..." : "");
+      return cbn_reader_fail(reader, begin, "the integer %.*s%s is beyond 64 bits", shown, begin,
+                             length > 40 ? "..." : "");
     const int64_t integer = (int64_t)(negative ? 0 - magnitude : magnitude);
     return keep(reader, (cbn_value){.kind = CBN_INTEGER, .as.integer = integer}, value);
   }
@@ -149,7 +153,9 @@ static bool read_escape(cbn_reader *reader, char *bytes, size_t *length) {
   reader->at++;
   for (int i = 0; i < digits; i++, reader->at++) {
     const char *hexadecimal = "0123456789abcdef";
-    const char *digit = is_name_part(*reader->at) ? strchr(hexadecimal, is_digit(*reader->at) ? *reader->at : *reader->at | 0x20) : NULL;
+    const char *digit = is_name_part(*reader->at)
+                            ? strchr(hexadecimal, is_digit(*reader->at) ? *reader->at : *reader->at | 0x20)
+                            : NULL;
     if (digit == NULL) return cbn_reader_fail(reader, begin, "\\%c needs %d hexadecimal digits", letter, digits);
     code = code << 4 | (uint32_t)(digit - hexadecimal);
   }
@@ -164,7 +170,8 @@ static bool read_string(cbn_reader *reader, const cbn_value **value) {
   const char *stop = reader->at;
   while (*stop != '\0' && *stop != '\n' && *stop != quote) stop += *stop == '\\' && stop[1] != '\0' ? 2 : 1;
   if (*stop != quote) return cbn_reader_fail(reader, begin, "the string has no end; close it with %c", quote);
-  char *bytes = cbn_arena_allocate(reader->arena, (size_t)(stop - begin)); /* an escape is longer than what it stands for */
+  char *bytes =
+      cbn_arena_allocate(reader->arena, (size_t)(stop - begin)); /* an escape is longer than what it stands for */
   size_t length = 0;
   if (bytes == NULL) return fail_memory(reader);
   while (reader->at < stop) {
@@ -194,8 +201,10 @@ static bool read_float_call(cbn_reader *reader, const char *begin, bool negative
   if ((*reader->at == '\'' || *reader->at == '"') && read_string(reader, &word) && cbn_reader_takes(reader, ')'))
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
       if (cbn_value_is(word, words[i].name))
-        return keep(reader, (cbn_value){.kind = CBN_REAL, .as.real = negative ? -words[i].value : words[i].value}, value);
-  return cbn_reader_fail(reader, begin, "only float('nan'), float('inf') and float('-inf') are read; write others as numbers");
+        return keep(reader, (cbn_value){.kind = CBN_REAL, .as.real = negative ? -words[i].value : words[i].value},
+                    value);
+  return cbn_reader_fail(reader, begin,
+                         "only float('nan'), float('inf') and float('-inf') are read; write others as numbers");
 }
 
 static bool read_word(cbn_reader *reader, bool sign, bool negative, const cbn_value **value) {
@@ -236,9 +245,11 @@ static bool read_items(cbn_reader *reader, int depth, const cbn_value **value) {
   if (depth == MOST_DEPTH)
     return cbn_reader_fail(reader, begin, "this is nested more than %d deep; no parameter is", MOST_DEPTH);
   while (!cbn_reader_takes(reader, close)) {
-    if (*reader->at == '\0') return cbn_reader_fail(reader, begin, "the '%c' has no end; close it with %c", *begin, close);
+    if (*reader->at == '\0')
+      return cbn_reader_fail(reader, begin, "the '%c' has no end; close it with %c", *begin, close);
     if (count > 0 && !comma)
-      return cbn_reader_fail(reader, reader->at, "',' or '%c' must stand between values, not '%.1s'", close, reader->at);
+      return cbn_reader_fail(reader, reader->at, "',' or '%c' must stand between values, not '%.1s'", close,
+                             reader->at);
     if (!grow(reader, &items, count) || !read_at_depth(reader, depth + 1, &items[count])) return false;
     count++;
     comma = cbn_reader_takes(reader, ',');
@@ -258,8 +269,8 @@ static bool read_at_depth(cbn_reader *reader, int depth, const cbn_value **value
   if (!sign && (c == '\'' || c == '"')) return read_string(reader, value);
   if (!sign && (c == '(' || c == '[')) return read_items(reader, depth, value);
   if (c == '\0') return cbn_reader_fail(reader, begin, "a value is missing");
-  return cbn_reader_fail(reader, begin, "no literal begins with '%.1s'; write a number, a string, True, False, None, or a tuple",
-                         begin);
+  return cbn_reader_fail(
+      reader, begin, "no literal begins with '%.1s'; write a number, a string, True, False, None, or a tuple", begin);
 }
 
 bool cbn_reader_literal(cbn_reader *reader, const cbn_value **value) { return read_at_depth(reader, 0, value); }

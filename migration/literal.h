@@ -11,7 +11,8 @@ typedef struct cbn_reader {
   cbn_error *error;
 } cbn_reader;
 
-/* Sets the message `column N: ...` (`line L, column N: ...` behind the first line) of what is wrong at `at`; returns false. */
+/* Sets the message `column N: ...` (`line L, column N: ...` behind the first line) of what is wrong at `at`; returns
+ * false. */
 bool cbn_reader_fail(const cbn_reader *reader, const char *at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -24,8 +25,8 @@ bool cbn_reader_takes(cbn_reader *reader, char c);
 /* The length of the name, dots in it, that stands at `text`; 0 for none. */
 size_t cbn_name_length(const char *text);
 
-/* Skips, and reads a literal: None, True, False, an integer (in 64 bits), a real, float('nan'), a string, a tuple or list of
- * literals. Both make a list; parentheses around one literal without a comma are that literal. */
+/* Skips, and reads a literal: None, True, False, an integer (in 64 bits), a real, float('nan'), a string, a tuple or
+ * list of literals. Both make a list; parentheses around one literal without a comma are that literal. */
 bool cbn_reader_literal(cbn_reader *reader, const cbn_value **value);
 
 #endif

@@ -82,7 +82,7 @@ void cbn_not_negative(const int64_t values[CBN_MAX_SPATIAL], int64_t result[CBN_
 }
 
 void cbn_operators_order(const cbn_dialect_operator *operator, const cbn_value * params, int32_t axes, cbn_plan *plan) {
-  (void)operator, (void)params, (void)axes;
+  (void)operator,(void) params, (void)axes;
   const cbn_axis_order none = {0};
   plan->input_order = plan->weight_order = plan->output_order = none;
   plan->depthwise_weight = false;

@@ -30,11 +30,12 @@ double cbn_old_weight(double new_weight);
 /* What can be padded of a convolution where both sides of an axis are padded alike: the lesser amount; ... */
 void cbn_least_padding(const cbn_conv *conv, int64_t amount[CBN_MAX_SPATIAL]);
 
-/* ... that before a transposed convolution, with the output padding that then makes the extents, or 0 where it were less. */
+/* ... that before a transposed convolution, with the output padding that then makes the extents, or 0 where it were
+ * less. */
 void cbn_padding_before(const cbn_conv *conv, int64_t amount[CBN_MAX_SPATIAL], int64_t output_padding[CBN_MAX_SPATIAL]);
 
-/* The padding of its dilated input that a convolution has; of a transposed one, that of the convolution of the dilated input with
- * the reversed kernel that it is. */
+/* The padding of its dilated input that a convolution has; of a transposed one, that of the convolution of the dilated
+ * input with the reversed kernel that it is. */
 void cbn_dilated_padding(const cbn_conv *conv, int64_t begin[CBN_MAX_SPATIAL], int64_t end[CBN_MAX_SPATIAL]);
 
 /* The numbers, 0 for negative ones. */
@@ -43,8 +44,8 @@ void cbn_not_negative(const int64_t values[CBN_MAX_SPATIAL], int64_t result[CBN_
 /* For dialects that have the operator's own order of axes. */
 void cbn_operators_order(const cbn_dialect_operator *operator, const cbn_value * params, int32_t axes, cbn_plan *plan);
 
-/* For normalizations of an input whose channels stand at `axis`, counted from the first or, negative, from behind, by default
- * last; batch and spatial axes are the others. */
+/* For normalizations of an input whose channels stand at `axis`, counted from the first or, negative, from behind, by
+ * default last; batch and spatial axes are the others. */
 void cbn_channels_at(const cbn_value *axis, int32_t axes, cbn_plan *plan);
 
 /* For frameworks of layers alone, which hold their tensors, and of functions alone, which take them. */

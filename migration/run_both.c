@@ -218,16 +218,17 @@ static bool is_same(double a, double b) { return a == b || (isnan(a) && isnan(b)
 
 static void note(cbn_run_result *r, int role, int32_t rank, const int64_t *extent, int64_t position, double source,
                  double target, double bound) {
+  const bool within = is_same(source, target) || fabs(source - target) <= bound, first_beyond = !within && r->within_bounds;
   r->elements++;
   if (is_same(source, target)) return;
-  if (r->unequal++ == 0) {
+  if (r->unequal++ == 0 || first_beyond) {
     r->role = role;
     r->rank = rank;
     cbn_unravel(rank, extent, position, r->index);
     r->source_value = source;
     r->target_value = target;
   }
-  r->within_bounds = r->within_bounds && fabs(source - target) <= bound;
+  r->within_bounds = r->within_bounds && within;
 }
 
 static void compare_outputs(const outcome *source, const outcome *target, cbn_run_result *r) {

@@ -22,9 +22,9 @@ typedef struct cbn_run_plan {
 typedef struct cbn_run_result {
   int64_t elements;     /* compared, of all calls: outputs and running statistics */
   int64_t unequal;      /* of them */
-  bool within_bounds;   /* what is unequal is within the proven bounds of f32 arithmetic */
+  bool within_bounds;   /* what is unequal is within the proven bounds of an engine of that type */
   bool shapes_differ;   /* of the outputs; nothing else is compared then */
-  /* The first difference: where, and what both have. */
+  /* The first difference, beyond the bounds if there is such a one: where, and what both have. */
   int role;
   int32_t rank;
   int64_t index[CBN_MAX_RANK];

@@ -8,7 +8,8 @@
 
 /* A default; the canonical dialect writes truth as case files do. NULL for a text that is no literal. */
 static const cbn_value *read_default(const char *text, cbn_arena *arena) {
-  static const cbn_value truths[] = {{.kind = CBN_BOOLEAN, .as.boolean = false}, {.kind = CBN_BOOLEAN, .as.boolean = true}};
+  static const cbn_value truths[] = {{.kind = CBN_BOOLEAN, .as.boolean = false},
+                                     {.kind = CBN_BOOLEAN, .as.boolean = true}};
   cbn_error ignored;
   cbn_reader reader = {.text = text, .at = text, .arena = arena, .error = &ignored};
   const cbn_value *value;

@@ -22,8 +22,8 @@ typedef struct cbn_signature {
 /* Values live in the arena. Every operator of every dialect has a signature that can be read: a test says so. */
 bool cbn_signature_read(const cbn_dialect_operator *operator, cbn_arena * arena, cbn_signature *signature);
 
-/* Does a parameter of that name say nothing about what is computed (device, name, types, which tensors have themselves)? Its
- * value in a program is often no literal. */
+/* Does a parameter of that name say nothing about what is computed (device, name, types, which tensors have
+ * themselves)? Its value in a program is often no literal. */
 bool cbn_says_nothing(const char *name);
 
 /* The parameter with that name, NULL if there is none. */

@@ -336,10 +336,14 @@ static bool show_parting(const work *w, cbn_translation *t) {
     run.constants.needed[role] = true;
     run.constants.value[role] = role == CBN_ROLE_WEIGHT || role == CBN_ROLE_RUNNING_VAR;
   }
-  for (run.seed = 0; run.seed < MOST_SEEDS && !t->has_witness; run.seed++) {
+  for (run.seed = 0; run.seed < MOST_SEEDS; run.seed++) {
+    cbn_run_result result;
     run.tiny = run.seed >= MOST_SEEDS / 2;
-    CBN_FORWARD(cbn_run_both(&run, &t->witness, w->error));
-    t->has_witness = t->witness.shapes_differ || t->witness.unequal > 0;
+    CBN_FORWARD(cbn_run_both(&run, &result, w->error));
+    const bool beyond = result.shapes_differ || !result.within_bounds;
+    if (!t->has_witness || beyond) t->witness = result;
+    t->has_witness = t->has_witness || beyond || result.unequal > 0;
+    if (beyond) return true;
   }
   return true;
 }

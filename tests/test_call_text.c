@@ -1,4 +1,4 @@
-/* Layers as text: what is written reads back, what is written by people is read, and what is wrong is said where it stands. */
+/* Layers as text: what is written reads back, what people write is read, and what is wrong is said where it stands. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,7 +35,7 @@ static int drop_arena(void **state) {
 
 /* A call; the dialect that is given, "" for none; what it is; its parameters in YAML. */
 static const struct {
-  const char *text, *given, *dialect, *operator, *params;
+  const char *text, *given, *dialect, *operator, * params;
 } calls[] = {
     {"torch.nn.Conv2d(16, 33, 3, stride=2, padding='same')", "", "pytorch", "nn.Conv2d",
      "{in_channels: 16, out_channels: 33, kernel_size: 3, stride: 2, padding: same}"},
@@ -49,7 +49,8 @@ static const struct {
     {"\n  conv = torch.nn.Conv2d(  # RGB\n    3,\n    8,  # features\n    3)\n", "", "pytorch", "nn.Conv2d",
      "{in_channels: 3, out_channels: 8, kernel_size: 3}"},
     {"torch.nn.Conv2d(3, 8, 3),", "", "pytorch", "nn.Conv2d", "{in_channels: 3, out_channels: 8, kernel_size: 3}"},
-    {"torch.nn.BatchNorm2d(8, 1e-3, None)", "", "pytorch", "nn.BatchNorm2d", "{num_features: 8, eps: 0.001, momentum: null}"},
+    {"torch.nn.BatchNorm2d(8, 1e-3, None)", "", "pytorch", "nn.BatchNorm2d",
+     "{num_features: 8, eps: 0.001, momentum: null}"},
     {"nn.BatchNorm2d(8, bias=False)", "pytorch", "pytorch", "nn.BatchNorm2d", "{num_features: 8, bias: false}"},
     {"torch.nn.Conv2d(3, 8, 3, device='cpu', dtype=torch.float16)", "", "pytorch", "nn.Conv2d",
      "{in_channels: 3, out_channels: 8, kernel_size: 3, device: cpu}"},
@@ -58,35 +59,43 @@ static const struct {
     {"mindspore.nn.BatchNorm2d(num_features=3, momentum=.9, eps=1.e-05)", "", "mindspore", "nn.BatchNorm2d",
      "{num_features: 3, momentum: 0.9, eps: 1e-05}"},
     {"tf.nn.conv2d(x, w, strides=2, padding='SAME')", "", "tensorflow", "nn.conv2d", "{strides: 2, padding: SAME}"},
-    {"tf.nn.conv2d(x, w, [1, 2, 2, 1], 'VALID')", "", "tensorflow", "nn.conv2d", "{strides: [1, 2, 2, 1], padding: VALID}"},
-    {"tensorflow.nn.conv2d(input=x, filters=self.w, strides=1, padding=[[0, 0], [1, 2], [3, 4], [0, 0]], name=None)", "",
-     "tensorflow", "nn.conv2d", "{strides: 1, padding: [[0, 0], [1, 2], [3, 4], [0, 0]], name: null}"},
+    {"tf.nn.conv2d(x, w, [1, 2, 2, 1], 'VALID')", "", "tensorflow", "nn.conv2d",
+     "{strides: [1, 2, 2, 1], padding: VALID}"},
+    {"tensorflow.nn.conv2d(input=x, filters=self.w, strides=1, padding=[[0, 0], [1, 2], [3, 4], [0, 0]], name=None)",
+     "", "tensorflow", "nn.conv2d", "{strides: 1, padding: [[0, 0], [1, 2], [3, 4], [0, 0]], name: null}"},
     {"onnx.helper.make_node('Conv', inputs=['X', 'W', 'B'], outputs=['Y'], strides=[2, 2], pads=[0, 0, 1, 1])", "",
      "onnx", "Conv", "{strides: [2, 2], pads: [0, 0, 1, 1]}"},
     {"make_node('BatchNormalization', ['x', 's', 'b', 'm', 'v'], ['y'], 'bn1', epsilon=1e-3)  # opset 9", "", "onnx",
      "BatchNormalization", "{epsilon: 0.001, opset: 9}"},
-    {"helper.make_node(op_type='ConvTranspose', inputs=['X', 'W'], outputs=['Y'], output_padding=[1], auto_pad='SAME_LOWER')",
+    {"helper.make_node(op_type='ConvTranspose', inputs=['X', 'W'], outputs=['Y'], output_padding=[1], "
+     "auto_pad='SAME_LOWER')",
      "onnx", "onnx", "ConvTranspose", "{output_padding: [1], auto_pad: SAME_LOWER}"},
     {"convbn.conv(8, 3, pad_end=-1, transposed=True)", "", "canonical", "conv",
      "{out_channels: 8, kernel: 3, pad_end: -1, transposed: true}"},
     {"batchnorm()", "", "canonical", "batchnorm", "{}"},
-    {"keras.layers.Conv2D(8, 3, padding='same')", "", "keras", "layers.Conv2D", "{filters: 8, kernel_size: 3, padding: same}"},
-    {"tf.keras.layers.Conv2D(8, 3)  # backend 'jax'", "", "keras", "layers.Conv2D", "{filters: 8, kernel_size: 3, backend: jax}"},
+    {"keras.layers.Conv2D(8, 3, padding='same')", "", "keras", "layers.Conv2D",
+     "{filters: 8, kernel_size: 3, padding: same}"},
+    {"tf.keras.layers.Conv2D(8, 3)  # backend 'jax'", "", "keras", "layers.Conv2D",
+     "{filters: 8, kernel_size: 3, backend: jax}"},
     {"lax.conv_general_dilated(x, w, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))", "", "jax",
      "lax.conv_general_dilated", "{window_strides: [1, 1], padding: SAME, dimension_numbers: [NHWC, HWIO, NHWC]}"},
     {"nn.Conv(features=8, kernel_size=(3, 3), param_dtype=jnp.float32)", "", "flax", "linen.Conv",
      "{features: 8, kernel_size: [3, 3]}"},
     {"flax.linen.BatchNorm(use_running_average=True)", "", "flax", "linen.BatchNorm", "{use_running_average: true}"},
-    {"mindspore.mint.nn.Conv2d(3, 8, 3)", "", "mindspore", "mint.nn.Conv2d", "{in_channels: 3, out_channels: 8, kernel_size: 3}"},
+    {"mindspore.mint.nn.Conv2d(3, 8, 3)", "", "mindspore", "mint.nn.Conv2d",
+     "{in_channels: 3, out_channels: 8, kernel_size: 3}"},
     /* literals */
     {"convbn.conv(0x10, 0b11, 0o17, 1_000, +2, -3, -9223372036854775808)", "", "canonical", "conv",
-     "{out_channels: 16, kernel: 3, groups: 15, stride: 1000, dilation: 2, pad_begin: -3, pad_end: -9223372036854775808}"},
+     "{out_channels: 16, kernel: 3, groups: 15, stride: 1000, dilation: 2, pad_begin: -3, pad_end: "
+     "-9223372036854775808}"},
     {"convbn.conv((3), (3,), (), [], [[1], (2, [3])], 1E3, -.5e+2)", "", "canonical", "conv",
-     "{out_channels: 3, kernel: [3], groups: [], stride: [], dilation: [[1], [2, [3]]], pad_begin: 1e+03, pad_end: -5e+01}"},
+     "{out_channels: 3, kernel: [3], groups: [], stride: [], dilation: [[1], [2, [3]]], pad_begin: 1e+03, pad_end: "
+     "-5e+01}"},
     {"convbn.batchnorm(1e999, -1e999, float('nan'), float( \"-inf\" ), 0.1e-320)", "", "canonical", "batchnorm",
      "{epsilon: .inf, new_weight: -.inf, statistics: .nan, update_running: -.inf, running_variance: 1e-321}"},
     {"convbn.batchnorm('a\\'b', \"c'd\", '\\n\\t\\\\', '\\x41\\u00e9\\U0001F600', '')", "", "canonical", "batchnorm",
-     "{epsilon: \"a'b\", new_weight: \"c'd\", statistics: \"\\n\\t\\\\\", update_running: \"A\xc3\xa9\xf0\x9f\x98\x80\", "
+     "{epsilon: \"a'b\", new_weight: \"c'd\", statistics: \"\\n\\t\\\\\", update_running: "
+     "\"A\xc3\xa9\xf0\x9f\x98\x80\", "
      "running_variance: \"\"}"},
 };
 
@@ -150,7 +159,8 @@ static const struct {
     {"  # nothing", "", "column 12: this is no call; write one like torch.nn.Conv2d(16, 33, 3, stride=2)"},
     {"torch.nn.Conv2d", "", "column 16: this is no call; write one like torch.nn.Conv2d(16, 33, 3, stride=2)"},
     {"3 + 4", "", "column 1: this is no call; write one like torch.nn.Conv2d(16, 33, 3, stride=2)"},
-    {"conv == torch.nn.Conv2d(1, 2, 3)", "", "column 7: this is no call; write one like torch.nn.Conv2d(16, 33, 3, stride=2)"},
+    {"conv == torch.nn.Conv2d(1, 2, 3)", "",
+     "column 7: this is no call; write one like torch.nn.Conv2d(16, 33, 3, stride=2)"},
     {"torch.nn.Conv2d(1, 2, 3", "", "column 24: the call has no end; close it with )"},
     {"torch.nn.Conv2d(1, 2, 3)(x)", "", "column 25: something stands behind the call; write one call and no more"},
     {"torch.nn.Conv2d(1, 2, 3) torch.nn.Conv2d(1, 2, 3)", "",
@@ -182,7 +192,8 @@ static const struct {
      "column 37: nn.BatchNorm2d takes 5 values by position, and this is one more"},
     {"torch.nn.Conv2d(1, out_channels=2, 3)", "",
      "column 36: this value has no name, and stands behind one that has; name it"},
-    {"torch.nn.Conv2d(*args)", "", "column 17: values in a list or map of arguments are not read; write each by itself"},
+    {"torch.nn.Conv2d(*args)", "",
+     "column 17: values in a list or map of arguments are not read; write each by itself"},
     {"torch.nn.Conv2d(1, 2, 3, **more)", "",
      "column 26: values in a list or map of arguments are not read; write each by itself"},
     {"torch.nn.Conv2d(1 2)", "", "column 19: ',' or ')' must stand behind a value, not '2'"},
@@ -193,9 +204,11 @@ static const struct {
      "column 33: no literal begins with ')'; write a number, a string, True, False, None, or a tuple"},
     {"torch.nn.Conv2d(1, 2, 3, stride=", "", "column 33: a value is missing"},
     /* tensors */
-    {"tf.nn.conv2d(3, w, 1, 'SAME')", "", "column 14: here stands the tensor input; write a name for it, and its shape elsewhere"},
+    {"tf.nn.conv2d(3, w, 1, 'SAME')", "",
+     "column 14: here stands the tensor input; write a name for it, and its shape elsewhere"},
     {"tf.nn.conv2d(x, w, 1, 'SAME', filters=v)", "", "column 31: the tensor filters is given twice"},
-    {"mindspore.ops.Conv2D(8, 3)(x, w, b)", "", "column 34: ops.Conv2D takes 2 tensors, names with commas between them"},
+    {"mindspore.ops.Conv2D(8, 3)(x, w, b)", "",
+     "column 34: ops.Conv2D takes 2 tensors, names with commas between them"},
     {"make_node('Conv', ['X', 'W', 'B', 'C'], ['Y'])", "", "column 19: Conv takes 3 inputs, these are 4"},
     {"make_node('Conv', 'X', ['Y'])", "", "column 19: the inputs are a list of names; write inputs=['X', 'W']"},
     {"make_node('Conv', ['X'], ['Y'], opset=1)  # opset 3", "", "column 43: the parameter opset is given twice"},
@@ -210,7 +223,8 @@ static const struct {
      "column 24: True is no literal; write a number, a string, True, False, None, or a tuple of these"},
     {"torch.nn.Conv2d(9223372036854775808, 2, 3)", "", "column 17: the integer 9223372036854775808 is beyond 64 bits"},
     {"torch.nn.Conv2d(-9223372036854775809, 2, 3)", "", "column 18: the integer 9223372036854775809 is beyond 64 bits"},
-    {"torch.nn.Conv2d(0xFFFFFFFFFFFFFFFFFF, 2, 3)", "", "column 17: the integer 0xFFFFFFFFFFFFFFFFFF is beyond 64 bits"},
+    {"torch.nn.Conv2d(0xFFFFFFFFFFFFFFFFFF, 2, 3)", "",
+     "column 17: the integer 0xFFFFFFFFFFFFFFFFFF is beyond 64 bits"},
     {"torch.nn.Conv2d(007, 2, 3)", "", "column 17: 007 is no number; write one as 3, -1, 0.1 or 1e-05"},
     {"torch.nn.Conv2d(1__0, 2, 3)", "", "column 17: 1__0 is no number; write one as 3, -1, 0.1 or 1e-05"},
     {"torch.nn.Conv2d(3x, 2, 3)", "", "column 17: 3x is no number; write one as 3, -1, 0.1 or 1e-05"},
@@ -225,9 +239,10 @@ static const struct {
     {"torch.nn.Conv2d(1, 2, 3, padding='\\x0')", "", "column 35: \\x needs 2 hexadecimal digits"},
     {"torch.nn.Conv2d(1, 2, 3, padding='\\x00')", "", "column 35: no parameter has that character"},
     {"torch.nn.Conv2d(1, 2, 3, padding='\\ud800')", "", "column 35: no parameter has that character"},
-    {"torch.nn.Conv2d(1, 2, 3, padding=b'same')", "", "column 34: a string with a prefix is not read; write it without the b"},
+    {"torch.nn.Conv2d(1, 2, 3, padding=b'same')", "",
+     "column 34: a string with a prefix is not read; write it without the b"},
     {"torch.nn.Conv2d(1, 2, (3, 4)", "", "column 29: the call has no end; close it with )"},
-    {"torch.nn.Conv2d(1, 2, (3, 4", "", "column 28: the '(' has no end; close it with )"},
+    {"torch.nn.Conv2d(1, 2, (3, 4", "", "column 23: the '(' has no end; close it with )"},
     {"torch.nn.Conv2d(1, 2, [3, 4)", "", "column 28: ',' or ']' must stand between values, not ')'"},
     {"torch.nn.Conv2d(1, 2, {3: 4})", "",
      "column 23: no literal begins with '{'; write a number, a string, True, False, None, or a tuple"},
@@ -274,14 +289,16 @@ static void hostile_texts_are_refused(void **state) {
   } rows[] = {
       {"convbn.conv(", "[", "", "column 29: this is nested more than 16 deep; no parameter is"},
       {"convbn.conv(", "(", ")", "column 29: this is nested more than 16 deep; no parameter is"},
-      {"convbn.conv(", "9", ")", "column 13: the integer 9999999999999999999999999999999999999999... is beyond 64 bits"},
+      {"convbn.conv(", "9", ")",
+       "column 13: the integer 9999999999999999999999999999999999999999... is beyond 64 bits"},
       {"convbn.conv(", "(1,)", ")", "column 17: ',' or ')' must stand behind a value, not '('"},
       {"convbn.conv('", "a", "", "column 13: the string has no end; close it with '"},
       {"convbn.conv(", "1,", ")", "column 39: conv takes 13 values by position, and this is one more"},
       {"", "a", "(1)", "column 1048577: this is no call; write one like torch.nn.Conv2d(16, 33, 3, stride=2)"},
       {"", "a.", "b(1)", "column 2097154: this is no call; write one like torch.nn.Conv2d(16, 33, 3, stride=2)"},
       {"convbn.conv(", "a", "=1)", "column 13: no parameter has so long a name"},
-      {"convbn.conv(1, 1, ", "-", "1)", "column 19: no literal begins with '-'; write a number, a string, True, False, None, or a tuple"},
+      {"convbn.conv(1, 1, ", "-", "1)",
+       "column 19: no literal begins with '-'; write a number, a string, True, False, None, or a tuple"},
       {"convbn.conv([", "1,", "])", NULL},
       {"convbn.conv(", "#\n", "1)", NULL},
       {"", " ", "convbn.conv(1, 2)", NULL},
@@ -355,7 +372,8 @@ static void calls_are_written(void **state) {
       {"torch.nn.Conv2d(4, kernel_size=3)", "torch.nn.Conv2d(4, kernel_size=3)",
        "torch.nn.Conv2d(4, kernel_size=3, stride=1, padding=0, dilation=1, groups=1, bias=True, padding_mode='zeros')"},
       {"torch.nn.BatchNorm2d(3, device='cpu')", "torch.nn.BatchNorm2d(3, device='cpu')",
-       "torch.nn.BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True, bias=True, device='cpu')"},
+       "torch.nn.BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True, bias=True, "
+       "device='cpu')"},
       {"tf.nn.conv2d(a, b, 2, 'SAME')", "tf.nn.conv2d(input, filters, 2, 'SAME')",
        "tf.nn.conv2d(input, filters, 2, 'SAME', data_format='NHWC', dilations=None)"},
       {"tf.compat.v1.nn.fused_batch_norm(a, b, c, variance=d)",
@@ -373,7 +391,8 @@ static void calls_are_written(void **state) {
        "  # opset 11"},
       {"make_node('BatchNormalization', ['a', 'b', 'c', '', 'd'], ['y'])",
        "onnx.helper.make_node('BatchNormalization', inputs=['X', 'scale', 'B', '', 'var'], outputs=['Y'])",
-       "onnx.helper.make_node('BatchNormalization', inputs=['X', 'scale', 'B', '', 'var'], outputs=['Y'], epsilon=1e-05, "
+       "onnx.helper.make_node('BatchNormalization', inputs=['X', 'scale', 'B', '', 'var'], outputs=['Y'], "
+       "epsilon=1e-05, "
        "momentum=0.9, training_mode=0)"},
       {"make_node('BatchNormalization', ['a', 'b'], ['y'])  # opset 9",
        "onnx.helper.make_node('BatchNormalization', inputs=['X', 'scale'], outputs=['Y'])  # opset 9",
@@ -402,10 +421,21 @@ static void literals_are_pythons(void **state) {
   static const struct {
     double value;
     const char *text;
-  } reals[] = {{1e-5, "1e-05"},   {0.0001, "0.0001"}, {0.1, "0.1"},       {1, "1.0"},          {-0.0, "-0.0"},
-               {1e15, "1000000000000000.0"}, {1e16, "1e+16"}, {1.5e300, "1.5e+300"}, {0.09999999999999998, "0.09999999999999998"},
-               {123456.789, "123456.789"}, {INFINITY, "float('inf')"}, {-INFINITY, "float('-inf')"}, {NAN, "float('nan')"},
-               {5e-324, "5e-324"}, {1.7976931348623157e308, "1.7976931348623157e+308"}};
+  } reals[] = {{1e-5, "1e-05"},
+               {0.0001, "0.0001"},
+               {0.1, "0.1"},
+               {1, "1.0"},
+               {-0.0, "-0.0"},
+               {1e15, "1000000000000000.0"},
+               {1e16, "1e+16"},
+               {1.5e300, "1.5e+300"},
+               {0.09999999999999998, "0.09999999999999998"},
+               {123456.789, "123456.789"},
+               {INFINITY, "float('inf')"},
+               {-INFINITY, "float('-inf')"},
+               {NAN, "float('nan')"},
+               {5e-324, "5e-324"},
+               {1.7976931348623157e308, "1.7976931348623157e+308"}};
   (void)state;
   char text[64];
   for (size_t i = 0; i < COUNT(reals); i++) {
@@ -433,7 +463,8 @@ static bool same_value(const cbn_value *a, const cbn_value *b) {
   case CBN_NULL: return true;
   case CBN_BOOLEAN: return a->as.boolean == b->as.boolean;
   case CBN_INTEGER: return a->as.integer == b->as.integer;
-  case CBN_REAL: return memcmp(&a->as.real, &b->as.real, sizeof a->as.real) == 0 || (isnan(a->as.real) && isnan(b->as.real));
+  case CBN_REAL:
+    return memcmp(&a->as.real, &b->as.real, sizeof a->as.real) == 0 || (isnan(a->as.real) && isnan(b->as.real));
   case CBN_STRING:
     return a->as.string.length == b->as.string.length &&
            memcmp(a->as.string.text, b->as.string.text, a->as.string.length) == 0;
@@ -464,16 +495,20 @@ static bool is_readable(const cbn_layer *layer, cbn_arena *arena) {
   assert_true(cbn_signature_read(layer->operator, arena, &signature));
   for (size_t i = 0; i < layer->params->as.map.count; i++) {
     const char *name = layer->params->as.map.keys[i]->as.string.text;
-    if ((!cbn_says_nothing(name) && cbn_signature_find(&signature, name) == NULL) || has_map(layer->params->as.map.items[i])) return false;
+    if ((!cbn_says_nothing(name) && cbn_signature_find(&signature, name) == NULL) ||
+        has_map(layer->params->as.map.items[i]))
+      return false;
   }
   return true;
 }
 
 static cbn_layer layer_of(const cbn_case *golden, const cbn_value *params) {
   static const cbn_value none = {.kind = CBN_MAP};
-  cbn_layer layer = {.dialect = golden->dialect, .operator = golden->operator, .params = params != NULL ? params : &none};
+  cbn_layer layer = {
+      .dialect = golden->dialect, .operator= golden->operator, .params = params != NULL ? params : & none };
   for (int role = CBN_ROLE_WEIGHT; role <= CBN_ROLE_RUNNING_VAR; role++)
-    if (golden->tensor[role] != NULL && golden->tensor[role]->has_shape) layer.tensor[role] = golden->tensor[role]->shape;
+    if (golden->tensor[role] != NULL && golden->tensor[role]->has_shape)
+      layer.tensor[role] = golden->tensor[role]->shape;
   return layer;
 }
 
@@ -511,10 +546,11 @@ static void every_case_reads_back(void **state) {
       cbn_error error;
       const bool expected = is_readable(&layer, arena);
       cbn_call_print(&layer, false, text, sizeof text);
-      if (cbn_call_read(text, NULL, arena, &again, &error) != expected) fail_msg("%s: %s: %s", golden->id, text, error.text);
+      if (cbn_call_read(text, NULL, arena, &again, &error) != expected)
+        fail_msg("%s: %s: %s", golden->id, text, error.text);
       readable += expected;
       if (expected) {
-        if (again.operator != layer.operator || !same_value(again.params, layer.params))
+        if (again.operator!= layer.operator|| !same_value(again.params, layer.params))
           fail_msg("%s reads back as something else: %s", golden->id, text);
         cbn_call_print(&layer, true, text, sizeof text);
         if (!cbn_call_read(text, NULL, arena, &again, &error)) fail_msg("%s: %s: %s", golden->id, text, error.text);
@@ -546,8 +582,10 @@ static void files_are_read(void **state) {
   cbn_layer layer;
   cbn_error error;
   char params[TEXT];
-  if (!read_file_of("{\"dialect\": \"tensorflow\", \"operator\": \"nn.conv2d\",\n \"params\": {\"strides\": 2, \"padding\": \"SAME\"},\n"
-                    " \"weight\": {\"shape\": [3, 3, 4, 8]}}\n", *state, &layer, &error))
+  if (!read_file_of("{\"dialect\": \"tensorflow\", \"operator\": \"nn.conv2d\",\n \"params\": {\"strides\": 2, "
+                    "\"padding\": \"SAME\"},\n"
+                    " \"weight\": {\"shape\": [3, 3, 4, 8]}}\n",
+                    *state, &layer, &error))
     fail_msg("%s", error.text);
   assert_string_equal(layer.dialect->name, "tensorflow");
   assert_string_equal(layer.operator->name, "nn.conv2d");
@@ -568,13 +606,17 @@ static void bad_files_are_told(void **state) {
       {"[1, 2]", "1:1: type: a layer is a map; write {dialect: pytorch, operator: nn.Conv2d, params: {...}}"},
       {"dialect: pytorch", "1:1: missing-key: a layer has a dialect and an operator, both are names"},
       {"{dialect: pytorch, operator: 3}", "1:1: missing-key: a layer has a dialect and an operator, both are names"},
-      {"{dialect: torch, operator: Conv}", "1:11: unknown-dialect: there is no dialect 'torch'; `convbn dialects` lists them"},
-      {"{dialect: onnx, operator: conv}", "1:27: unknown-operator: onnx has no operator 'conv'; `convbn dialects` lists them"},
+      {"{dialect: torch, operator: Conv}",
+       "1:11: unknown-dialect: there is no dialect 'torch'; `convbn dialects` lists them"},
+      {"{dialect: onnx, operator: conv}",
+       "1:27: unknown-operator: onnx has no operator 'conv'; `convbn dialects` lists them"},
       {"{dialect: onnx, operator: Conv, params: 3}", "1:41: type: params is a map of names and values"},
       {"{dialect: onnx, operator: Conv, wieght: [1]}",
-       "1:33: unknown-key: a layer has no 'wieght'; it has dialect, operator, params, weight, bias, running_mean, running_var"},
+       "1:33: unknown-key: a layer has no 'wieght'; it has dialect, operator, params, weight, bias, running_mean, "
+       "running_var"},
       {"{dialect: onnx, operator: Conv, weight: 3}", "1:41: shape: a tensor is written as {shape: [33, 16, 3, 3]}"},
-      {"{dialect: onnx, operator: Conv, weight: {values: [1]}}", "1:41: shape: a tensor is written as {shape: [33, 16, 3, 3]}"},
+      {"{dialect: onnx, operator: Conv, weight: {values: [1]}}",
+       "1:41: shape: a tensor is written as {shape: [33, 16, 3, 3]}"},
       {"{dialect: onnx, operator: Conv, weight: []}", "1:41: shape: a tensor is written as {shape: [33, 16, 3, 3]}"},
       {"{dialect: onnx, operator: Conv, weight: [1, 1, 1, 1, 1, 1, 1, 1, 1]}",
        "1:41: shape: a tensor is written as {shape: [33, 16, 3, 3]}"},

@@ -111,7 +111,27 @@ static void primitives(void **state) {
        NULL, 0},
       {"{out_channel: 12, kernel_size: 1}", "1x4x3x3x3 6x4x1x1x1", "!weight-shape ValueError", NULL, 0},
   };
+  static const cbn_dialect_row transposed[] = {
+      {"{out_channel: 2, kernel_size: 3, stride: 2, input_size: [1, 3, 8, 7]}", "1x2x3x3 2x3x3x3",
+       "out1x3x8x7 weight2x3x3x3 o1,0 p0,0 q0,0 transposed plain", NULL, 0},
+      {"{out_channel: 2, kernel_size: 3, stride: 2, pad_mode: SAME, input_size: [1, 3, 5, 6]}", "1x2x3x3 2x3x3x3",
+       "out1x3x5x6 p1,0 q1,1 o0,0", NULL, 0},
+      {"{out_channel: 0, kernel_size: 0, input_size: [1, 3, 8, 7]}", "1x2x3x3 2x3x3x3",
+       "!out-channels-positive ValueError", NULL, 0},
+      {"{out_channel: 2, kernel_size: 3, stride: 0, data_format: NHWC}", "1x2x3x3 2x3x3x3", "!tensor-format ValueError",
+       NULL, 0},
+      {"{out_channel: 2, kernel_size: 3, pad_mode: PAD, pad: 1}", "1x2x3x3 2x3x3x3", "!padding-must-be-zero ValueError",
+       NULL, 0},
+      {"{out_channel: 2, kernel_size: 3}", "1x2x3x3 2x3x3x3", "!missing-parameter ValueError", NULL, 0},
+      {"{out_channel: 2, kernel_size: 3, input_size: [1, 3, 5]}", "1x2x3x3 2x3x3x3", "!parameter-length RuntimeError",
+       NULL, 0},
+      {"{out_channel: 2, kernel_size: 3, stride: 2, input_size: [1, 3, 9, 7]}", "1x2x3x3 2x3x3x3",
+       "!output-shape RuntimeError", NULL, 0},
+      {"{out_channel: 2, kernel_size: 3, input_size: [1, 3, 5, 5]}", "2x3x3 2x3x3x3", "!input-rank RuntimeError",
+       "bf16:f32", 0},
+  };
   CHECK("ops.Conv2D", two);
+  CHECK("ops.Conv2DTranspose", transposed);
   CHECK("ops.Conv3D", three);
 }
 

@@ -163,6 +163,9 @@ static void any_number_of_axes(void **state) {
       {"{dilations: 2}", "1x5x3x4 3x3x4x4", "!kernel-exceeds-input InvalidArgumentError", NULL, 0},
       {"{strides: 0, padding: x, data_format: x}", "5x4 3x3x4x4", "!tensor-format InvalidArgumentError", "f16:f32", 0},
       {"{strides: 0, padding: x}", "5x4 3x3x4x4", "!padding-unknown InvalidArgumentError", "f16:f32", 0},
+      /* without a batch axis the stride is taken for that of the channels */
+      {"{strides: 2}", "5x4 3x4x4", "!framework-limit UnimplementedError", NULL, 0},
+      {"{strides: [1, 2, 1]}", "5x4 3x4x4", "!input-rank InvalidArgumentError", NULL, 0},
       {"{padding: [[0, 0], [0, 0], [0, 0], [0, 0]]}", "1x5x5x4 3x3x4x4", "!parameter-type TypeError", NULL, 0},
   };
   check_rows("nn.convolution", rows, COUNT(rows));

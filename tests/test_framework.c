@@ -1,5 +1,5 @@
-/* Writing a layer back: whatever a dialect makes of a layer's parameters, the framework's file finds parameters again that
- * mean the same, for every valid case and for drawn layers of every operator. */
+/* Writing a layer back: whatever a dialect makes of a layer's parameters, the framework's file finds parameters again
+ * that mean the same, for every valid case and for drawn layers of every operator. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@
 
 enum { ARENA_BYTES = 1 << 20, MOST_ATTEMPTS = 64, FIRST_TENSOR = CBN_ROLE_WEIGHT, LAST_TENSOR = CBN_ROLE_RUNNING_VAR };
 
-/* ------------------------------------------------------------------------------------------- layers asked in all modes */
+/* ---------------------------------------------------------------------------------------- layers asked in all modes */
 
 /* The wish that a layer is, at one input; false where it accepts neither mode. */
 static bool ask(const cbn_layer *layer, const cbn_situation *at, cbn_wish *wish) {
@@ -39,12 +39,14 @@ static bool ask(const cbn_layer *layer, const cbn_situation *at, cbn_wish *wish)
 /* The same but for orders of axes. A tensor of random values may begin with any. */
 static bool same_plan(const cbn_plan *wished, const cbn_plan *plan) {
   const bool conv = wished->kind == CBN_OPERATOR_CONV;
-  if (plan->kind != wished->kind || plan->features != wished->features || plan->unbatched != wished->unbatched) return false;
+  if (plan->kind != wished->kind || plan->features != wished->features || plan->unbatched != wished->unbatched)
+    return false;
   if (conv ? memcmp(&wished->conv, &plan->conv, sizeof plan->conv) != 0
            : memcmp(&wished->batchnorm, &plan->batchnorm, sizeof plan->batchnorm) != 0)
     return false;
   for (int role = FIRST_TENSOR; role <= LAST_TENSOR; role++) {
-    const bool has = plan->has_initial[role] && memcmp(&plan->initial[role], &wished->initial[role], sizeof(double)) == 0;
+    const bool has =
+        plan->has_initial[role] && memcmp(&plan->initial[role], &wished->initial[role], sizeof(double)) == 0;
     if (wished->has_initial[role] && !has) return false;
   }
   return true;
@@ -59,14 +61,14 @@ static bool same_wish(const cbn_wish *a, const cbn_wish *b) {
 }
 
 /* The attempt-th layer of that operator, its tensors of the shapes that the wish has; those of `like`. */
-static bool propose(const cbn_dialect *dialect, const cbn_dialect_operator *operator, const cbn_wish *wish,
+static bool propose(const cbn_dialect *dialect, const cbn_dialect_operator *operator, const cbn_wish * wish,
                     const bool like[CBN_ROLE_COUNT], int attempt, cbn_arena *arena, cbn_layer *layer) {
   const cbn_framework *framework = cbn_framework_of(dialect);
   cbn_plan plan = *cbn_wished_plan(wish);
   cbn_writer *writer = cbn_writer_create(arena);
   assert_non_null(writer);
   if (!framework->write(operator, wish, attempt, writer)) return false;
-  *layer = (cbn_layer){.dialect = dialect, .operator = operator, .params = cbn_writer_finish(writer)};
+  *layer = (cbn_layer){.dialect = dialect, .operator= operator, .params = cbn_writer_finish(writer)};
   assert_non_null(layer->params);
   const bool conv = plan.kind == CBN_OPERATOR_CONV;
   framework->orders(operator, layer->params, conv ? plan.conv.spatial_rank : plan.batchnorm.spatial_rank, &plan);
@@ -88,7 +90,7 @@ static bool comes_back(const cbn_layer *layer, const cbn_situation *at) {
     cbn_layer written;
     cbn_arena *arena = cbn_arena_create(ARENA_BYTES);
     assert_non_null(arena);
-    const bool proposed = propose(layer->dialect, layer->operator, &wish, like, attempt, arena, &written);
+    const bool proposed = propose(layer->dialect, layer->operator, & wish, like, attempt, arena, &written);
     found = proposed && ask(&written, at, &again) && same_wish(&wish, &again);
     cbn_arena_destroy(arena);
     if (!proposed) break;
@@ -96,13 +98,14 @@ static bool comes_back(const cbn_layer *layer, const cbn_situation *at) {
   return found;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- cases */
+/* ------------------------------------------------------------------------------------------------------------ cases */
 
 /* Valid cases whose parameters say what no writer here says. */
 static const struct {
   const char *id, *reason;
 } exceptions[] = {
-    {"pytorch/conv1d/empty-batch-dilation-zero", "a dilation of 0, of an empty batch alone: its plan has a padding instead"},
+    {"pytorch/conv1d/empty-batch-dilation-zero",
+     "a dilation of 0, of an empty batch alone: its plan has a padding instead"},
 };
 
 static bool is_exception(const char *id) {
@@ -118,11 +121,11 @@ static void print_problem(void *context, const char *line) {
 
 static cbn_layer layer_of(const cbn_case *golden, const cbn_step *step) {
   static const cbn_value none = {.kind = CBN_MAP};
-  cbn_layer layer = {.dialect = golden->dialect,
-                     .operator = golden->operator,
-                     .params = step->params != NULL ? step->params : &none};
+  cbn_layer layer = {
+      .dialect = golden->dialect, .operator= golden->operator, .params = step->params != NULL ? step->params : & none };
   for (int role = FIRST_TENSOR; role <= LAST_TENSOR; role++)
-    if (golden->tensor[role] != NULL && golden->tensor[role]->has_shape) layer.tensor[role] = golden->tensor[role]->shape;
+    if (golden->tensor[role] != NULL && golden->tensor[role]->has_shape)
+      layer.tensor[role] = golden->tensor[role]->shape;
   return layer;
 }
 
@@ -175,9 +178,11 @@ static void every_case_comes_back(void **state) {
   cbn_cases_destroy(set);
 }
 
-/* -------------------------------------------------------------------------------------------------------- drawn layers */
+/* ----------------------------------------------------------------------------------------------------- drawn layers */
 
-static int64_t draw_small(chance *r, int64_t low, int64_t high) { return next(r) % 3 == 0 ? between(r, low, high) : low; }
+static int64_t draw_small(chance *r, int64_t low, int64_t high) {
+  return next(r) % 3 == 0 ? between(r, low, high) : low;
+}
 
 static void draw_conv(int32_t axes, bool transposed, cbn_plan *plan, chance *r) {
   cbn_conv *c = &plan->conv;
@@ -235,7 +240,7 @@ static void draw_norm(int32_t axes, cbn_wish *wish, chance *r) {
   }
 }
 
-static void draw_wish(const cbn_dialect_operator *operator, cbn_wish *wish, chance *r) {
+static void draw_wish(const cbn_dialect_operator *operator, cbn_wish * wish, chance *r) {
   const bool any = operator->spatial_rank == CBN_MAX_SPATIAL; /* most that take three take fewer */
   const int32_t axes = any && next(r) % 2 == 0 ? (int32_t)between(r, 1, 3) : operator->spatial_rank;
   *wish = (cbn_wish){.trains = true, .evaluates = true};
@@ -258,11 +263,11 @@ static cbn_situation situation_of(const cbn_plan *plan) {
 }
 
 /* A wish drawn at random is written in every way; each layer that the dialect accepts then comes back. */
-static int check_drawn(const cbn_dialect *dialect, const cbn_dialect_operator *operator, chance *r) {
+static int check_drawn(const cbn_dialect *dialect, const cbn_dialect_operator *operator, chance * r) {
   bool like[CBN_ROLE_COUNT] = {[CBN_ROLE_WEIGHT] = true, [CBN_ROLE_RUNNING_MEAN] = true, [CBN_ROLE_RUNNING_VAR] = true};
   cbn_wish wish, accepted;
   int count = 0;
-  draw_wish(operator, &wish, r);
+  draw_wish(operator, & wish, r);
   like[CBN_ROLE_RUNNING_MEAN] = like[CBN_ROLE_RUNNING_VAR] = operator->kind == CBN_OPERATOR_BATCHNORM;
   like[CBN_ROLE_BIAS] = operator->kind == CBN_OPERATOR_BATCHNORM || next(r) % 2 == 0;
   const cbn_situation at = situation_of(&wish.evaluation);
@@ -270,7 +275,7 @@ static int check_drawn(const cbn_dialect *dialect, const cbn_dialect_operator *o
     cbn_layer layer;
     cbn_arena *arena = cbn_arena_create(ARENA_BYTES);
     assert_non_null(arena);
-    const bool proposed = propose(dialect, operator, &wish, like, attempt, arena, &layer);
+    const bool proposed = propose(dialect, operator, & wish, like, attempt, arena, &layer);
     const bool asked = proposed && ask(&layer, &at, &accepted);
     count += asked;
     if (asked && !comes_back(&layer, &at)) {
@@ -294,11 +299,12 @@ static void drawn_layers_come_back(void **state) {
       int count = 0;
       for (int k = 0; k < draws; k++) count += check_drawn(*dialect, &(*dialect)->operators[i], &r);
       if (draws > 1 && count < LEAST_ACCEPTED)
-        fail_msg("%s %s accepts %d of %d drawn layers only", (*dialect)->name, (*dialect)->operators[i].name, count, draws);
+        fail_msg("%s %s accepts %d of %d drawn layers only", (*dialect)->name, (*dialect)->operators[i].name, count,
+                 draws);
     }
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the lists */
+/* -------------------------------------------------------------------------------------------------------- the lists */
 
 static void every_dialect_has_a_framework(void **state) {
   (void)state;
@@ -309,7 +315,8 @@ static void every_dialect_has_a_framework(void **state) {
       const cbn_dialect_operator *operator= &(*dialect)->operators[i];
       assert_non_null(framework->tensor_name(operator, CBN_ROLE_WEIGHT));
       assert_int_equal(framework->tensor_name(operator, CBN_ROLE_INPUT) != NULL, framework->takes_tensors(operator));
-      assert_int_equal(framework->tensor_name(operator, CBN_ROLE_RUNNING_VAR) != NULL, operator->kind == CBN_OPERATOR_BATCHNORM);
+      assert_int_equal(
+          framework->tensor_name(operator, CBN_ROLE_RUNNING_VAR) != NULL, operator->kind == CBN_OPERATOR_BATCHNORM);
       assert_null(framework->tensor_name(operator, CBN_ROLE_OUTPUT));
     }
   }
@@ -328,7 +335,7 @@ static void every_signature_is_read(void **state) {
       bool optional = false;
       for (int k = 0; k < signature.count; k++) { /* as Python wants it, required ones come first */
         const cbn_parameter_info *info = &signature.parameter[k];
-        assert_false(optional && info->required);
+        assert_false(optional && info->required && !info->by_keyword);
         optional = !info->required;
         assert_int_equal(info->required, info->fallback_text[0] == '\0');
         assert_ptr_equal(cbn_signature_find(&signature, info->name), info);
@@ -377,9 +384,14 @@ static void names_are_near(void **state) {
 static void modules_are_known(void **state) {
   static const struct {
     const char *text, *dialect;
-  } rows[] = {{"torch", "pytorch"},         {"torch.nn.Conv2d(1)", "pytorch"}, {"F.conv2d", "pytorch"},
-              {"mindspore.nn", "mindspore"}, {"ms.nn.Conv2d", "mindspore"},     {"tf.nn.conv2d", "tensorflow"},
-              {"tf.keras.layers", "keras"},  {"tensorflow.keras.layers.Conv2D", "keras"},
+  } rows[] = {{"torch", "pytorch"},
+              {"torch.nn.Conv2d(1)", "pytorch"},
+              {"F.conv2d", "pytorch"},
+              {"mindspore.nn", "mindspore"},
+              {"ms.nn.Conv2d", "mindspore"},
+              {"tf.nn.conv2d", "tensorflow"},
+              {"tf.keras.layers", "keras"},
+              {"tensorflow.keras.layers.Conv2D", "keras"},
               {"tensorflow.nn.conv2d", "tensorflow"}};
   (void)state;
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -392,58 +404,104 @@ static void modules_are_known(void **state) {
   assert_null(cbn_framework_by_module(""));
 }
 
-/* ---------------------------------------------------------------------------------------------- proposals, to be read */
+/* -------------------------------------------------------------------------------------------- proposals, to be read */
 
 /* A layer at an input; the operator that it is written as; all proposals, a line each. */
 static void proposals_are_as_a_person_writes_them(void **state) {
   static const struct {
     const char *source;
     cbn_shape input, weight;
-    const char *dialect, *operator, *texts;
+    const char *dialect, *operator, * texts;
   } rows[] = {
-      {"mindspore.nn.BatchNorm2d(3)", {4, {2, 3, 4, 5}}, {0}, "pytorch", "nn.BatchNorm2d",
+      {"mindspore.nn.BatchNorm2d(3)",
+       {4, {2, 3, 4, 5}},
+       {0},
+       "pytorch",
+       "nn.BatchNorm2d",
        "torch.nn.BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)\n"
        "torch.nn.BatchNorm2d(3, eps=1e-05, momentum=0.09999999999999998, affine=True, track_running_stats=True)\n"
        "torch.nn.BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=False)\n"
        "torch.nn.BatchNorm2d(3, eps=1e-05, momentum=0.09999999999999998, affine=True, track_running_stats=False)\n"},
-      {"torch.nn.BatchNorm2d(3, momentum=0.1, affine=False)", {4, {2, 3, 4, 5}}, {0}, "mindspore", "nn.BatchNorm2d",
+      {"torch.nn.BatchNorm2d(3, momentum=0.1, affine=False)",
+       {4, {2, 3, 4, 5}},
+       {0},
+       "mindspore",
+       "nn.BatchNorm2d",
        "mindspore.nn.BatchNorm2d(3, eps=1e-05, momentum=0.9, affine=False, use_batch_statistics=None)\n"
        "mindspore.nn.BatchNorm2d(3, eps=1e-05, momentum=0.9, affine=False, use_batch_statistics=None)\n"},
-      {"torch.nn.BatchNorm2d(3, eps=1e-3)", {4, {2, 3, 4, 5}}, {0}, "onnx", "BatchNormalization",
-       "onnx.helper.make_node('BatchNormalization', inputs=['X', 'scale'], outputs=['Y'], epsilon=0.001, momentum=0.9, training_mode=0)\n"
-       "onnx.helper.make_node('BatchNormalization', inputs=['X', 'scale'], outputs=['Y'], epsilon=0.001, momentum=0.9, training_mode=1)\n"
-       "onnx.helper.make_node('BatchNormalization', inputs=['X', 'scale'], outputs=['Y'], epsilon=0.001, momentum=0.9)  # opset 13\n"},
-      {"tf.compat.v1.nn.fused_batch_norm(x, g, b, m, v, is_training=False)", {4, {2, 4, 5, 3}}, {1, {3}}, "canonical", "batchnorm",
-       "convbn.batchnorm(epsilon=0.001, new_weight=1.0, statistics='running', update_running=False, running_variance='unbiased', "
+      {"torch.nn.BatchNorm2d(3, eps=1e-3)",
+       {4, {2, 3, 4, 5}},
+       {0},
+       "onnx",
+       "BatchNormalization",
+       "onnx.helper.make_node('BatchNormalization', inputs=['X'], outputs=['Y'], epsilon=0.001, momentum=0.9, "
+       "training_mode=0)\n"
+       "onnx.helper.make_node('BatchNormalization', inputs=['X'], outputs=['Y'], epsilon=0.001, momentum=0.9, "
+       "training_mode=1)\n"
+       "onnx.helper.make_node('BatchNormalization', inputs=['X'], outputs=['Y'], epsilon=0.001, momentum=0.9)  # opset "
+       "13\n"},
+      {"tf.compat.v1.nn.fused_batch_norm(x, g, b, m, v, is_training=False)",
+       {4, {2, 4, 5, 3}},
+       {1, {3}},
+       "canonical",
+       "batchnorm",
+       "convbn.batchnorm(epsilon=0.001, new_weight=1.0, statistics='running', update_running=False, "
+       "running_variance='unbiased', "
        "weight=True, bias=True, direction='forward')\n"
        "convbn.batchnorm(epsilon=0.0010000000474974513, new_weight=1.0, statistics='running', update_running=False, "
        "running_variance='unbiased', weight=True, bias=True, direction='forward')\n"},
-      {"torch.nn.BatchNorm1d(3, momentum=None)", {3, {2, 3, 4}}, {0}, "pytorch", "nn.BatchNorm1d",
+      {"torch.nn.BatchNorm1d(3, momentum=None)",
+       {3, {2, 3, 4}},
+       {0},
+       "pytorch",
+       "nn.BatchNorm1d",
        "torch.nn.BatchNorm1d(3, eps=1e-05, momentum=None, affine=True, track_running_stats=True)\n"
        "torch.nn.BatchNorm1d(3, eps=1e-05, momentum=None, affine=True, track_running_stats=True)\n"
        "torch.nn.BatchNorm1d(3, eps=1e-05, momentum=None, affine=True, track_running_stats=False)\n"
        "torch.nn.BatchNorm1d(3, eps=1e-05, momentum=None, affine=True, track_running_stats=False)\n"},
-      {"torch.nn.BatchNorm2d(3, eps=1e-5)", {4, {2, 3, 4, 5}}, {0}, "keras", "layers.BatchNormalization",
+      {"torch.nn.BatchNorm2d(3, eps=1e-5)",
+       {4, {2, 3, 4, 5}},
+       {0},
+       "keras",
+       "layers.BatchNormalization",
        "keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-05, center=True, scale=True)\n"
        "keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-05, center=True, scale=True)  # backend 'jax'\n"
        "keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-05, center=True, scale=True)\n"
        "keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-05, center=True, scale=True)  # backend 'jax'\n"},
-      {"tf.nn.conv2d(x, w, 2, 'SAME')", {4, {1, 6, 7, 4}}, {4, {3, 3, 2, 8}}, "pytorch", "nn.Conv2d",
+      {"tf.nn.conv2d(x, w, 2, 'SAME')",
+       {4, {1, 6, 7, 4}},
+       {4, {3, 3, 2, 8}},
+       "pytorch",
+       "nn.Conv2d",
        "torch.nn.Conv2d(4, 8, 3, stride=2, padding='same', dilation=1, groups=2, bias=False, padding_mode='zeros')\n"
        "torch.nn.Conv2d(4, 8, 3, stride=2, padding='valid', dilation=1, groups=2, bias=False, padding_mode='zeros')\n"
        "torch.nn.Conv2d(4, 8, 3, stride=2, padding=(0, 1), dilation=1, groups=2, bias=False, padding_mode='zeros')\n"
        "torch.nn.Conv2d(4, 8, 3, stride=2, padding=0, dilation=1, groups=2, bias=False, padding_mode='zeros')\n"},
-      {"tf.nn.conv2d(x, w, 2, 'SAME')", {4, {1, 6, 7, 4}}, {4, {3, 3, 2, 8}}, "mindspore", "nn.Conv2d",
+      {"tf.nn.conv2d(x, w, 2, 'SAME')",
+       {4, {1, 6, 7, 4}},
+       {4, {3, 3, 2, 8}},
+       "mindspore",
+       "nn.Conv2d",
        "mindspore.nn.Conv2d(4, 8, 3, stride=2, pad_mode='same', dilation=1, group=2, has_bias=False)\n"
        "mindspore.nn.Conv2d(4, 8, 3, stride=2, pad_mode='valid', dilation=1, group=2, has_bias=False)\n"
-       "mindspore.nn.Conv2d(4, 8, 3, stride=2, pad_mode='pad', padding=(0, 1, 1, 1), dilation=1, group=2, has_bias=False)\n"
-       "mindspore.nn.Conv2d(4, 8, 3, stride=2, pad_mode='pad', padding=(0, 0, 1, 1), dilation=1, group=2, has_bias=False)\n"
+       "mindspore.nn.Conv2d(4, 8, 3, stride=2, pad_mode='pad', padding=(0, 1, 1, 1), dilation=1, group=2, "
+       "has_bias=False)\n"
+       "mindspore.nn.Conv2d(4, 8, 3, stride=2, pad_mode='pad', padding=(0, 0, 1, 1), dilation=1, group=2, "
+       "has_bias=False)\n"
        "mindspore.nn.Conv2d(4, 8, 3, stride=2, pad_mode='pad', padding=0, dilation=1, group=2, has_bias=False)\n"},
-      {"make_node('ConvTranspose', ['X', 'W'], ['Y'], strides=[2], pads=[1, 0])", {3, {1, 4, 5}}, {3, {4, 2, 3}}, "pytorch", "nn.ConvTranspose1d",
+      {"make_node('ConvTranspose', ['X', 'W'], ['Y'], strides=[2], pads=[1, 0])",
+       {3, {1, 4, 5}},
+       {3, {4, 2, 3}},
+       "pytorch",
+       "nn.ConvTranspose1d",
        "torch.nn.ConvTranspose1d(4, 2, 3, stride=2, padding=1, output_padding=1, groups=1, bias=False, dilation=1)\n"
        "torch.nn.ConvTranspose1d(4, 2, 3, stride=2, padding=0, output_padding=0, groups=1, bias=False, dilation=1)\n"
        "torch.nn.ConvTranspose1d(4, 2, 3, stride=2, padding=0, output_padding=0, groups=1, bias=False, dilation=1)\n"},
-      {"torch.nn.ConvTranspose1d(4, 2, 3, stride=2, padding=1)", {3, {1, 4, 5}}, {0}, "jax", "lax.conv_transpose",
+      {"torch.nn.ConvTranspose1d(4, 2, 3, stride=2, padding=1)",
+       {3, {1, 4, 5}},
+       {0},
+       "jax",
+       "lax.conv_transpose",
        "jax.lax.conv_transpose(lhs, rhs, (2,), 'SAME', rhs_dilation=(1,), transpose_kernel=True)\n"
        "jax.lax.conv_transpose(lhs, rhs, (2,), 'VALID', rhs_dilation=(1,), transpose_kernel=True)\n"
        "jax.lax.conv_transpose(lhs, rhs, (2,), ((1, 1),), rhs_dilation=(1,), transpose_kernel=True)\n"
@@ -465,7 +523,7 @@ static void proposals_are_as_a_person_writes_them(void **state) {
     assert_true(cbn_layer_situation(&source, &rows[i].input, &at));
     if (!ask(&source, &at, &wish)) fail_msg("%s accepts nothing", rows[i].source);
     const cbn_dialect_operator *operator= cbn_dialect_find(dialect, rows[i].operator);
-    for (int attempt = 0; propose(dialect, operator, &wish, like, attempt, arena, &target); attempt++) {
+    for (int attempt = 0; propose(dialect, operator, & wish, like, attempt, arena, &target); attempt++) {
       const size_t length = strlen(texts);
       cbn_call_print(&target, false, texts + length, sizeof texts - length - 1);
       strcat(texts, "\n");
@@ -475,7 +533,7 @@ static void proposals_are_as_a_person_writes_them(void **state) {
   }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ numbers */
+/* ---------------------------------------------------------------------------------------------------------- numbers */
 
 static void numbers_are_as_a_person_writes_them(void **state) {
   (void)state;

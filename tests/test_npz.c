@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,20 @@ void *__real_aligned_alloc(size_t alignment, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size) {
   return fails() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+static enum { WORKS, READ_FAILS, READ_STUTTERS, FILE_SHRINKS } weather;
+
+ssize_t __real_pread(int descriptor, void *bytes, size_t count, off_t offset);
+ssize_t __wrap_pread(int descriptor, void *bytes, size_t count, off_t offset);
+ssize_t __wrap_pread(int descriptor, void *bytes, size_t count, off_t offset) {
+  static int turn;
+  if (weather == FILE_SHRINKS) return 0;
+  if (weather == READ_FAILS || (weather == READ_STUTTERS && turn++ % 2 == 0)) {
+    errno = weather == READ_FAILS ? EISDIR : EINTR;
+    return -1;
+  }
+  return __real_pread(descriptor, bytes, weather == READ_STUTTERS ? 1 : count, offset);
 }
 
 /* ---- archives ---- */
@@ -291,6 +306,15 @@ static void broken_members_are_refused(void **state) {
     const struct bytes archive = make(&member, 1, NULL);
     assert_refused(&archive, 1 << 20, broken[i].begin, broken[i].words);
   }
+  char name[260];
+  for (size_t length = 204; length < sizeof name;
+       length += 10) { /* too long for a tensor's name; for what is shown of it */
+    memset(name, 'n', length);
+    strcpy(name + length - 4, ".npy");
+    const struct member member = {.name = name, .count = 1};
+    const struct bytes archive = make(&member, 1, NULL);
+    assert_refused(&archive, 1 << 20, "a.npz[nnnn", "; shorten it");
+  }
   static const struct member big = {.name = "a.npy", .count = 1900};
   const struct bytes archive = make(&big, 1, NULL);
   assert_refused(&archive, 0, "a.npz[a]: npy-memory: the tensor takes 7600 bytes, and 0 are left", "");
@@ -531,6 +555,40 @@ static void what_is_written_reads(void **state) {
   cbn_npz_release(&npz);
 }
 
+static void a_file_that_does_not_read(void **state) {
+  (void)state;
+  static const char *const words[] = {
+      [READ_FAILS] = "cannot be read: Is a directory", [FILE_SHRINKS] = "cannot be read: Input/output error"};
+  cbn_npz npz = sample(), again;
+  cbn_error error;
+  assert_true(cbn_npz_write(path_of("file.npz"), &npz, &error));
+  for (weather = READ_FAILS; weather <= FILE_SHRINKS; weather++) {
+    const bool read = cbn_npz_read(path_of("file.npz"), 1 << 20, &again, &error);
+    assert_int_equal(read, words[weather] == NULL);
+    if (read) cbn_npz_release(&again);
+    else assert_non_null(strstr(error.text, words[weather]));
+  }
+  weather = WORKS;
+  allocations_left = 0;
+  assert_false(cbn_npz_read(path_of("file.npz"), 1 << 20, &again, &error));
+  allocations_left = -1;
+  assert_non_null(strstr(error.text, "file.npz: npz-file: cannot be read: "));
+  cbn_npz_release(&npz);
+}
+
+/* A view of one element, as often as 4 GiB have room for it. */
+static void large_archives_are_refused(void **state) {
+  (void)state;
+  float element = 1;
+  cbn_npz_member member = {.name = "a",
+                           .tensor = {.type = CBN_F32, .rank = 2, .extent = {1 << 15, 1 << 15}, .data = &element}};
+  const cbn_npz npz = {.count = 1, .members = &member};
+  cbn_error error;
+  assert_false(cbn_npz_write(path_of("large.npz"), &npz, &error));
+  assert_non_null(strstr(error.text, "large.npz: npz-file: cannot be written: File too large"));
+  assert_int_not_equal(access(path_of("large.npz.partial"), F_OK), 0);
+}
+
 /* ---- Python on the other side ---- */
 
 static void run_peer(const char *mode, const char *argument, char *said, size_t size) {
@@ -594,6 +652,8 @@ int main(void) {
       cmocka_unit_test(memory_may_be_short),
       cmocka_unit_test(names_are_unique),
       cmocka_unit_test(what_is_written_reads),
+      cmocka_unit_test(a_file_that_does_not_read),
+      cmocka_unit_test(large_archives_are_refused),
       cmocka_unit_test(what_python_writes_reads),
       cmocka_unit_test(python_reads_what_is_written),
   };

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -338,6 +339,9 @@ static void attributes_read(void **state) {
   ATTRIBUTE(untyped);
   real(text(&untyped, 1, "epsilon"), 2, 1e-5f);
   assert_attribute(&untyped, "{opset: 17, epsilon: 1e-05}");
+  ATTRIBUTE(nan);
+  real(number(text(&nan, 1, "epsilon"), 20, 1), 2, NAN);
+  assert_attribute(&nan, "{opset: 17, epsilon: .nan}");
   ATTRIBUTE(untyped_text);
   text(text(&untyped_text, 1, "auto_pad"), 4, "VALID");
   assert_attribute(&untyped_text, "{opset: 17, auto_pad: VALID}");

@@ -3,11 +3,12 @@
 A layer of Flax keeps nothing: its tensors are variables that each call gets, and a call in training hands out new statistics.
 """
 
-import flax
-import flax.linen
-import numpy as np
+from .engine_jax import from_jax, jax, to_jax, without_numbers_of_other_types  # first: it says how JAX starts
 
-from .engine_jax import jax, to_jax, from_jax, without_numbers_of_other_types
+import flax  # noqa: E402
+import flax.linen  # noqa: E402
+import numpy as np  # noqa: E402
+
 from .numbers import Tensor, round_to
 
 NAME = f"Flax {flax.__version__}, JAX {jax.__version__}, CPU"

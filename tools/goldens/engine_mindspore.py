@@ -33,7 +33,7 @@ FUNCTIONS = {"ops.conv1d": ("weight", "bias"), "ops.conv2d": ("weight", "bias"),
              "ops.batch_norm": ("running_mean", "running_var", "weight", "bias"), "mint.nn.functional.conv2d": ("weight", "bias"),
              "mint.nn.functional.conv_transpose2d": ("weight", "bias"),
              "mint.nn.functional.batch_norm": ("running_mean", "running_var", "weight", "bias")}
-PRIMITIVES = {"ops.Conv2D": ("weight",), "ops.Conv3D": ("weight",),
+PRIMITIVES = {"ops.Conv2D": ("weight",), "ops.Conv2DTranspose": ("weight",), "ops.Conv3D": ("weight",),
               "ops.BatchNorm": ("weight", "bias", "running_mean", "running_var")}
 
 
@@ -49,14 +49,16 @@ class Function(nn.Cell):
             self.function = getattr(self.function, part)
         self.order = FUNCTIONS.get(operator) or PRIMITIVES[operator]
         if operator in PRIMITIVES:
-            self.function, self.options = self.function(**params), {}
+            own = {key: value for key, value in params.items() if key != "input_size"}
+            self.function, self.options = self.function(**own), {}
+        self.last = [params["input_size"]] if "input_size" in params else []
 
     def construct(self, inputs):
         """The output alone; what a normalization trains it writes into its tensors."""
         given = [getattr(self, name, None) for name in self.order]
         while given and given[-1] is None:
             given.pop()
-        answer = self.function(inputs, *given, **self.options)
+        answer = self.function(inputs, *given, *self.last, **self.options)
         return answer[0] if isinstance(answer, tuple) else answer
 
 

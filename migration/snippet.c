@@ -1,0 +1,292 @@
+#include "migration/snippet.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dialects/layout.h"
+#include "migration/call_text.h"
+#include "migration/framework.h"
+#include "migration/weights.h"
+
+/* A text being written. */
+typedef struct writer {
+  char *text;
+  size_t size, length;
+} writer;
+
+__attribute__((format(printf, 2, 3))) static void put(writer *w, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  const bool room = w->length < w->size;
+  const int length = vsnprintf(room ? w->text + w->length : NULL, room ? w->size - w->length : 0, format, arguments);
+  va_end(arguments);
+  if (length > 0) w->length += (size_t)length;
+}
+
+/* One side of a witness. */
+typedef struct side {
+  const cbn_witness *witness;
+  const cbn_layer *layer;
+  const cbn_answer *answer;
+  const cbn_framework *framework;
+} side;
+
+static side side_of(const cbn_witness *w, bool second) {
+  return (side){w, second ? &w->b : &w->a, second ? &w->of_b : &w->of_a,
+                cbn_framework_of(second ? w->b.dialect : w->a.dialect)};
+}
+
+static const int layer_roles[] = {CBN_ROLE_WEIGHT, CBN_ROLE_BIAS, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
+enum { LAYER_ROLES = sizeof layer_roles / sizeof layer_roles[0] };
+
+/* The plan that says in which order the side's tensors stand; of a side that refuses, the parameters say it. */
+static cbn_plan plan_of(const side *s) {
+  const cbn_answer *other = s->answer == &s->witness->of_a ? &s->witness->of_b : &s->witness->of_a;
+  cbn_plan plan = s->answer->plan;
+  if (!s->answer->rejected) return plan;
+  plan = other->plan;
+  s->framework->orders(s->layer->operator, s->layer->params, s->witness->at.axes, &plan);
+  return plan;
+}
+
+/* The tensor with that role in the framework's order, dense; rank 0 where there is none. */
+static cbn_tensor native(const side *s, int role, const cbn_tensor *canonical) {
+  cbn_plan to = plan_of(s), from = to;
+  cbn_tensor moved = {0};
+  cbn_error ignored;
+  from.input_order = from.weight_order = from.output_order = (cbn_axis_order){0};
+  from.depthwise_weight = from.unbatched = false;
+  if (canonical->rank == 0 || !cbn_weight_move(&from, &to, role, canonical, &moved, &ignored)) return (cbn_tensor){0};
+  return moved;
+}
+
+static void put_value(writer *w, double value) {
+  char text[40];
+  snprintf(text, sizeof text, "%.7g", value);
+  put(w, "%s", isnan(value) ? "nan" : text);
+}
+
+/* `(1, 2)`, `(3,)`. */
+static void put_shape(writer *w, const cbn_tensor *tensor) {
+  put(w, "(");
+  for (int32_t a = 0; a < tensor->rank; a++) put(w, "%s%" PRId64, a > 0 ? ", " : "", tensor->extent[a]);
+  put(w, tensor->rank == 1 ? ",)" : ")");
+}
+
+/* `NAME = np.array([1, 2], dtype=np.float32).reshape(1, 2)`. */
+static bool put_array(writer *w, const side *s, int role, const char *name) {
+  cbn_tensor tensor = native(s, role, &s->witness->tensor[role]);
+  if (tensor.rank == 0) return false;
+  const int64_t count = cbn_tensor_count(&tensor);
+  put(w, "%s = np.array([", name);
+  for (int64_t i = 0; i < count; i++) {
+    put(w, i > 0 ? ", " : "");
+    put_value(w, cbn_tensor_get(&tensor, i));
+  }
+  put(w, "], dtype=np.float32).reshape(");
+  put_shape(w, &tensor);
+  put(w, ")\n");
+  cbn_tensor_release(&tensor);
+  return true;
+}
+
+static int64_t calls_of(const side *s) { return s->witness->at.training ? s->witness->at.trained + 1 : 1; }
+
+static bool is(const side *s, const char *dialect) { return strcmp(s->layer->dialect->name, dialect) == 0; }
+
+static bool is_norm(const side *s) { return s->layer->operator->kind == CBN_OPERATOR_BATCHNORM; }
+
+static const char *name_of(const side *s, int role) { return s->framework->tensor_name(s->layer->operator, role); }
+
+/* Has this side the tensor, in its call? One that refuses has what the other has, as far as it has a name for it. */
+static bool has(const side *s, int role) {
+  int64_t extent[CBN_MAX_RANK];
+  return s->witness->tensor[role].rank > 0 && name_of(s, role) != NULL &&
+         (s->answer->rejected || cbn_plan_extents(&s->answer->plan, role, extent) > 0);
+}
+
+static const char imports[] = "import numpy as np\n";
+
+static const char show[] =
+    "def show(name, array):\n"
+    "    array = np.asarray(array)\n"
+    "    print(name, array.shape, *(f'{value:.7g}' for value in array.ravel()))\n";
+
+/* ----------------------------------------------------------------------------------------- frameworks, one by one */
+
+/* What a framework calls an array of its own, and how it comes back to NumPy. */
+typedef struct words {
+  const char *dialect, *import, *tensor, *back;
+} words;
+
+static const words *words_of(const side *s) {
+  static const words known[] = {
+      {"pytorch", "import torch\n", "torch.tensor(%s)", "%s.detach().numpy()"},
+      {"mindspore", "import mindspore\n", "mindspore.Tensor(%s)", "%s.asnumpy()"},
+      {"tensorflow", "import os\nos.environ['TF_ENABLE_ONEDNN_OPTS'] = '0'\nimport tensorflow as tf\n",
+       "tf.constant(%s)", "%s.numpy()"},
+      {"keras", "import keras\n", "%s", "np.array(%s)"},
+      {"jax", "import jax\n", "jax.numpy.asarray(%s)", "np.asarray(%s)"},
+      {"flax", "import flax\nimport jax\n", "jax.numpy.asarray(%s)", "np.asarray(%s)"},
+      {"onnx", "import onnx\nimport onnxruntime\n", "%s", "%s"},
+  };
+  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+    if (is(s, known[i].dialect)) return &known[i];
+  return NULL;
+}
+
+/* One of the two formats above, which have one %s each. */
+static void put_words(writer *w, const char *format, const char *inside) {
+  const char *at = strstr(format, "%s");
+  put(w, "%.*s%s%s", (int)(at - format), format, inside, at + 2);
+}
+
+static void put_layer(writer *w, const side *s, const char *call) {
+  const words *f = words_of(s);
+  const bool trains = s->witness->at.training;
+  put(w, "    layer = %s\n", call);
+  if (is(s, "keras")) put(w, "    layer.build(x.shape)\n");
+  for (int i = 0; i < LAYER_ROLES; i++) {
+    const char *name = has(s, layer_roles[i]) ? name_of(s, layer_roles[i]) : NULL;
+    if (name == NULL) continue;
+    put(w, "    layer.%s", name);
+    put(w, is(s, "pytorch") ? ".data = " : is(s, "keras") ? ".assign(" : ".set_data(");
+    put_words(w, f->tensor, name);
+    put(w, is(s, "pytorch") ? "\n" : ")\n");
+  }
+  if (is(s, "pytorch")) put(w, "    layer.train(%s)\n", trains ? "True" : "False");
+  if (is(s, "mindspore")) put(w, "    layer.set_train(%s)\n", trains ? "True" : "False");
+  put(w, "    for k in range(%" PRId64 "):\n        output = layer(", calls_of(s));
+  put_words(w, f->tensor, "x + np.float32(k)");
+  if (is(s, "keras") && is_norm(s)) put(w, ", training=%s", trains ? "True" : "False");
+  put(w, ")\n    show('output', ");
+  put_words(w, f->back, "output");
+  put(w, ")\n");
+  for (int i = 2; is_norm(s) && i < LAYER_ROLES; i++) {
+    char variable[64];
+    if (!has(s, layer_roles[i])) continue;
+    snprintf(variable, sizeof variable, "layer.%s", name_of(s, layer_roles[i]));
+    put(w, "    show('%s', ", cbn_role_name(layer_roles[i]));
+    put_words(w, f->back, variable);
+    put(w, ")\n");
+  }
+}
+
+/* Functions: tensors are arguments under their names. Statistics come back from some, and are changed in place by others. */
+static void put_function(writer *w, const side *s, const char *call) {
+  const words *f = words_of(s);
+  const bool returns = strstr(s->layer->operator->name, "fused_batch_norm") != NULL;
+  for (int i = 0; i < LAYER_ROLES; i++) {
+    if (!has(s, layer_roles[i])) continue;
+    put(w, "    %s = ", name_of(s, layer_roles[i]));
+    put_words(w, f->tensor, name_of(s, layer_roles[i]));
+    put(w, "\n");
+  }
+  put(w, "    for k in range(%" PRId64 "):\n        %s = ", calls_of(s), name_of(s, CBN_ROLE_INPUT));
+  put_words(w, f->tensor, "x + np.float32(k)");
+  if (returns) put(w, "\n        output, mean, variance = %s\n", call);
+  else put(w, "\n        output = %s\n", call);
+  put(w, "    show('output', ");
+  put_words(w, f->back, "output");
+  put(w, ")\n");
+  for (int i = 2; is_norm(s) && i < LAYER_ROLES; i++) {
+    if (!has(s, layer_roles[i]) || s->answer->result[layer_roles[i]].rank == 0) continue;
+    put(w, "    show('%s', ", cbn_role_name(layer_roles[i]));
+    put_words(w, f->back, name_of(s, layer_roles[i]));
+    put(w, ")\n");
+  }
+}
+
+static void put_onnx(writer *w, const side *s, const char *call) {
+  const char *comment = strstr(call, "# opset ");
+  const bool trains = is_norm(s) && s->witness->at.training;
+  int64_t opset = 22;
+  if (comment != NULL) sscanf(comment, "# opset %" SCNd64, &opset);
+  put(w, "    node = %s\n    constants = {", call);
+  for (int i = 0; i < LAYER_ROLES; i++)
+    if (has(s, layer_roles[i])) put(w, "'%s': %s, ", name_of(s, layer_roles[i]), name_of(s, layer_roles[i]));
+  put(w,
+      "}\n"
+      "    results = [name for name in node.output if name]\n"
+      "    graph = onnx.helper.make_graph([node], 'layer',\n"
+      "        [onnx.helper.make_tensor_value_info(node.input[0], onnx.TensorProto.FLOAT, x.shape)],\n"
+      "        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in results],\n"
+      "        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()])\n"
+      "    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', %" PRId64
+      ")], ir_version=10)\n"
+      "    values = onnxruntime.InferenceSession(model.SerializeToString(), providers=['CPUExecutionProvider']).run(\n"
+      "        results, {node.input[0]: x})\n"
+      "    for name, value in zip(('output', 'running_mean', 'running_var'), values):\n"
+      "        show(name, value)\n",
+      opset);
+  (void)trains;
+}
+
+static void put_flax(writer *w, const side *s, const char *call) {
+  const char *const collections[] = {"params", "batch_stats"};
+  put(w, "    layer = %s\n    variables = {", call);
+  for (int c = 0; c < (is_norm(s) ? 2 : 1); c++) {
+    put(w, "'%s': {", collections[c]);
+    for (int i = 2 * c; i < 2 * c + 2; i++)
+      if (has(s, layer_roles[i])) put(w, "'%s': %s, ", name_of(s, layer_roles[i]), name_of(s, layer_roles[i]));
+    put(w, "}, ");
+  }
+  put(w, "}\n    for k in range(%" PRId64 "):\n", calls_of(s));
+  put(w,
+      "        output, changed = layer.apply(variables, x + np.float32(k), mutable=['batch_stats'])\n"
+      "        variables = {**variables, **changed}\n"
+      "    show('output', output)\n");
+  for (int i = 2; is_norm(s) && i < LAYER_ROLES; i++)
+    if (has(s, layer_roles[i]))
+      put(w, "    show('%s', variables['batch_stats']['%s'])\n", cbn_role_name(layer_roles[i]),
+          name_of(s, layer_roles[i]));
+}
+
+size_t cbn_snippet_program(const cbn_witness *witness, bool second, char *text, size_t size) {
+  const side s = side_of(witness, second);
+  writer w = {text, size, 0};
+  char call[4096];
+  if (s.framework == NULL || words_of(&s) == NULL) return 0;
+  cbn_call_print(s.layer, false, call, sizeof call);
+  put(&w, "%s%s\n", imports, words_of(&s)->import);
+  put(&w, "%s\n", show);
+  put_array(&w, &s, CBN_ROLE_INPUT, "x");
+  for (int i = 0; i < LAYER_ROLES; i++)
+    if (has(&s, layer_roles[i])) put_array(&w, &s, layer_roles[i], name_of(&s, layer_roles[i]));
+  put(&w, "try:\n");
+  if (is(&s, "onnx")) put_onnx(&w, &s, call);
+  else if (is(&s, "flax")) put_flax(&w, &s, call);
+  else if (s.framework->takes_tensors(s.layer->operator)) put_function(&w, &s, call);
+  else put_layer(&w, &s, call);
+  put(&w, "except Exception as error:\n    print('refuses', type(error).__name__)\n");
+  return w.length;
+}
+
+size_t cbn_snippet_output(const cbn_witness *witness, bool second, char *text, size_t size) {
+  static const int roles[] = {CBN_ROLE_OUTPUT, CBN_ROLE_RUNNING_MEAN, CBN_ROLE_RUNNING_VAR};
+  const side s = side_of(witness, second);
+  writer w = {text, size, 0};
+  if (s.answer->rejected) put(&w, "refuses %s\n", s.answer->rejection.exception);
+  for (size_t i = 0; !s.answer->rejected && i < sizeof roles / sizeof roles[0]; i++) {
+    const cbn_expected *e = &s.answer->result[roles[i]];
+    cbn_tensor canonical = {0};
+    if (e->rank == 0 || !cbn_tensor_describe(&canonical, e->type, e->rank, e->extent, CBN_CONTIGUOUS) ||
+        !cbn_tensor_allocate(&canonical))
+      continue;
+    cbn_tensor_write(&canonical, 0, e->count, e->value);
+    cbn_tensor moved = native(&s, roles[i], &canonical);
+    put(&w, "%s ", cbn_role_name(roles[i]));
+    put_shape(&w, &moved);
+    for (int64_t k = 0; k < e->count; k++) {
+      put(&w, " ");
+      put_value(&w, cbn_tensor_get(&moved, k));
+    }
+    put(&w, "\n");
+    cbn_tensor_release(&moved);
+    cbn_tensor_release(&canonical);
+  }
+  return w.length;
+}
