@@ -60,7 +60,8 @@ static const char *make_word(source *s) {
       "zeros",    "reflect", "replicate", "circular",   "same",       "valid",          "pad",    "SAME",
       "NCHW",     "NHWC",    "NCDHW",     "normal",     "ones",       "xavier_uniform", "batch",  "running",
       "unbiased", "biased",  "cpu",       "float32",    "grad_input", "grad_bias",      "",       "1",
-      "true",     "None",    "forward",   "SAME_UPPER", "SAME_LOWER", "VALID",          "NOTSET", "\x01\xff%s%n"};
+      "true",     "None",    "forward",   "SAME_UPPER", "SAME_LOWER", "VALID",          "NOTSET", "\x01\xff%s%n",
+      "causal",   "linear",  "jax",       "channels_first"};
   return words[choose(s, sizeof words / sizeof words[0])];
 }
 
@@ -158,7 +159,7 @@ static const cbn_value *make_entries(source *s, const char *name, const likely *
   } known[] = {{"dilations", 1, 1, 3, false},    {"strides", 1, 1, 3, false},       {"pads", 2, 0, 3, false},
                {"kernel_shape", 1, 1, 1, false}, {"output_shape", 1, 1, 24, false}, {"output_padding", 1, 0, 2, false},
                {"kernel", 1, 1, 3, true},        {"kernel_size", 1, 1, 3, true},    {"stride", 1, 1, 3, true},
-               {"dilation", 1, 1, 3, true}};
+               {"dilation", 1, 1, 3, true},       {"dilation_rate", 1, 1, 3, true}};
   const size_t count = sizeof known / sizeof known[0];
   size_t which = 0;
   while (which < count && strcmp(known[which].name, name) != 0) which++;

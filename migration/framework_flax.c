@@ -34,7 +34,7 @@ static bool write_padding(const cbn_conv *c, bool transposed, int attempt, cbn_w
   return attempt <= named + 1;
 }
 
-/* A transposed layer that transposes its kernel is the transposed convolution, else a convolution of a dilated input. */
+/* A transposed layer that transposes its kernel is the transposed convolution, others convolve a dilated input. */
 static bool write_convolution(const cbn_conv *c, bool transposed, int attempt, cbn_writer *writer) {
   const int32_t axes = c->spatial_rank;
   cbn_write_integer(writer, "features", c->out_channels);

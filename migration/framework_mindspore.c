@@ -1,5 +1,6 @@
 /* MindSpore's layers, written: mindspore.nn; and what takes tensors: the functions of mindspore.ops, and its
- * primitives, which are made first and then called. mindspore.mint has PyTorch's layers and functions, by PyTorch's names. */
+ * primitives, which are made first and then called. mindspore.mint has PyTorch's layers and functions, by PyTorch's
+ * names. */
 #include <math.h>
 #include <string.h>
 #include <strings.h>

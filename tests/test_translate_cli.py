@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""`convbn translate` as people use it: answers, code around the layer, weights moved and folded, bad input.
+
+Needs Python's standard library only; run by CTest with CONVBN in the environment.
+"""
+
+import ast
+import json
+import math
+import os
+import pathlib
+import struct
+import subprocess
+import tempfile
+import unittest
+import zipfile
+
+CONVBN = os.environ.get("CONVBN", "build/release/bin/convbn")
+
+
+def translate(*arguments):
+    """Exit code, standard output, standard error."""
+    done = subprocess.run([CONVBN, "translate", *map(str, arguments)], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def answer(*arguments):
+    """The answer as JSON gives it, and the exit code."""
+    code, out, err = translate(*arguments, "--format", "json")
+    if code == 2:
+        raise AssertionError(err)
+    return code, json.loads(out)
+
+
+def npy(shape, values):
+    """The bytes of an f32 .npy file."""
+    head = str({"descr": "<f4", "fortran_order": False, "shape": tuple(shape)}).encode()
+    head += b" " * (-(len(head) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + struct.pack(f"<{len(values)}f", *values)
+
+
+def write_npz(path, tensors):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, (shape, values) in tensors.items():
+            archive.writestr(name + ".npy", npy(shape, values))
+
+
+def read_npz(path):
+    tensors = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            data = archive.read(name)
+            size = struct.unpack("<H", data[8:10])[0]
+            shape = ast.literal_eval(data[10 : 10 + size].decode().strip())["shape"]
+            tensors[name.removesuffix(".npy")] = shape, struct.unpack(f"<{math.prod(shape)}f", data[10 + size :])
+    return tensors
+
+
+class Answers(unittest.TestCase):
+    def test_exact(self):
+        code, told = answer("torch.nn.Conv2d(16, 33, 3, stride=2, padding=1)", "mindspore.nn.Conv2d")
+        self.assertEqual(code, 0)
+        self.assertEqual(told["answer"], "exact")
+        self.assertTrue(told["target"].startswith("mindspore.nn.Conv2d(16, 33, 3, stride=2, pad_mode='pad', padding=1,"))
+        self.assertIn("has_bias=True", told["target"])
+        self.assertIn("elements equal, in exact arithmetic, at input (2, 16, 5, 6)", told["verified"])
+
+    def test_condition_and_counterexample(self):
+        code, told = answer("torch.nn.Conv1d(2, 3, 3, stride=2, padding=1)", "mindspore.nn.Conv1d", "--input", "1x2x9")
+        self.assertEqual((code, told["answer"]), (0, "exact"))
+        code, told = answer("mindspore.nn.Conv1d(2, 3, 3, stride=2)", "torch.nn.Conv1d", "--input", "1,2,8")
+        self.assertEqual((code, told["answer"], told["if"]), (0, "exact-if", "W mod 2 = 0"))
+        self.assertEqual(told["before"], ["x = torch.nn.functional.pad(x, (0, 1))"])
+        # SAME makes two windows of three elements, one zero on each side; one zero behind makes one
+        self.assertEqual(told["reason"], "input (1, 2, 3): the output's extent on axis W is 1, not 2; "
+                                         "the output is of (1, 3, 2) in the source, of (1, 3, 1) in the target")
+
+    def test_modes(self):
+        layer = "torch.nn.BatchNorm2d(4)"
+        self.assertEqual(answer(layer, "keras")[1]["answer"], "evaluation-only")
+        code, told = answer(layer, "keras", "--mode", "train")
+        self.assertEqual((code, told["answer"]), (1, "none"))
+        self.assertIn("biased (divided by N), not unbiased (divided by N - 1); running_var(", told["reason"])
+        self.assertEqual(answer(layer, "keras", "--mode", "eval")[1]["answer"], "exact")
+        told = answer(layer, "mindspore")[1]
+        self.assertIn("a running statistic becomes 0.9 of the old and 0.1 of the batch's: momentum=0.1 there, momentum=0.9 here",
+                      told["notes"])
+        self.assertEqual([row["target"] for row in told["tensors"]], ["gamma", "beta", "moving_mean", "moving_variance"])
+
+    def test_none(self):
+        code, told = answer("torch.nn.Conv3d(4, 6, 3, groups=2)", "tensorflow")
+        self.assertEqual((code, told["answer"], told["target"], told["verified"]), (1, "none", None, None))
+        self.assertIn("(input-channels-mismatch, InvalidArgumentError)", told["reason"])
+
+    def test_functions_take_shapes(self):
+        told = answer("tf.nn.conv2d(x, w, 2, 'SAME')", "torch.nn.Conv2d", "--weight", "3x3x2x4", "--input", "1x8x8x2")[1]
+        self.assertEqual((told["answer"], told["if"]), ("exact-if", "H mod 2 = 0 and W mod 2 = 0"))
+        self.assertEqual(told["before"], ["x = torch.nn.functional.pad(x, (0, 1, 0, 1))"])
+        self.assertEqual(told["tensors"], [{"role": "weight", "source": "filters", "target": "weight", "order": "HWIO -> OIHW"}])
+
+    def test_text(self):
+        code, out, err = translate("torch.nn.Conv1d(2, 3, 3)", "keras")
+        self.assertEqual((code, err), (0, ""))
+        self.assertNotIn("\x1b", out)
+        words = [line.split()[0] for line in out.splitlines()]
+        self.assertEqual(words[:4], ["source", "input", "answer", "target"])
+        self.assertIn("verified", words)
+        self.assertIn("no input was named", out)
+
+
+class CodeAround(unittest.TestCase):
+    """What is inserted, as each framework writes it; the extents of the padding are the source's own."""
+
+    def lines(self, source, target, *more):
+        told = answer(source, target, *more)[1]
+        self.assertTrue(told["answer"].startswith("exact"), told)
+        return told["before"], told["behind"]
+
+    def test_paddings(self):
+        asymmetric = "onnx.helper.make_node('Conv', inputs=['X', 'W'], outputs=['Y'], pads=[0, 1, 2, 3])", "--weight", "2x2x3x3"
+        def padded(target):
+            return self.lines(asymmetric[0], target, *asymmetric[1:])[0]
+        self.assertEqual(padded("torch.nn.Conv2d"), ["x = torch.nn.functional.pad(x, (1, 3, 0, 2))"])
+        self.assertEqual(padded("keras"), ["x = keras.ops.pad(x, ((0, 0), (0, 2), (1, 3), (0, 0)))"])
+        reflected = "torch.nn.Conv2d(2, 2, 3, padding=(1, 2), padding_mode='reflect', bias=False)"
+        self.assertEqual(self.lines(reflected, "tf")[0], ["x = tf.pad(x, [[0, 0], [1, 1], [2, 2], [0, 0]], mode='REFLECT')"])
+        self.assertEqual(self.lines(reflected, "mindspore.nn.Conv2d")[0],
+                         ["x = mindspore.ops.pad(x, (2, 2, 1, 1), mode='reflect')"])
+        self.assertEqual(self.lines(reflected, "onnx")[0],
+                         ["pads = onnx.numpy_helper.from_array(numpy.array([0, 0, 1, 2, 0, 0, 1, 2], dtype=numpy.int64), 'pads')",
+                          "onnx.helper.make_node('Pad', ['x', 'pads'], ['padded'], mode='reflect')"])
+        replicated = "torch.nn.Conv1d(2, 2, 3, padding=2, padding_mode='replicate', bias=False)"
+        self.assertEqual(self.lines(replicated, "tf")[0],
+                         ["x = tf.concat([tf.repeat(x[:, :1], 2, axis=1), x, tf.repeat(x[:, -1:], 2, axis=1)], axis=1)"])
+        circular = "torch.nn.Conv1d(2, 2, 3, padding=2, padding_mode='circular', bias=False)"
+        self.assertEqual(self.lines(circular, "keras")[0], ["x = keras.ops.concatenate([x[:, -2:], x, x[:, :2]], axis=1)"])
+
+    def test_croppings_and_biases(self):
+        self.assertEqual(self.lines("mindspore.nn.Conv1dTranspose(2, 3, 4, stride=3)", "torch"), ([], ["y = y[:, :, :-1]"]))
+        self.assertEqual(self.lines("torch.nn.Conv1d(2, 3, 3)", "tf.nn.conv1d"), ([], ["y = tf.nn.bias_add(y, bias)"]))
+
+
+class Weights(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.source, self.target = pathlib.Path(self.folder.name, "in.npz"), pathlib.Path(self.folder.name, "out.npz")
+
+    def test_moved(self):
+        weight = [float(i) for i in range(2 * 3 * 2 * 4)]  # O, I, H, W
+        write_npz(self.source, {"conv1.weight": ((2, 3, 2, 4), weight), "conv1.bias": ((2,), [5.0, 6.0])})
+        code, out, err = translate("torch.nn.Conv2d(3, 2, (2, 4))", "keras", "--weights", self.source, self.target)
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("weight -> kernel: OIHW -> HWIO", out)
+        moved = read_npz(self.target)
+        self.assertEqual(moved["conv1.bias"], ((2,), (5.0, 6.0)))
+        shape, values = moved["conv1.kernel"]
+        self.assertEqual(shape, (2, 4, 3, 2))
+        for h in range(2):
+            for w in range(4):
+                for i in range(3):
+                    for o in range(2):
+                        self.assertEqual(values[((h * 4 + w) * 3 + i) * 2 + o], weight[((o * 3 + i) * 2 + h) * 4 + w])
+
+    def test_folded(self):
+        write_npz(self.source, {"conv.weight": ((2, 1, 2), [1.0, 2.0, 3.0, 4.0]), "bn.weight": ((2,), [2.0, 3.0]),
+                                "bn.bias": ((2,), [10.0, 20.0]), "bn.running_mean": ((2,), [1.0, -1.0]),
+                                "bn.running_var": ((2,), [3.0, 8.0])})
+        code, out, err = translate("torch.nn.Conv1d(1, 2, 2, bias=False)", "keras", "--fold", "torch.nn.BatchNorm1d(2, eps=1)",
+                                   "--weights", self.source, self.target)
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("use_bias=True", out)
+        moved = read_npz(self.target)  # the scales are 2 / sqrt(3 + 1) and 3 / sqrt(8 + 1): both 1
+        self.assertEqual(moved["conv.kernel"], ((2, 1, 2), (1.0, 3.0, 2.0, 4.0)))
+        self.assertEqual(moved["conv.bias"], ((2,), (10.0 - 1.0, 20.0 + 1.0)))
+
+    def test_nothing_is_written_where_something_is_wrong(self):
+        layer = "torch.nn.Conv2d(3, 2, (2, 4))"
+        for tensors, word in (({"weight": ((2, 3, 2, 5), [0.0] * 60), "bias": ((2,), [0.0] * 2)}, "shape"),
+                              ({"weight": ((2, 3, 2, 4), [0.0] * 48)}, "missing"),
+                              ({"weight": ((2, 3, 2, 4), [0.0] * 48), "bias": ((2,), [0.0] * 2), "gamma": ((2,), [0.0] * 2)}, "gamma")):
+            write_npz(self.source, tensors)
+            code, _, err = translate(layer, "keras", "--weights", self.source, self.target)
+            self.assertEqual(code, 2)
+            self.assertIn(word, err)
+            self.assertEqual(len(err.splitlines()), 1)
+            self.assertFalse(self.target.exists())
+        write_npz(self.source, {"weight": ((6, 2, 3, 3, 3), [0.0] * 324), "bias": ((6,), [0.0] * 6)})
+        code, _, _ = translate("torch.nn.Conv3d(4, 6, 3, groups=2)", "tensorflow", "--weights", self.source, self.target)
+        self.assertEqual(code, 1)
+        self.assertFalse(self.target.exists())
+
+
+class BadInput(unittest.TestCase):
+    def test_one_line_says_what_is_wrong(self):
+        conv = "torch.nn.Conv2d(3, 8, 3)"
+        for arguments, word in (((conv, "nothing"), "there is no dialect and no operator 'nothing'"),
+                                (("torch.nn.Conv2d(3, 8", "onnx"), "column"),
+                                (("torch.nn.Conv2d(3, 8, 3, strid=2)", "onnx"), "stride"),
+                                (("torch.nn.Conv2d(3, 8, 3, stride=2, padding='same')", "onnx"), "same-needs-unit-stride"),
+                                ((conv, "onnx", "--input", "1x4x9x9"), "input-channels-mismatch"),
+                                ((conv, "onnx", "--input", "1x4xq"), "no shape"),
+                                ((conv, "onnx", "--input", "99999999999999999999"), "too large"),
+                                ((conv, "onnx", "--weight", "3x3"), "takes no tensors"),
+                                (("tf.nn.conv2d(x, w, 2, 'SAME')", "torch"), "--weight SHAPE"),
+                                ((conv, "onnx", "--dialect", "none"), "there is no dialect"),
+                                ((conv, "onnx", "--fold", conv), "--fold takes a batch normalization"),
+                                ((conv, "onnx", "--fold", "torch.nn.BatchNorm2d(9)"), "refuses the convolution's output"),
+                                ((conv, "onnx", "--weights", "-", "out.npz"), "ONNX file"),
+                                ((conv, "onnx", "--weights", "/nonexistent.npz", "out.npz"), "/nonexistent.npz"),
+                                (("/nonexistent.yaml", "onnx"), "/nonexistent.yaml"),
+                                (("/nonexistent.onnx:a", "torch"), "/nonexistent.onnx")):
+            with self.subTest(arguments):
+                code, out, err = translate(*arguments)
+                self.assertEqual((code, out), (2, ""))
+                self.assertIn(word, err)
+                self.assertEqual(len(err.splitlines()), 1, err)
+
+    def test_usage(self):
+        for arguments in ((), ("torch.nn.Conv2d(3, 8, 3)",), ("a", "b", "c"), ("a", "b", "--mode", "never"),
+                          ("a", "b", "--type", "f8"), ("a", "b", "--format", "xml"), ("a", "b", "--weights", "in.npz")):
+            self.assertEqual(translate(*arguments)[0], 2, arguments)
+
+
+if __name__ == "__main__":
+    unittest.main()
