@@ -35,7 +35,9 @@ enum { KEY_INPUT = 256, KEY_TYPE, KEY_LAYER_TYPE, KEY_DIALECT, KEY_MODE, KEY_WEI
 
 static const struct argp_option options[] = {
     {"input", KEY_INPUT, "SHAPE", 0,
-     "The input's shape in the source's order of axes, 2x3x32x32 or 2,3,32,32 (default: a small one that the source takes)", 1},
+     "The input's shape in the source's order of axes, 2x3x32x32 or 2,3,32,32 (default: a small one that the source "
+     "takes)",
+     1},
     {"weight", KEY_ROLE + CBN_ROLE_WEIGHT, "SHAPE", 0, "Shapes of the tensors that a function takes", 1},
     {"bias", KEY_ROLE + CBN_ROLE_BIAS, "SHAPE", 0, NULL, 1},
     {"running-mean", KEY_ROLE + CBN_ROLE_RUNNING_MEAN, "SHAPE", 0, NULL, 1},
@@ -102,13 +104,15 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .args_doc = "SOURCE TARGET",
-    .doc = "Translates a layer of one framework into one of another, verified by running both, or says why there is none. "
-           "SOURCE is a call, a YAML or JSON file ({dialect, operator, params, weight: {shape: ..}}) or FILE.onnx[:NODE]; "
-           "TARGET a dialect, or an operator with its module.\n\n"
-           "  convbn translate \"torch.nn.Conv2d(16, 33, 3, stride=2, padding=1)\" tensorflow\n"
-           "  convbn translate \"tf.nn.conv2d(x, w, 2, 'SAME')\" torch.nn.Conv2d --weight 3x3x16x33\n"
-           "  convbn translate model.onnx:Conv_0 mindspore --weights - conv.npz"
-           "\vExit status: 0 there is a translation (perhaps under a condition, or in one mode); 1 there is none; 2 bad input."};
+    .doc =
+        "Translates a layer of one framework into one of another, verified by running both, or says why there is none. "
+        "SOURCE is a call, a YAML or JSON file ({dialect, operator, params, weight: {shape: ..}}) or FILE.onnx[:NODE]; "
+        "TARGET a dialect, or an operator with its module.\n\n"
+        "  convbn translate \"torch.nn.Conv2d(16, 33, 3, stride=2, padding=1)\" tensorflow\n"
+        "  convbn translate \"tf.nn.conv2d(x, w, 2, 'SAME')\" torch.nn.Conv2d --weight 3x3x16x33\n"
+        "  convbn translate model.onnx:Conv_0 mindspore --weights - conv.npz"
+        "\vExit status: 0 there is a translation (perhaps under a condition, or in one mode); 1 there is none; 2 bad "
+        "input."};
 
 /* ------------------------------------------------------------------------------------------------- what is asked */
 
@@ -116,8 +120,8 @@ static const struct argp argp = {
 typedef struct task {
   const arguments *asked;
   cbn_arena *arena;
-  cbn_layer source, norm;      /* norm: to be folded */
-  cbn_onnx_node_info *node;    /* of an ONNX file; NULL */
+  cbn_layer source, norm;   /* norm: to be folded */
+  cbn_onnx_node_info *node; /* of an ONNX file; NULL */
   cbn_situation at;
   bool found_input, untold_channels;
   const cbn_dialect *to;
@@ -152,7 +156,8 @@ static bool split_onnx(const char *source, char *path, size_t size, const char *
   const char *end = strstr(source, ".onnx:");
   *node = end != NULL ? end + strlen(".onnx:") : NULL;
   if (end == NULL && !ends_with(source, ".onnx")) return false;
-  snprintf(path, size, "%.*s", (int)(end != NULL ? end - source + (long)strlen(".onnx") : (long)strlen(source)), source);
+  snprintf(path, size, "%.*s", (int)(end != NULL ? end - source + (long)strlen(".onnx") : (long)strlen(source)),
+           source);
   return true;
 }
 
@@ -167,7 +172,8 @@ static bool read_onnx(task *t, const char *path, const char *name, cbn_error *er
   }
   CBN_CHECK(known > 0, error, "%s has no %s%s", path, name != NULL ? "node " : "convolution or batch normalization",
             name != NULL ? name : "");
-  CBN_CHECK(known == 1, error, "%s has %zu nodes that could be meant; name one, as in %s:%s", path, known, path, t->node->name);
+  CBN_CHECK(known == 1, error, "%s has %zu nodes that could be meant; name one, as in %s:%s", path, known, path,
+            t->node->name);
   CBN_CHECK(t->node->known, error, "the node %s is a %s, no convolution or batch normalization", t->node->name,
             t->node->operator_type);
   t->source = t->node->layer;
@@ -203,7 +209,7 @@ static bool read_target(task *t, cbn_error *error) {
       cbn_framework_full_name(*f, &(*f)->dialect->operators[i], full, sizeof full);
       if (strcmp(full, name) != 0) continue;
       t->to = (*f)->dialect;
-      t->operator= &(*f)->dialect->operators[i];
+      t->operator = &(*f)->dialect->operators[i];
       return true;
     }
   CBN_FAIL(error, "there is no dialect and no operator '%.80s'; `convbn dialects` lists them", t->asked->target);
@@ -230,8 +236,8 @@ static bool give_shapes(task *t, const cbn_shape *input, cbn_error *error) {
   for (int role = CBN_ROLE_WEIGHT; role <= CBN_ROLE_RUNNING_VAR; role++) {
     cbn_shape *shape = &t->source.tensor[role];
     if (t->asked->shape[role] != NULL) {
-      CBN_CHECK(framework->takes_tensors(t->source.operator), error, "%s takes no tensors; its parameters say their shapes",
-                t->source.operator->name);
+      CBN_CHECK(framework->takes_tensors(t->source.operator), error,
+                "%s takes no tensors; its parameters say their shapes", t->source.operator->name);
       CBN_FORWARD(read_shape(cbn_role_name(role), t->asked->shape[role], shape, error));
     } else if (shape->rank < 0 && is_norm(t)) {
       *shape = (cbn_shape){.rank = 1, .extent = {channels_of(t, input)}};
@@ -252,7 +258,8 @@ static bool give_bias_shape(task *t, const cbn_shape *input, cbn_error *error) {
   *bias = (cbn_shape){0};
   const bool has = input->rank > 0 ? cbn_layer_situation(&t->source, input, &s)
                                    : cbn_layer_find_situation(&t->source, &s, &rejection);
-  CBN_CHECK(has && cbn_layer_plan(&t->source, &s, &plan, &rejection), error, "say of which shape the bias is, --bias SHAPE");
+  CBN_CHECK(has && cbn_layer_plan(&t->source, &s, &plan, &rejection), error,
+            "say of which shape the bias is, --bias SHAPE");
   *bias = (cbn_shape){.rank = 1, .extent = {plan.conv.out_channels}};
   return true;
 }
@@ -268,7 +275,8 @@ static cbn_shape input_of_node(const task *t) {
 
 static bool refuse(const task *t, const cbn_rejection *r, cbn_error *error) {
   CBN_FAIL(error, "%s refuses this: %s (%s%s%s)", t->source.operator->name, r->message,
-           r->rule < CBN_RULE_COUNT ? cbn_rule_name((int)r->rule) : "", r->exception[0] != '\0' ? ", " : "", r->exception);
+           r->rule < CBN_RULE_COUNT ? cbn_rule_name((int)r->rule) : "", r->exception[0] != '\0' ? ", " : "",
+           r->exception);
 }
 
 static bool read_situation(task *t, cbn_error *error) {
@@ -303,8 +311,8 @@ static bool read_norm(task *t, cbn_error *error) {
   CBN_FORWARD(cbn_call_read(t->asked->fold, t->source.dialect, t->arena, &t->norm, error));
   CBN_CHECK(!is_norm(t) && t->norm.operator->kind == CBN_OPERATOR_BATCHNORM, error,
             "--fold takes a batch normalization, and folds it into a convolution");
-  CBN_CHECK(t->norm.dialect == t->source.dialect, error, "%s and %s are of different frameworks", t->source.operator->name,
-            t->norm.operator->name);
+  CBN_CHECK(t->norm.dialect == t->source.dialect, error, "%s and %s are of different frameworks",
+            t->source.operator->name, t->norm.operator->name);
   CBN_FORWARD(cbn_whole_plan(&t->source, &t->at, &plan, &rejection));
   cbn_plan_extents(&plan, CBN_ROLE_OUTPUT, extent);
   behind = t->at;
@@ -317,7 +325,8 @@ static bool read_norm(task *t, cbn_error *error) {
   CBN_CHECK(cbn_layer_plan(&t->norm, &behind, &norm, &rejection), error, "%s refuses the convolution's output: %s",
             t->norm.operator->name, rejection.message);
   CBN_CHECK(norm.batchnorm.statistics == CBN_STATISTICS_RUNNING, error,
-            "only running statistics can be folded, and %s uses the batch's in evaluation, too", t->norm.operator->name);
+            "only running statistics can be folded, and %s uses the batch's in evaluation, too",
+            t->norm.operator->name);
   t->source.adds_bias = true;
   return true;
 }
@@ -348,12 +357,14 @@ static const cbn_tensor *find_tensor(const cbn_npz *npz, const char *name) {
   return NULL;
 }
 
-/* Folds into the members of the convolution: the weight in its own memory, the bias in a new one where there was none. */
+/* Folds into the members of the convolution: the weight in its own memory, the bias in a new one where there was
+ * none. */
 static bool fold(const task *t, const cbn_plan *plan, cbn_npz *conv, const cbn_npz *norm, cbn_error *error) {
   const cbn_framework *framework = cbn_framework_of(t->source.dialect);
   const cbn_tensor *tensor[CBN_ROLE_COUNT] = {0}, *of_norm[CBN_ROLE_COUNT] = {0};
   const char *weight_name = framework->tensor_name(t->source.operator, CBN_ROLE_WEIGHT);
-  const char *own_bias = framework->tensor_name(t->source.operator, CBN_ROLE_BIAS), *bias_name = own_bias != NULL ? own_bias : "bias";
+  const char *own_bias = framework->tensor_name(t->source.operator, CBN_ROLE_BIAS),
+             *bias_name = own_bias != NULL ? own_bias : "bias";
   const cbn_tensor *weight = find_tensor(conv, weight_name), *bias = find_tensor(conv, own_bias);
   cbn_batchnorm b = cbn_batchnorm_make(plan->conv.spatial_rank);
   cbn_conv c = plan->conv;
@@ -375,15 +386,15 @@ static bool fold(const task *t, const cbn_plan *plan, cbn_npz *conv, const cbn_n
   c.has_bias = bias != NULL;
   cbn_tensor made = {0}, view = *weight;
   CBN_CHECK(cbn_plan_view(plan, CBN_ROLE_WEIGHT, &view), error, "the %s has another shape than the layer", weight_name);
-  CBN_CHECK(cbn_tensor_describe(&made, weight->type, 1, &c.out_channels, CBN_CONTIGUOUS) && cbn_tensor_allocate(&made), error,
-            "there is no memory for a bias");
+  CBN_CHECK(cbn_tensor_describe(&made, weight->type, 1, &c.out_channels, CBN_CONTIGUOUS) && cbn_tensor_allocate(&made),
+            error, "there is no memory for a bias");
   tensor[CBN_ROLE_WEIGHT] = &view;
   tensor[CBN_ROLE_BIAS] = bias;
   bool done = cbn_fold_batchnorm(&c, tensor, &b, of_norm, &view, &made, &violation) ||
               cbn_error_set(error, "%s", violation.message);
   if (done && bias != NULL) cbn_tensor_copy(bias, &made);
-  snprintf(name, sizeof name, "%.*s%s", (int)(strlen(conv->members[0].name) - strlen(weight_name)), conv->members[0].name,
-           bias_name);
+  snprintf(name, sizeof name, "%.*s%s", (int)(strlen(conv->members[0].name) - strlen(weight_name)),
+           conv->members[0].name, bias_name);
   if (done && bias == NULL) done = cbn_npz_add(conv, name, &made, error);
   cbn_tensor_release(&made);
   return done;
@@ -411,9 +422,11 @@ static bool move_weights(const task *t, cbn_error *error) {
   done = done && ((cbn_whole_plan(&x->source, &x->at, &source, &rejection) &&
                    cbn_whole_plan(&x->target, &inner, &target, &rejection)) ||
                   cbn_error_set(error, "%s", rejection.message));
-  if (done && t->asked->fold != NULL) done = split_weights(t, &all, &conv, &norm, error) && fold(t, &source, &conv, &norm, error);
-  done = done && cbn_weights_move(&x->source, &source, &x->target, &target, &x->comparison.constants,
-                                  t->asked->fold != NULL ? &conv : &all, &moved, error) &&
+  if (done && t->asked->fold != NULL)
+    done = split_weights(t, &all, &conv, &norm, error) && fold(t, &source, &conv, &norm, error);
+  done = done &&
+         cbn_weights_move(&x->source, &source, &x->target, &target, &x->comparison.constants,
+                          t->asked->fold != NULL ? &conv : &all, &moved, error) &&
          cbn_npz_write(t->asked->weights_out, &moved, error);
   cbn_npz_release(&all);
   cbn_npz_release(&conv);
@@ -422,7 +435,7 @@ static bool move_weights(const task *t, cbn_error *error) {
   return done;
 }
 
-/* ----------------------------------------------------------------------------------------------- the answer in words */
+/* ---------------------------------------------------------------------------------------------- the answer in words */
 
 enum { MOST_NOTES = 12, MOST_TENSORS = 4 };
 typedef struct tensor_row {
@@ -457,7 +470,7 @@ static void say_shape(int32_t rank, const int64_t *extent, char *text, size_t si
 
 /* A situation's input as the source has it. */
 static void say_input(const cbn_layer *layer, const cbn_situation *s, char *text, size_t size) {
-  cbn_plan orders = {.kind = layer->operator->kind };
+  cbn_plan orders = {.kind = layer->operator->kind};
   int64_t extent[CBN_MAX_RANK] = {0};
   const int drop = s->unbatched;
   cbn_framework_of(layer->dialect)->orders(layer->operator, layer->params, s->axes, &orders);
@@ -468,7 +481,8 @@ static void say_input(const cbn_layer *layer, const cbn_situation *s, char *text
   say_shape(s->axes + 2 - drop, extent, text, size);
 }
 
-/* The letters of a weight's axes in a framework's order: output and input channels, depth, height, width; M a multiplier. */
+/* The letters of a weight's axes in a framework's order: output and input channels, depth, height, width; M a
+ * multiplier. */
 static void say_order(const cbn_plan *plan, char *text) {
   static const char spatial[] = "DHW";
   const bool conv = plan->kind == CBN_OPERATOR_CONV, depthwise = plan->depthwise_weight;
@@ -479,7 +493,9 @@ static void say_order(const cbn_plan *plan, char *text) {
     const int at = plan->weight_order.given ? plan->weight_order.place[a] : a;
     if (a == 1 && depthwise) continue;
     if (a == 0 && depthwise) text[at + 1] = 'M';
-    text[at] = a >= 2 ? spatial[CBN_MAX_SPATIAL - axes + a - 2] : (a == 0) == !plan->conv.transposed && !depthwise ? 'O' : 'I';
+    text[at] = a >= 2                                             ? spatial[CBN_MAX_SPATIAL - axes + a - 2]
+               : (a == 0) == !plan->conv.transposed && !depthwise ? 'O'
+                                                                  : 'I';
   }
   text[axes + 2] = '\0';
 }
@@ -494,7 +510,8 @@ static void say_tensors(const task *t, words *w) {
   const cbn_situation inner = cbn_surrounded_situation(&x->around, &x->at);
   cbn_plan source, target;
   cbn_rejection ignored;
-  if (!cbn_whole_plan(&x->source, &x->at, &source, &ignored) || !cbn_whole_plan(&x->target, &inner, &target, &ignored)) return;
+  if (!cbn_whole_plan(&x->source, &x->at, &source, &ignored) || !cbn_whole_plan(&x->target, &inner, &target, &ignored))
+    return;
   for (int role = CBN_ROLE_WEIGHT; role <= CBN_ROLE_RUNNING_VAR; role++) {
     int64_t extent[CBN_MAX_RANK];
     const bool there = cbn_plan_extents(&source, role, extent) > 0, here = cbn_plan_extents(&target, role, extent) > 0;
@@ -572,11 +589,16 @@ static void say_notes(const task *t, words *w) {
   if (c->batched_only || (t->at.unbatched && !x->at.unbatched))
     note(w, "the target takes no input without a batch: put an axis of 1 in front, and take it away behind");
   if (c->no_empty) note(w, "the target refuses some inputs of which the source makes an output without elements");
-  if (c->constants.rounded) note(w, "epsilon or momentum are the same numbers in f32 and not in f64: one side keeps them in f32, or the weight of the other statistics");
+  if (c->constants.rounded)
+    note(w,
+         "epsilon or momentum are the same numbers in f32 and not in f64: one side keeps them in f32, or the weight of "
+         "the other statistics");
   if (x->kind == CBN_TRANSLATION_TRAINING) note(w, "keep the target in training, whatever mode the source is in");
   note_statistics(t, w);
   if (t->asked->fold != NULL)
-    note(w, "%s: the weight times s, the bias (bias - mean) * s + shift, with s = scale / sqrt(variance + epsilon) of each output channel",
+    note(w,
+         "%s: the weight times s, the bias (bias - mean) * s + shift, with s = scale / sqrt(variance + epsilon) of "
+         "each output channel",
          t->asked->weights_in != NULL ? "folded" : "to be folded");
 }
 
@@ -608,7 +630,8 @@ static void say_reason(const task *t, words *w) {
   if (r->shapes_differ) {
     say_shape(r->rank, r->source_extent, a, sizeof a);
     say_shape(r->rank, r->target_extent, b, sizeof b);
-    snprintf(w->reason + length, sizeof w->reason - length, "; the output is of %s in the source, of %s in the target", a, b);
+    snprintf(w->reason + length, sizeof w->reason - length, "; the output is of %s in the source, of %s in the target",
+             a, b);
     return;
   }
   say_shape(r->rank, r->index, a, sizeof a);
@@ -639,8 +662,10 @@ static void say_verified(const task *t, words *w) {
              is_norm(t) ? "to the last bit of a double" : "in exact arithmetic", input);
   else
     snprintf(w->verified, sizeof w->verified,
-             "%" PRId64 " elements, of them %" PRId64 " equal and the others within the proven bounds of %s, at input %s",
-             x->verification.elements, x->verification.elements - x->verification.unequal, cbn_type_name(t->at.input_type), input);
+             "%" PRId64 " elements, of them %" PRId64
+             " equal and the others within the proven bounds of %s, at input %s",
+             x->verification.elements, x->verification.elements - x->verification.unequal,
+             cbn_type_name(t->at.input_type), input);
 }
 
 static void put_in_words(const task *t, words *w) {
@@ -660,11 +685,12 @@ static void put_in_words(const task *t, words *w) {
   say_verified(t, w);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ output */
+/* ----------------------------------------------------------------------------------------------------------- output */
 
 static const char *colour(const char *code) {
   const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-  const bool shown = isatty(STDOUT_FILENO) && (no == NULL || no[0] == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
+  const bool shown =
+      isatty(STDOUT_FILENO) && (no == NULL || no[0] == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
   return shown ? code : "";
 }
 
@@ -675,15 +701,18 @@ static void print_text(const task *t, const words *w) {
   printf("input     %s %s\n", w->input, cbn_type_name(t->at.input_type));
   printf("answer    %s%s%s\n", colour(colours[t->translation.kind]), w->answer, colour("\033[0m"));
   for (int i = 0; i < w->before.count; i++) printf("before    %s\n", w->before.line[i]);
-  if (w->target[0] != '\0') printf("%s    %s\n", w->before.count + w->behind.count > 0 ? "layer " : "target", w->target);
+  if (w->target[0] != '\0')
+    printf("%s    %s\n", w->before.count + w->behind.count > 0 ? "layer " : "target", w->target);
   for (int i = 0; i < w->behind.count; i++) printf("behind    %s\n", w->behind.line[i]);
   for (int i = 0; i < w->rows; i++)
     printf("tensor    %s -> %s%s%s\n", w->row[i].source[0] != '\0' ? w->row[i].source : "(none)", w->row[i].target,
            w->row[i].order[0] != '\0' ? ": " : "", w->row[i].order);
   for (int i = 0; i < w->notes; i++) printf("note      %s\n", w->note[i]);
-  if (w->reason[0] != '\0') printf("%s %s\n", t->translation.kind == CBN_TRANSLATION_NONE ? "because  " : "parts at ", w->reason);
+  if (w->reason[0] != '\0')
+    printf("%s %s\n", t->translation.kind == CBN_TRANSLATION_NONE ? "because  " : "parts at ", w->reason);
   if (w->verified[0] != '\0') printf("verified  %s\n", w->verified);
-  if (t->asked->weights_in != NULL && t->translation.kind != CBN_TRANSLATION_NONE) printf("written   %s\n", t->asked->weights_out);
+  if (t->asked->weights_in != NULL && t->translation.kind != CBN_TRANSLATION_NONE)
+    printf("written   %s\n", t->asked->weights_out);
 }
 
 static json_t *lines(const char *first, size_t stride, int count) {
@@ -698,14 +727,16 @@ static int print_json(const task *t, const words *w) {
   const cbn_translation *x = &t->translation;
   json_t *tensors = json_array();
   for (int i = 0; i < w->rows; i++)
-    json_array_append_new(tensors, json_pack("{s:s, s:o, s:s, s:o}", "role", w->row[i].role, "source", text_or_null(w->row[i].source),
-                                             "target", w->row[i].target, "order", text_or_null(w->row[i].order)));
-  json_t *root = json_pack(
-      "{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "answer", cbn_translation_name(x->kind), "source", w->source,
-      "input", w->input, "if", text_or_null(w->condition), "sentence", w->answer, "target", text_or_null(w->target), "before",
-      lines(w->before.line[0], sizeof w->before.line[0], w->before.count), "behind",
-      lines(w->behind.line[0], sizeof w->behind.line[0], w->behind.count), "tensors", tensors, "notes",
-      lines(w->note[0], sizeof w->note[0], w->notes), "reason", text_or_null(w->reason), "verified", text_or_null(w->verified));
+    json_array_append_new(
+        tensors, json_pack("{s:s, s:o, s:s, s:o}", "role", w->row[i].role, "source", text_or_null(w->row[i].source),
+                           "target", w->row[i].target, "order", text_or_null(w->row[i].order)));
+  json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "answer",
+                           cbn_translation_name(x->kind), "source", w->source, "input", w->input, "if",
+                           text_or_null(w->condition), "sentence", w->answer, "target", text_or_null(w->target),
+                           "before", lines(w->before.line[0], sizeof w->before.line[0], w->before.count), "behind",
+                           lines(w->behind.line[0], sizeof w->behind.line[0], w->behind.count), "tensors", tensors,
+                           "notes", lines(w->note[0], sizeof w->note[0], w->notes), "reason", text_or_null(w->reason),
+                           "verified", text_or_null(w->verified));
   const int failed = root == NULL || json_dumpf(root, stdout, JSON_INDENT(2)) != 0;
   puts("");
   json_decref(root);
@@ -715,7 +746,8 @@ static int print_json(const task *t, const words *w) {
 static bool work(task *t, words *w, cbn_error *error) {
   CBN_FORWARD(read_source(t, error));
   CBN_FORWARD(read_target(t, error));
-  CBN_CHECK(cbn_framework_of(t->source.dialect) != NULL, error, "calls of %s cannot be translated yet", t->source.dialect->name);
+  CBN_CHECK(cbn_framework_of(t->source.dialect) != NULL, error, "calls of %s cannot be translated yet",
+            t->source.dialect->name);
   CBN_FORWARD(read_situation(t, error));
   if (t->asked->fold != NULL) CBN_FORWARD(read_norm(t, error));
   CBN_FORWARD(cbn_translate(&t->source, &t->at, t->asked->modes, t->to, t->operator, t->arena, &t->translation, error));
@@ -732,7 +764,8 @@ int cbn_command_translate(int argc, char **argv) {
   argp_parse(&argp, argc, argv, 0, NULL, &asked);
   words *w = malloc(sizeof *w);
   t.arena = cbn_arena_create(ARENA_BYTES);
-  const bool done = w != NULL && t.arena != NULL ? work(&t, w, &error) : cbn_error_set(&error, "there is not enough memory");
+  const bool done =
+      w != NULL && t.arena != NULL ? work(&t, w, &error) : cbn_error_set(&error, "there is not enough memory");
   int code = CBN_EXIT_USAGE;
   if (!done) fprintf(stderr, "convbn translate: %s\n", error.text);
   else if (asked.json && print_json(&t, w) != 0) fprintf(stderr, "convbn translate: the answer cannot be written\n");

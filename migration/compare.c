@@ -27,8 +27,8 @@ static bool cannot_say(cbn_rejection *r) {
   return cbn_reject(r, CBN_RULE_COUNT, "", "no single operator says what is inserted");
 }
 
-/* A padding in front of a convolution. Zeros around an input that is spread or scattered count as often. What is cropped
- * does not come back as the zeros of the convolution's own padding. */
+/* A padding in front of a convolution. Zeros around an input that is spread or scattered count as often. What is
+ * cropped does not come back as the zeros of the convolution's own padding. */
 static bool add_padding(const cbn_surroundings *around, const cbn_situation *situation, cbn_conv *c, cbn_rejection *r) {
   const bool own = any(c->pad_begin) || any(c->pad_end), zeros = around->padding_mode == CBN_PAD_ZEROS;
   if (zeros ? own && c->padding_mode != CBN_PAD_ZEROS : own || c->transposed) return cannot_say(r);
@@ -64,8 +64,7 @@ bool cbn_surrounded_plan(const cbn_layer *layer, const cbn_surroundings *around,
     c->pad_begin[a] += times * around->crop_begin[a];
     c->pad_end[a] += times * around->crop_end[a];
   }
-  return cbn_conv_validate(c, &violation) ||
-         cbn_reject(r, (enum cbn_rule)violation.rule, "", "%s", violation.message);
+  return cbn_conv_validate(c, &violation) || cbn_reject(r, (enum cbn_rule)violation.rule, "", "%s", violation.message);
 }
 
 /* ------------------------------------------------------------------------------------------------------- plans */
@@ -89,7 +88,8 @@ static bool same(const reason *why, const char *what, int64_t a, int64_t b) {
 }
 
 static bool same_on_axis(const reason *why, const cbn_conv *c, const char *what, int axis, int64_t a, int64_t b) {
-  return a == b || differ(why, "%s axis %c is %" PRId64 ", not %" PRId64, what, cbn_axis_name(c->spatial_rank, axis), b, a);
+  return a == b ||
+         differ(why, "%s axis %c is %" PRId64 ", not %" PRId64, what, cbn_axis_name(c->spatial_rank, axis), b, a);
 }
 
 /* A tensor that adds or multiplies what may be left out: if only the second has it, it is filled with `neutral`. */
@@ -154,10 +154,12 @@ static bool same_conv(const cbn_conv *a, const cbn_conv *b, cbn_constants *const
   return differ(why, "the padding mode is %s, not %s", mode_name(b->padding_mode), mode_name(a->padding_mode));
 }
 
-/* Numbers that are one in f32, or whose complements are, for what weighs old statistics weighs new ones by the rest. */
+/* Numbers that are one in f32, or whose complements are, for what weighs old statistics weighs new ones by the
+ * rest. */
 static bool same_in_f32(double a, double b) { return (float)a == (float)b || (float)(1 - a) == (float)(1 - b); }
 
-static bool same_number(const reason *why, const char *what, double a, double b, bool rounds, cbn_constants *constants) {
+static bool same_number(const reason *why, const char *what, double a, double b, bool rounds,
+                        cbn_constants *constants) {
   if (a == b || (a != a && b != b)) return true;
   if (!rounds) return differ(why, "%s is %.17g, not %.17g", what, b, a);
   if (constants != NULL) constants->rounded = true;
@@ -220,7 +222,7 @@ static bool is_set(const cbn_predicate *p) { return p->at_least != 0 || p->at_mo
 
 /* Extents asked of one axis, from small to large, and whether the layers agreed; those that the first refuses are not
  * in it. */
-enum { MOST_ENTRIES = 1024, MOST_MODULUS = 64, PERIODS = 3, MOST_PERIOD = 64 };
+enum { MOST_ENTRIES = 8192, MOST_MODULUS = 64, PERIODS = 3, MOST_PERIOD = 64 };
 typedef struct table {
   int count;
   int64_t extent[MOST_ENTRIES];
@@ -240,8 +242,8 @@ static uint64_t residues_of(const table *t, int64_t modulus) {
   return residues;
 }
 
-/* The simplest predicate that says where the table agrees: no modulus before one, a small one before a large one, no ends
- * before ends. A modulus must have been seen to return. */
+/* The simplest predicate that says where the table agrees: no modulus before one, a small one before a large one,
+ * no ends before ends. A modulus must have been seen to return. */
 static bool derive(const table *t, cbn_predicate *p) {
   int64_t first = 0, last = 0;
   for (int i = 0; i < t->count; i++)
@@ -275,7 +277,7 @@ typedef struct region {
 
 static int64_t size_of(const cbn_situation *s) {
   int64_t size = s->batch;
-  for (int32_t a = 0; a < s->axes; a++) size *= s->extent[a];
+  for (int32_t a = 0; a < s->axes; a++) size = cbn_saturating_multiply(size, s->extent[a]);
   return size;
 }
 
@@ -287,8 +289,8 @@ static void note_parting(region *g, const cbn_situation *s, bool rejected, const
     if (rejected) return;
     c->parts = false;
   }
-  if (c->parts && (size_of(&c->where) < size_of(s) ||
-                   (size_of(&c->where) == size_of(s) && c->where.trained <= s->trained)))
+  if (c->parts &&
+      (size_of(&c->where) < size_of(s) || (size_of(&c->where) == size_of(s) && c->where.trained <= s->trained)))
     return;
   c->parts = true;
   c->where = *s;
@@ -434,8 +436,8 @@ static void fill_batches(region *g, table *t) {
   }
 }
 
-/* Extents of an axis for the joint walk: the smallest, those around the first that agrees and around the kernel, the one at hand, the
- * last periods. */
+/* Extents of an axis for the joint walk: the smallest, those around the first that agrees and around the kernel,
+ * the one at hand, the last periods. */
 enum { MOST_SAMPLES = 20 };
 typedef struct samples {
   int count;
@@ -449,7 +451,7 @@ static void take(samples *s, int64_t extent, int most) {
 }
 
 static samples sample(const region *g, int32_t axis) {
-  static const int most[] = {1, MOST_SAMPLES, 14, 7};
+  static const int most[] = {1, MOST_SAMPLES, 12, 7};
   const int count = most[g->at.axes];
   const course way = course_of(g, axis);
   const cbn_predicate *p = &g->result->extent[axis];
@@ -468,8 +470,8 @@ static samples sample(const region *g, int32_t axis) {
 
 /* What the joint walk finds. */
 typedef struct walk {
-  bool explained;              /* the predicates say of each situation what it is */
-  int64_t agree, part;         /* the fewest values of those that agree, the most of those that part; 0: none */
+  bool explained;      /* the predicates say of each situation what it is */
+  int64_t agree, part; /* the fewest values of those that agree, the most of those that part; 0: none */
 } walk;
 
 static void visit(region *g, const cbn_situation *s, walk *w) {
@@ -487,9 +489,9 @@ static walk walk_region(region *g) {
   walk w = {.explained = true};
   cbn_situation s = g->at;
   for (int32_t a = 0; a < s.axes; a++) axis[a] = sample(g, a);
-  take(&batches, g->at.batch, MOST_SAMPLES);
-  take(&batches, 1, MOST_SAMPLES);
-  take(&batches, 2, MOST_SAMPLES);
+  take(&batches, g->at.batch, 2);
+  take(&batches, 1, 2);
+  take(&batches, 2, 2);
   for (int b = 0; b < (s.unbatched ? 1 : batches.count); b++)
     for (int i = 0; i < axis[0].count; i++)
       for (int j = 0; j < axis[1].count; j++)
@@ -514,7 +516,8 @@ static bool count_values(region *g, const walk *w) {
 
 static void state_extents(cbn_comparison *c, const cbn_situation *at) {
   c->values = 0;
-  for (int32_t a = 0; a < at->axes; a++) c->extent[a] = (cbn_predicate){.at_least = at->extent[a], .at_most = at->extent[a]};
+  for (int32_t a = 0; a < at->axes; a++)
+    c->extent[a] = (cbn_predicate){.at_least = at->extent[a], .at_most = at->extent[a]};
 }
 
 static void find_predicates(region *g) {
@@ -555,8 +558,8 @@ static void find_limits(region *g) {
   g->by_value = by_value;
 }
 
-/* The smallest situation in which they part in those modes, in the way in which they part at hand: a kernel that does not fit says
- * nothing of a stride that differs. */
+/* The smallest situation in which they part in those modes, in the way in which they part at hand: a kernel that
+ * does not fit says nothing of a stride that differs. */
 static void find_parting(region *g, int modes) {
   cbn_comparison *c = g->result;
   c->parts = false;
@@ -592,7 +595,8 @@ static void find_modes(region *g, int modes, int *accepted) {
   }
 }
 
-/* A function that uses the batch's statistics whatever the mode is: what the second does in training says more of it. */
+/* A function that uses the batch's statistics whatever the mode is: what the second does in training says more of
+ * it. */
 static bool always_trains(const region *g) {
   cbn_situation s = g->at;
   cbn_plan plan;

@@ -1,10 +1,11 @@
 /* Do two layers compute the same? Asked of their plans, over a region of situations.
  *
- * A plan is the whole meaning of a call (the dialect adds nothing to it), so two layers are the same in a situation if
- * their plans are, once what cannot be seen is left aside: orders of axes, the mode of a padding of 0, padding that no
- * window reaches, the stride of a single window. Over situations, padding and extents of an axis depend on that axis'
- * extent alone and, by names like SAME, on it modulo the stride; the region walks each axis' extents through several
- * periods beyond the kernel's, batches, training and evaluation, and the first steps. */
+ * A plan is the whole meaning of a call (the dialect adds nothing to it), so two layers are the same in a
+ * situation if their plans are, once what cannot be seen is left aside: orders of axes, the mode of a padding of
+ * 0, padding that no window reaches, the stride of a single window. Over situations, padding and extents of an
+ * axis depend on that axis' extent alone and, by names like SAME, on it modulo the stride; the region walks each
+ * axis' extents through several periods beyond the kernel's, batches, training and evaluation, and the first
+ * steps. */
 #ifndef CBN_MIGRATION_COMPARE_H
 #define CBN_MIGRATION_COMPARE_H
 
@@ -28,16 +29,16 @@ cbn_situation cbn_surrounded_situation(const cbn_surroundings *around, const cbn
 bool cbn_surrounded_plan(const cbn_layer *layer, const cbn_surroundings *around, const cbn_situation *situation,
                          cbn_plan *plan, cbn_rejection *rejection);
 
-/* What goes along with an agreement. A tensor that only the second has must be filled with a constant: a scale of ones, a
- * bias of zeros. */
+/* What goes along with an agreement. A tensor that only the second has must be filled with a constant: a scale of
+ * ones, a bias of zeros. */
 typedef struct cbn_constants {
   bool needed[CBN_ROLE_COUNT];
   double value[CBN_ROLE_COUNT];
   bool rounded; /* epsilon or momentum differ by less than f32 tells apart: frameworks keep them in f32 */
 } cbn_constants;
 
-/* Do two plans mean the same, for layers of that type? `why` (may be NULL) gets a sentence on the first difference: "the padding
- * before axis W is 2, not 1", where the second is 2. `constants` may be NULL. */
+/* Do two plans mean the same, for layers of that type? `why` (may be NULL) gets a sentence on the first
+ * difference: "the padding before axis W is 2, not 1", where the second is 2. `constants` may be NULL. */
 bool cbn_plans_agree(const cbn_plan *a, const cbn_plan *b, int32_t layer_type, cbn_constants *constants, char *why,
                      size_t why_size);
 
@@ -63,15 +64,16 @@ enum { CBN_EVALUATION = 1, CBN_TRAINING = 2, CBN_BOTH_MODES = 3 };
 
 typedef struct cbn_comparison {
   enum cbn_agreement agreement;
-  int modes; /* of those asked for that the first accepts, those in which they agree */
+  int modes;        /* of those asked for that the first accepts, those in which they agree */
   bool conditional; /* a predicate is set */
   cbn_predicate extent[CBN_MAX_SPATIAL], batch;
-  int64_t values; /* at least so many values for each channel: batch times extents; 0: no such condition */
-  bool batched_only;       /* the second takes no unbatched input though the first does */
-  bool no_empty;           /* the second refuses some inputs of which the first makes an output without elements */
+  int64_t values;    /* at least so many values for each channel: batch times extents; 0: no such condition */
+  bool batched_only; /* the second takes no unbatched input though the first does */
+  bool no_empty;     /* the second refuses some inputs of which the first makes an output without elements */
   cbn_constants constants;
   int64_t situations; /* asked */
-  /* The smallest situation asked in which they part (unless ALWAYS), and how: the second's rejection, or a sentence. */
+  /* The smallest situation asked in which they part (unless ALWAYS), and how: the second's rejection, or a
+   * sentence. */
   bool parts;
   cbn_situation where;
   bool rejected;
@@ -79,10 +81,10 @@ typedef struct cbn_comparison {
   char why[256];
 } cbn_comparison;
 
-/* Compares `b` with its surroundings against `a`, which accepts the situation `at` (whose mode does not matter for a batch
- * normalization). The predicates are derived from tables of single axes and then held against the region, all axes varied
- * together: they hold for every situation of it in which the layers agree, and for no other. Where no such predicates are found, they
- * say the extents at hand. */
+/* Compares `b` with its surroundings against `a`, which accepts the situation `at` (whose mode does not matter for
+ * a batch normalization). The predicates are derived from tables of single axes and then held against the region,
+ * all axes varied together: they hold for every situation of it in which the layers agree, and for no other. Where
+ * no such predicates are found, they say the extents at hand. */
 void cbn_compare(const cbn_layer *a, const cbn_layer *b, const cbn_surroundings *around, const cbn_situation *at,
                  int modes, cbn_comparison *comparison);
 

@@ -10,24 +10,43 @@
 /* How a framework's programs pad, join and repeat. */
 typedef struct idiom {
   const char *module;
-  const char *pad; /* the function */
+  const char *pad;                                   /* the function */
   const char *open, *close, *open_pair, *close_pair; /* of its list of pairs; no pairs: a flat list, last axis first */
-  const char *mode[4];             /* by enum cbn_padding_mode; NULL where the function has no such mode */
+  const char *mode[4];              /* by enum cbn_padding_mode; NULL where the function has no such mode */
   const char *concatenate, *repeat; /* for those */
 } idiom;
 
 static const idiom idioms[] = {
-    {"torch", "torch.nn.functional.pad", "(", ")", NULL, NULL,
-     {"", ", mode='reflect'", ", mode='replicate'", ", mode='circular'"}, NULL, NULL},
-    {"mindspore", "mindspore.ops.pad", "(", ")", NULL, NULL,
-     {"", ", mode='reflect'", ", mode='replicate'", ", mode='circular'"}, NULL, NULL},
+    {"torch",
+     "torch.nn.functional.pad",
+     "(",
+     ")",
+     NULL,
+     NULL,
+     {"", ", mode='reflect'", ", mode='replicate'", ", mode='circular'"},
+     NULL,
+     NULL},
+    {"mindspore",
+     "mindspore.ops.pad",
+     "(",
+     ")",
+     NULL,
+     NULL,
+     {"", ", mode='reflect'", ", mode='replicate'", ", mode='circular'"},
+     NULL,
+     NULL},
     {"tf", "tf.pad", "[", "]", "[", "]", {"", ", mode='REFLECT'", NULL, NULL}, "tf.concat", "tf.repeat"},
-    {"keras", "keras.ops.pad", "(", ")", "(", ")", {"", ", mode='reflect'", NULL, NULL},
-     "keras.ops.concatenate", "keras.ops.repeat"},
-    {"convbn", "numpy.pad", "(", ")", "(", ")",
-     {"", ", mode='reflect'", ", mode='edge'", ", mode='wrap'"}, NULL, NULL},
-    {NULL, "jax.numpy.pad", "(", ")", "(", ")",
-     {"", ", mode='reflect'", ", mode='edge'", ", mode='wrap'"}, NULL, NULL},
+    {"keras",
+     "keras.ops.pad",
+     "(",
+     ")",
+     "(",
+     ")",
+     {"", ", mode='reflect'", NULL, NULL},
+     "keras.ops.concatenate",
+     "keras.ops.repeat"},
+    {"convbn", "numpy.pad", "(", ")", "(", ")", {"", ", mode='reflect'", ", mode='edge'", ", mode='wrap'"}, NULL, NULL},
+    {NULL, "jax.numpy.pad", "(", ")", "(", ")", {"", ", mode='reflect'", ", mode='edge'", ", mode='wrap'"}, NULL, NULL},
 };
 
 static const idiom *idiom_of(const cbn_framework *framework) {
@@ -62,7 +81,7 @@ static void add(char *text, size_t size, const char *format, ...) {
   va_end(arguments);
 }
 
-#define LINE(code) (code)->line[(code)->count], sizeof (code)->line[0]
+#define LINE(code) (code)->line[(code)->count], sizeof(code)->line[0]
 
 /* The positive amounts if `sign` is 1, the negative ones as positive if it is -1. */
 static amounts part(const amounts *all, int sign, bool *any) {
@@ -185,7 +204,7 @@ static void slice_node(cbn_code *code, const amounts *a) {
 }
 
 static cbn_plan orders_of(const cbn_layer *layer, const cbn_framework *framework, const cbn_situation *s) {
-  cbn_plan orders = {.kind = layer->operator->kind };
+  cbn_plan orders = {.kind = layer->operator->kind};
   framework->orders(layer->operator, layer->params, s->axes, &orders);
   return orders;
 }
@@ -211,11 +230,14 @@ cbn_code cbn_code_before(const cbn_layer *layer, const cbn_surroundings *around,
 }
 
 /* The bias is of the channels, which may not be the last axis. */
-static void add_bias(cbn_code *code, const cbn_framework *framework, const cbn_axis_order *order, const cbn_situation *s) {
+static void add_bias(cbn_code *code, const cbn_framework *framework, const cbn_axis_order *order,
+                     const cbn_situation *s) {
   const int channels = (order->given ? order->place[1] : 1) - s->unbatched, rank = s->axes + 2 - s->unbatched;
   if (framework->module[0] == '\0') {
     add(LINE(code), "onnx.helper.make_node('Add', ['y', 'bias'], ['biased'])  # bias of shape (1, -1%s)",
-        s->axes == 1 ? ", 1" : s->axes == 2 ? ", 1, 1" : ", 1, 1, 1");
+        s->axes == 1   ? ", 1"
+        : s->axes == 2 ? ", 1, 1"
+                       : ", 1, 1, 1");
   } else if (channels == rank - 1) {
     add(LINE(code), strcmp(framework->module, "tf") == 0 ? "y = tf.nn.bias_add(y, bias)" : "y = y + bias");
   } else {

@@ -23,7 +23,7 @@ static cbn_request request_of(const cbn_layer *layer, const cbn_situation *s) {
 /* The situation's input as the framework has it. */
 static cbn_shape native_input(const cbn_layer *layer, const cbn_situation *s) {
   const int drop = s->unbatched;
-  cbn_plan orders = {.kind = layer->operator->kind };
+  cbn_plan orders = {.kind = layer->operator->kind};
   cbn_shape shape = {.rank = s->axes + 2 - drop};
   cbn_framework_of(layer->dialect)->orders(layer->operator, layer->params, s->axes, &orders);
   for (int32_t a = 0; a < s->axes + 2; a++) {
@@ -69,7 +69,7 @@ static bool read_from_plan(const cbn_layer *layer, const cbn_shape *input, cbn_s
 
 /* Of an input that is refused: a batch axis in front, unless one axis is missing for it. */
 static bool read_from_order(const cbn_layer *layer, const cbn_shape *input, cbn_situation *s) {
-  cbn_plan orders = {.kind = layer->operator->kind };
+  cbn_plan orders = {.kind = layer->operator->kind};
   const bool fixed = layer->operator->spatial_rank < CBN_MAX_SPATIAL, conv = orders.kind == CBN_OPERATOR_CONV;
   s->axes = input->rank - 2;
   s->unbatched = conv && fixed && s->axes == layer->operator->spatial_rank - 1;
@@ -91,8 +91,8 @@ bool cbn_layer_situation(const cbn_layer *layer, const cbn_shape *input, cbn_sit
 
 /* ----------------------------------------------------------------------------------------------- inputs to be found */
 
-/* Numbers that stand in the layer's parameters and shapes, from small to large: channels, and the extents and the batch of those that
- * state the shape of their output, are among them. */
+/* Numbers that stand in the layer's parameters and shapes, from small to large: channels, and the extents and the
+ * batch of those that state the shape of their output, are among them. */
 enum { MOST_NUMBERS = 40, LARGEST_NUMBER = 1 << 16, MOST_PLANS = 400000 };
 typedef struct numbers {
   int count;

@@ -19,7 +19,7 @@ typedef struct side {
 
 /* What one call gives, in the operator's order of axes. */
 typedef struct outcome {
-  cbn_tensor output; /* f64 */
+  cbn_tensor output;   /* f64 */
   cbn_expected bounds; /* of the same elements, before anything is cropped or added */
 } outcome;
 
@@ -79,7 +79,8 @@ static int64_t unpadded(int64_t index, int64_t before, int64_t extent, int32_t m
 static int64_t source_of(const cbn_tensor *from, const int64_t *index, const cbn_surroundings *around) {
   int64_t position = 0;
   for (int32_t a = 0; a < from->rank; a++) {
-    const int64_t i = a < 2 ? index[a] : unpadded(index[a], around->pad_begin[a - 2], from->extent[a], around->padding_mode);
+    const int64_t i =
+        a < 2 ? index[a] : unpadded(index[a], around->pad_begin[a - 2], from->extent[a], around->padding_mode);
     if (i < 0) return -1;
     position = position * from->extent[a] + i;
   }
@@ -109,8 +110,8 @@ static cbn_tensor cropped(const cbn_tensor *from, const cbn_surroundings *around
 
 /* ------------------------------------------------------------------------------------------------------ a call */
 
-/* The layer's tensors that it does not have yet: drawn, moved from the other side, or a constant. `spare`: what this call
- * needs is there, these are the others. */
+/* The layer's tensors that it does not have yet: drawn, moved from the other side, or a constant. `spare`: what
+ * this call needs is there, these are the others. */
 static bool prepare(const cbn_run_plan *p, side *s, const cbn_plan *plan, const side *other, const cbn_plan *others,
                     bool spare, cbn_error *error) {
   for (int i = 0; i < LAYER_ROLES; i++) {
@@ -154,7 +155,8 @@ static bool compute(side *s, const cbn_plan *plan, const cbn_tensor *input, cons
     tensor[role] = &view[role];
   }
   if (plan->kind == CBN_OPERATOR_CONV) {
-    CBN_CHECK(cbn_reference_conv(&plan->conv, tensor, 0, output), error, "there is not enough memory for the reference");
+    CBN_CHECK(cbn_reference_conv(&plan->conv, tensor, 0, output), error,
+              "there is not enough memory for the reference");
     return true;
   }
   CBN_FORWARD(hold(&s->own[CBN_ROLE_RUNNING_MEAN], &s->mean, error));
@@ -218,7 +220,8 @@ static bool is_same(double a, double b) { return a == b || (isnan(a) && isnan(b)
 
 static void note(cbn_run_result *r, int role, int32_t rank, const int64_t *extent, int64_t position, double source,
                  double target, double bound) {
-  const bool within = is_same(source, target) || fabs(source - target) <= bound, first_beyond = !within && r->within_bounds;
+  const bool within = is_same(source, target) || fabs(source - target) <= bound,
+             first_beyond = !within && r->within_bounds;
   r->elements++;
   if (is_same(source, target)) return;
   if (r->unequal++ == 0 || first_beyond) {
@@ -238,7 +241,8 @@ static void compare_outputs(const outcome *source, const outcome *target, cbn_ru
   r->rank = a->rank;
   r->shapes_differ = a->rank != b->rank || memcmp(a->extent, b->extent, (size_t)a->rank * sizeof *a->extent) != 0;
   for (int64_t i = 0; !r->shapes_differ && i < cbn_tensor_count(a); i++)
-    note(r, CBN_ROLE_OUTPUT, a->rank, a->extent, i, cbn_tensor_get(a, i), cbn_tensor_get(b, i), source->bounds.bound[i]);
+    note(r, CBN_ROLE_OUTPUT, a->rank, a->extent, i, cbn_tensor_get(a, i), cbn_tensor_get(b, i),
+         source->bounds.bound[i]);
 }
 
 static void compare_statistics(const side *source, const side *target, cbn_run_result *r) {
@@ -298,16 +302,16 @@ static bool call_both(const cbn_run_plan *p, const cbn_situation *at, side *sour
   CBN_FORWARD(own_plan(source, at, &a, error));
   CBN_FORWARD(own_plan(target, at, &b, error));
   const bool conv = a.kind == CBN_OPERATOR_CONV;
-  const bool a_adds = conv && p->source->adds_bias && !a.conv.has_bias, b_adds = conv && p->target->adds_bias && !b.conv.has_bias;
+  const bool a_adds = conv && p->source->adds_bias && !a.conv.has_bias,
+             b_adds = conv && p->target->adds_bias && !b.conv.has_bias;
   const cbn_plan biased_b = with_bias(&b, b_adds), all_b = with_statistics(p->target, at, &biased_b);
   cbn_plan all_a = with_bias(&a, a_adds);
   all_a = with_statistics(p->source, at, &all_a);
-  const bool called = draw_input(p, at, &a, &native, &input, error) &&
-                      prepare(p, source, &all_a, NULL, NULL, false, error) &&
-                      prepare(p, target, &biased_b, source, &all_a, false, error) &&
-                      prepare(p, target, &all_b, source, &all_a, true, error) &&
-                      call(p, source, &a, a_adds, &input, &of_source, error) &&
-                      call(p, target, &b, b_adds, &input, &of_target, error);
+  const bool called =
+      draw_input(p, at, &a, &native, &input, error) && prepare(p, source, &all_a, NULL, NULL, false, error) &&
+      prepare(p, target, &biased_b, source, &all_a, false, error) &&
+      prepare(p, target, &all_b, source, &all_a, true, error) &&
+      call(p, source, &a, a_adds, &input, &of_source, error) && call(p, target, &b, b_adds, &input, &of_target, error);
   if (called) {
     compare_outputs(&of_source, &of_target, r);
     compare_statistics(source, target, r);

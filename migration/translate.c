@@ -54,7 +54,8 @@ static bool make_wish(work *w) {
       w->wished->kind == CBN_OPERATOR_CONV ? w->wished->conv.direction : w->wished->batchnorm.direction;
   CBN_CHECK(w->wish.evaluates || w->wish.trains, w->error, "%s accepts the input in none of the modes asked for",
             w->source->operator->name);
-  CBN_CHECK(direction == CBN_FORWARD, w->error, "a gradient alone is no layer; translate the layer in direction 'forward'");
+  CBN_CHECK(direction == CBN_FORWARD, w->error,
+            "a gradient alone is no layer; translate the layer in direction 'forward'");
   return true;
 }
 
@@ -80,7 +81,8 @@ static bool by_name(const cbn_dialect *dialect) {
   return false;
 }
 
-static bool is_candidate(const work *w, const cbn_dialect *dialect, const cbn_dialect_operator *operator, int32_t axes) {
+static bool is_candidate(const work *w, const cbn_dialect *dialect, const cbn_dialect_operator *operator,
+                         int32_t axes) {
   return operator->kind == w->wished->kind && operator->spatial_rank >= axes &&
          (operator->kind != CBN_OPERATOR_CONV || !by_name(dialect) ||
           operator->transposed == (w->wished->conv.transposed != 0));
@@ -115,8 +117,8 @@ static bool pad_forward(const cbn_conv *wished, const cbn_conv *own, cbn_surroun
   return true;
 }
 
-/* One end of a transposed convolution's output: what is cropped behind it. Where less than nothing is to be cropped, zeros put around the
- * input make it longer, by a stride each. */
+/* One end of a transposed convolution's output: what is cropped behind it. Where less than nothing is to be
+ * cropped, zeros put around the input make it longer, by a stride each. */
 static void crop_end(int64_t excess, int64_t stride, int64_t *padding, int64_t *cropping) {
   *padding = excess < 0 ? (-excess + stride - 1) / stride : 0;
   *cropping = excess + *padding * stride;
@@ -130,7 +132,8 @@ static void crop_transposed(const cbn_conv *wished, const cbn_conv *own, cbn_sur
   }
 }
 
-/* The plan of what is proposed, at the input at hand or, where that is refused, at the input with all padding around it. */
+/* The plan of what is proposed, at the input at hand or, where that is refused, at the input with all padding
+ * around it. */
 static bool plan_alone(const work *w, const cbn_layer *layer, cbn_plan *plan) {
   cbn_surroundings all = {0};
   cbn_situation s = w->at;
@@ -178,7 +181,8 @@ static bool agrees_at_hand(const work *w, const proposal *p) {
 }
 
 /* Do both have the same tensors in that situation, of one shape each? */
-static bool same_tensors(const cbn_layer *a, const cbn_layer *b, const cbn_surroundings *around, const cbn_situation *s) {
+static bool same_tensors(const cbn_layer *a, const cbn_layer *b, const cbn_surroundings *around,
+                         const cbn_situation *s) {
   cbn_plan of_a, of_b;
   cbn_rejection ignored;
   if (!cbn_layer_plan(a, s, &of_a, &ignored) || !cbn_surrounded_plan(b, around, s, &of_b, &ignored)) return false;
@@ -190,8 +194,8 @@ static bool same_tensors(const cbn_layer *a, const cbn_layer *b, const cbn_surro
   return true;
 }
 
-/* The order of answers: exact, with insertions, under as few conditions as there are, in evaluation, in training; then
- * those that are none. */
+/* The order of answers: exact, with insertions, under as few conditions as there are, in evaluation, in training;
+ * then those that are none. */
 enum {
   RANK_INSERTS = 8,
   RANK_CONDITIONAL = 16,
@@ -220,7 +224,8 @@ static int rank_of(const proposal *p) {
   }
 }
 
-/* Of those that are none: one that computes something else says more than one that refuses, and that more than one of other axes. */
+/* Of those that are none: one that computes something else says more than one that refuses, and that more than one
+ * of other axes. */
 static int rank_of_failure(const work *w, const proposal *p) {
   cbn_situation s = w->at;
   cbn_plan plan;
@@ -247,7 +252,7 @@ static bool try_operator(const work *w, const cbn_dialect *to, const cbn_dialect
     cbn_writer *writer = cbn_writer_create(w->arena);
     CBN_CHECK(writer != NULL, w->error, "there is not enough memory for proposals");
     if (!w->framework->write(operator, &w->wish, attempt, writer)) return true;
-    proposal alone = {.layer = {.dialect = to, .operator = operator, .params = cbn_writer_finish(writer) } };
+    proposal alone = {.layer = {.dialect = to, .operator = operator, .params = cbn_writer_finish(writer)}};
     CBN_CHECK(alone.layer.params != NULL, w->error, "there is not enough memory for proposals");
     give_shapes(w, &alone.layer);
     proposal completed = alone;
@@ -262,7 +267,7 @@ static bool try_all(const work *w, const cbn_dialect *to, const cbn_dialect_oper
   for (int more_axes = 0; more_axes < 2; more_axes++) /* those of so many axes first */
     for (size_t i = 0; i < to->operator_count; i++) {
       const cbn_dialect_operator *operator = &to->operators[i];
-      if ((only != NULL && operator!= only) || !is_candidate(w, to, operator, w->at.axes)) continue;
+      if ((only != NULL && operator != only) || !is_candidate(w, to, operator, w->at.axes)) continue;
       if ((operator->spatial_rank > w->at.axes) == (more_axes != 0)) CBN_FORWARD(try_operator(w, to, operator, best));
     }
   return true;
@@ -319,8 +324,8 @@ static bool verify(const work *w, const proposal *p, cbn_translation *t) {
   CBN_FORWARD(cbn_run_both(&run, &t->verification, w->error));
   const cbn_run_result *r = &t->verification;
   CBN_CHECK(!r->shapes_differ && (r->unequal == 0 || (p->comparison.constants.rounded && r->within_bounds)), w->error,
-            "a bug: the plans of %s and %s agree, but their results do not; please report it", w->source->operator->name,
-            p->layer.operator->name);
+            "a bug: the plans of %s and %s agree, but their results do not; please report it",
+            w->source->operator->name, p->layer.operator->name);
   t->verified = true;
   return true;
 }
@@ -366,8 +371,8 @@ static void refuse_all(const work *w, const cbn_dialect *to, const cbn_dialect_o
   c->agreement = CBN_AGREE_NEVER;
   c->parts = c->rejected = true;
   c->where = w->at;
-  cbn_reject(&c->rejection, CBN_RULE_SPATIAL_RANK, "", "%s%s%s has no %s of %d axes", to->name, only != NULL ? "'s " : "",
-             only != NULL ? only->name : "",
+  cbn_reject(&c->rejection, CBN_RULE_SPATIAL_RANK, "", "%s%s%s has no %s of %d axes", to->name,
+             only != NULL ? "'s " : "", only != NULL ? only->name : "",
              conv ? w->wished->conv.transposed ? "transposed convolution" : "convolution" : "batch normalization",
              (int)w->at.axes);
 }
@@ -377,14 +382,10 @@ static bool answer(work *w, const cbn_dialect *to, const cbn_dialect_operator *o
   proposal best = {.rank = WORST_RANK};
   CBN_FORWARD(make_wish(w));
   CBN_FORWARD(try_all(w, to, only, &best));
-  *t = (cbn_translation){.source = *w->source,
-                         .target = best.layer,
-                         .at = w->at,
-                         .inserts = inserts(&best),
-                         .around = best.around};
+  *t = (cbn_translation){
+      .source = *w->source, .target = best.layer, .at = w->at, .inserts = inserts(&best), .around = best.around};
   if (best.rank == WORST_RANK) refuse_all(w, to, only, &best.comparison);
-  else if (best.rank >= NO_RANK)
-    cbn_compare(w->source, &best.layer, &best.around, &w->at, w->modes, &best.comparison);
+  else if (best.rank >= NO_RANK) cbn_compare(w->source, &best.layer, &best.around, &w->at, w->modes, &best.comparison);
   t->comparison = best.comparison;
   t->kind = kind_of(best.comparison.agreement);
   return show_parting(w, t) && (t->kind == CBN_TRANSLATION_NONE || verify(w, &best, t));
@@ -413,9 +414,10 @@ static void find_elements(work *w) {
 }
 
 bool cbn_translate(const cbn_layer *source, const cbn_situation *at, int modes, const cbn_dialect *to,
-                   const cbn_dialect_operator *operator, cbn_arena * arena, cbn_translation *translation,
+                   const cbn_dialect_operator *operator, cbn_arena *arena, cbn_translation *translation,
                    cbn_error *error) {
-  work w = {.source = source, .at = *at, .modes = modes, .framework = cbn_framework_of(to), .arena = arena, .error = error};
+  work w = {
+      .source = source, .at = *at, .modes = modes, .framework = cbn_framework_of(to), .arena = arena, .error = error};
   CBN_CHECK(w.framework != NULL, error, "no layer can be written in the dialect %s", to->name);
   CBN_CHECK(cbn_framework_of(source->dialect) != NULL, error, "no layer of the dialect %s can be translated",
             source->dialect->name);

@@ -1,5 +1,5 @@
-/* When two layers are the same: what of a plan is not seen, what stands around a layer, and conditions on extents, held against both
- * layers run on integers at every extent. */
+/* When two layers are the same: what of a plan is not seen, what stands around a layer, and conditions on extents,
+ * held against both layers run on integers at every extent. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -131,7 +131,8 @@ static void what_cannot_be_said_is_not_said(void **state) {
 
 /* ----------------------------------------------------------------------------------------------------- conditions */
 
-/* Two layers, what stands around the second, the extents at hand, and the condition, from the frameworks' own formulas. */
+/* Two layers, what stands around the second, the extents at hand, and the condition, from the frameworks' own
+ * formulas. */
 typedef struct row {
   const char *a, *b;
   cbn_surroundings around;
@@ -141,23 +142,43 @@ typedef struct row {
 
 static const row rows[] = {
     /* SAME of stride 2: one zero in all where 2 divides the extent, behind; else one on each side */
-    {"torch.nn.Conv2d(2, 2, 3, stride=2, padding=1, bias=False)", "mindspore.nn.Conv2d(2, 2, 3, stride=2)", {0},
-     {.batch = 2, .channels = 2, .axes = 2, .extent = {7, 9}}, "H mod 2 = 1 and W mod 2 = 1"},
-    {"mindspore.nn.Conv1d(2, 2, 3, stride=2)", "torch.nn.Conv1d(2, 2, 3, stride=2, bias=False)", {.pad_end = {1}},
-     {.batch = 2, .channels = 2, .axes = 1, .extent = {8}}, "W mod 2 = 0"},
+    {"torch.nn.Conv2d(2, 2, 3, stride=2, padding=1, bias=False)",
+     "mindspore.nn.Conv2d(2, 2, 3, stride=2)",
+     {0},
+     {.batch = 2, .channels = 2, .axes = 2, .extent = {7, 9}},
+     "H mod 2 = 1 and W mod 2 = 1"},
+    {"mindspore.nn.Conv1d(2, 2, 3, stride=2)",
+     "torch.nn.Conv1d(2, 2, 3, stride=2, bias=False)",
+     {.pad_end = {1}},
+     {.batch = 2, .channels = 2, .axes = 1, .extent = {8}},
+     "W mod 2 = 0"},
     /* of stride 3: none, or one on each side, or one behind */
-    {"mindspore.nn.Conv1d(2, 2, 3, stride=3)", "torch.nn.Conv1d(2, 2, 3, stride=3, bias=False)", {.pad_end = {1}},
-     {.batch = 2, .channels = 2, .axes = 1, .extent = {8}}, "W mod 3 is not 1"},
+    {"mindspore.nn.Conv1d(2, 2, 3, stride=3)",
+     "torch.nn.Conv1d(2, 2, 3, stride=3, bias=False)",
+     {.pad_end = {1}},
+     {.batch = 2, .channels = 2, .axes = 1, .extent = {8}},
+     "W mod 3 is not 1"},
     /* TensorFlow's VALID gives nothing for a kernel of one more than the input; PyTorch refuses it */
-    {"torch.nn.Conv1d(2, 2, 3, bias=False)", "mindspore.nn.Conv1d(2, 2, 3, pad_mode='valid')", {0},
-     {.batch = 2, .channels = 2, .axes = 1, .extent = {8}}, ""},
-    {"torch.nn.Conv1d(2, 2, 3, bias=False)", "torch.nn.Conv1d(2, 2, 3, padding=2, padding_mode='reflect', bias=False)",
-     {.crop_begin = {2}, .crop_end = {2}}, {.batch = 2, .channels = 2, .axes = 1, .extent = {8}}, ""},
-    {"torch.nn.Conv1d(2, 2, 1, padding=3, bias=False)", "torch.nn.Conv1d(2, 2, 1, bias=False)",
+    {"torch.nn.Conv1d(2, 2, 3, bias=False)",
+     "mindspore.nn.Conv1d(2, 2, 3, pad_mode='valid')",
+     {0},
+     {.batch = 2, .channels = 2, .axes = 1, .extent = {8}},
+     ""},
+    {"torch.nn.Conv1d(2, 2, 3, bias=False)",
+     "torch.nn.Conv1d(2, 2, 3, padding=2, padding_mode='reflect', bias=False)",
+     {.crop_begin = {2}, .crop_end = {2}},
+     {.batch = 2, .channels = 2, .axes = 1, .extent = {8}},
+     ""},
+    {"torch.nn.Conv1d(2, 2, 1, padding=3, bias=False)",
+     "torch.nn.Conv1d(2, 2, 1, bias=False)",
      {.padding_mode = CBN_PAD_REFLECT, .pad_begin = {3}, .pad_end = {3}},
-     {.batch = 2, .channels = 2, .axes = 1, .extent = {8}}, NULL},
-    {"torch.nn.Conv1d(2, 2, 3, stride=2, bias=False)", "torch.nn.Conv1d(2, 2, 3, bias=False)", {0},
-     {.batch = 2, .channels = 2, .axes = 1, .extent = {3}}, "W <= 3"}, /* a single window; shorter ones both refuse */
+     {.batch = 2, .channels = 2, .axes = 1, .extent = {8}},
+     NULL},
+    {"torch.nn.Conv1d(2, 2, 3, stride=2, bias=False)",
+     "torch.nn.Conv1d(2, 2, 3, bias=False)",
+     {0},
+     {.batch = 2, .channels = 2, .axes = 1, .extent = {3}},
+     "W <= 3"}, /* a single window; shorter ones both refuse */
 };
 
 /* Do both give the same at these extents, run on integers? -1 where the first refuses. */
@@ -189,7 +210,8 @@ static void conditions_are_those_of_the_formulas(void **state) {
     cbn_situation s = r->at;
     for (s.extent[0] = 1; s.extent[0] <= 25; s.extent[0]++)
       for (s.extent[1] = 1; s.extent[1] <= (s.axes == 2 ? 12 : 1); s.extent[1]++) {
-        const bool holds = cbn_predicate_holds(&c.extent[0], s.extent[0]) && cbn_predicate_holds(&c.extent[1], s.extent[1]);
+        const bool holds =
+            cbn_predicate_holds(&c.extent[0], s.extent[0]) && cbn_predicate_holds(&c.extent[1], s.extent[1]);
         const int same = run_at(r, &a, &b, &s);
         if (same >= 0 && same != holds) fail_msg("%s and %s at %d, %d", r->a, r->b, (int)s.extent[0], (int)s.extent[1]);
       }
@@ -200,7 +222,8 @@ static void modes_are_told_apart(void **state) {
   (void)state;
   const cbn_situation at = {.batch = 2, .channels = 3, .axes = 2, .extent = {4, 5}};
   const cbn_surroundings nothing = {0};
-  const cbn_layer layer = read("torch.nn.BatchNorm2d(3)"), other = read("keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-05)");
+  const cbn_layer layer = read("torch.nn.BatchNorm2d(3)"),
+                  other = read("keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-05)");
   const cbn_layer untracked = read("torch.nn.BatchNorm2d(3, track_running_stats=False)");
   const cbn_layer batch = read("mindspore.nn.BatchNorm2d(3, use_batch_statistics=True)");
   cbn_comparison c;

@@ -19,7 +19,7 @@ static void general(void **state) {
   static const row rows[] = {
       {"{" PLAIN "}", "2x3x7x6 4x3x3x2", "out2x4x5x5 weight4x3x3x2 s1,1 g1 plain", NULL, 0},
       {"{window_strides: [2, 1], padding: VALID, dimension_numbers: [HCWN, OWIH, WNCH]}", "6x3x5x2 4x2x3x3",
-       "out2x4x2x4 weight4x3x3x2 s2,1 kernel-first channels-last", NULL, 0},
+       "out2x4x2x4 weight4x3x2x3 s2,1 kernel-first channels-last", NULL, 0},
       {"{window_strides: [2, 3], padding: SAME}", "1x1x6x7 1x1x4x4", "out1x1x3x3 p1,1 q1,2", NULL, 0},
       {"{window_strides: [1, 1], padding: same_lower}", "1x1x5x4 2x1x2x4", "p1,2 q0,1", NULL, 0},
       {"{window_strides: [1, 1], padding: [[-1, 0], [0, -2]]}", "1x2x6x7 2x2x2x3", "out1x2x4x3 p-1,0 q0,-2", NULL, 0},

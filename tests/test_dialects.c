@@ -814,8 +814,10 @@ static void dialects_are_found_by_name(void **state) {
   assert_string_equal(cbn_dialects()[COUNT(names)]->name, "onnx");
   assert_string_equal(cbn_dialects()[COUNT(names) + 1]->name, "tensorflow");
   assert_string_equal(cbn_dialects()[COUNT(names) + 2]->name, "keras");
-  assert_string_equal(cbn_dialects()[COUNT(names) + 3]->name, "canonical");
-  assert_null(cbn_dialects()[COUNT(names) + 4]);
+  assert_string_equal(cbn_dialects()[COUNT(names) + 3]->name, "jax");
+  assert_string_equal(cbn_dialects()[COUNT(names) + 4]->name, "flax");
+  assert_string_equal(cbn_dialects()[COUNT(names) + 5]->name, "canonical");
+  assert_null(cbn_dialects()[COUNT(names) + 6]);
   assert_null(cbn_dialect_by_name("PyTorch"));
   assert_null(cbn_dialect_by_name(""));
 }

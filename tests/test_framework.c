@@ -104,6 +104,8 @@ static bool comes_back(const cbn_layer *layer, const cbn_situation *at) {
 static const struct {
   const char *id, *reason;
 } exceptions[] = {
+    {"tensorflow/convolution/dilations-float",
+     "without a dilation the function takes pairs for padding only if one is written as 1.5"},
     {"pytorch/conv1d/empty-batch-dilation-zero",
      "a dilation of 0, of an empty batch alone: its plan has a padding instead"},
 };

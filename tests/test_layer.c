@@ -1,4 +1,5 @@
-/* Layers of several frameworks asked in one situation, inputs read as situations, and inputs found for those who name none. */
+/* Layers of several frameworks asked in one situation, inputs read as situations, and inputs found for those who
+ * name none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -159,8 +160,10 @@ static void inputs_are_found(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(one_situation_in_every_order), cmocka_unit_test(what_is_read_otherwise_is_refused),
-      cmocka_unit_test(a_bias_that_is_added),         cmocka_unit_test(inputs_are_situations),
+      cmocka_unit_test(one_situation_in_every_order),
+      cmocka_unit_test(what_is_read_otherwise_is_refused),
+      cmocka_unit_test(a_bias_that_is_added),
+      cmocka_unit_test(inputs_are_situations),
       cmocka_unit_test(inputs_are_found),
   };
   return cmocka_run_group_tests(tests, open_arena, close_arena);

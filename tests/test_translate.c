@@ -1,5 +1,5 @@
-/* Every valid case of every dialect, translated into every other dialect at its own input; what must hold of each answer, and some
- * answers that are known. */
+/* Every valid case of every dialect, translated into every other dialect at its own input; what must hold of each
+ * answer, and some answers that are known. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,10 +31,12 @@ static void print_problem(void *context, const char *line) {
 /* The layer of a case and its first call; false where the case is no valid one of a layer. */
 static bool layer_of(const cbn_case *golden, cbn_layer *layer, cbn_situation *at) {
   const cbn_step *step = &golden->steps[0];
-  *layer = (cbn_layer){.dialect = golden->dialect, .operator = golden->operator, .params = step->params };
+  *layer = (cbn_layer){.dialect = golden->dialect, .operator = golden->operator, .params = step->params};
   for (int role = CBN_ROLE_WEIGHT; role <= CBN_ROLE_RUNNING_VAR; role++)
-    if (golden->tensor[role] != NULL && golden->tensor[role]->has_shape) layer->tensor[role] = golden->tensor[role]->shape;
-  if (step->expect.rejected || step->input == NULL || !step->input->has_shape || cbn_case_is_large(golden)) return false;
+    if (golden->tensor[role] != NULL && golden->tensor[role]->has_shape)
+      layer->tensor[role] = golden->tensor[role]->shape;
+  if (step->expect.rejected || step->input == NULL || !step->input->has_shape || cbn_case_is_large(golden))
+    return false;
   if (!cbn_layer_situation(layer, &step->input->shape, at)) return false;
   at->input_type = at->layer_type = step->input->type;
   for (int role = CBN_ROLE_RUNNING_VAR; role >= CBN_ROLE_WEIGHT; role--)
@@ -57,7 +59,8 @@ static void complain(const cbn_case *golden, const char *to, const char *what) {
 static void check_none(const cbn_case *golden, const char *to, const cbn_translation *t) {
   const cbn_comparison *c = &t->comparison;
   if (!c->parts) complain(golden, to, "none, and no reason");
-  else if (c->rejected && c->rejection.message[0] == '\0') complain(golden, to, "none by a rejection without a message");
+  else if (c->rejected && c->rejection.message[0] == '\0')
+    complain(golden, to, "none by a rejection without a message");
   else if (!c->rejected && !t->has_witness && !t->other_tensors) complain(golden, to, c->why);
 }
 
@@ -74,8 +77,8 @@ static void check_back(const cbn_case *golden, const cbn_translation *t, cbn_are
   cbn_translation back;
   cbn_error error;
   char what[1200];
-  if (t->inserts || !has_elements(&t->source, &t->at)) return; /* what stands around is no part of the layer */
-  if (t->comparison.constants.needed[CBN_ROLE_RUNNING_MEAN]) return; /* it keeps statistics that the source does not have */
+  if (t->inserts || !has_elements(&t->source, &t->at)) return;       /* what stands around is no part of the layer */
+  if (t->comparison.constants.needed[CBN_ROLE_RUNNING_MEAN]) return; /* the source has no statistics, the target has */
   cbn_situation at = t->at;
   if (!cbn_translate(&t->target, &at, t->comparison.modes, golden->dialect, golden->operator, arena, &back, &error)) {
     snprintf(what, sizeof what, "back: %s", error.text);
@@ -97,8 +100,10 @@ static void check_back(const cbn_case *golden, const cbn_translation *t, cbn_are
     if (!cbn_layer_plan(&t->source, &at, &source, &rejection)) continue;
     if (!cbn_surrounded_plan(&back.target, &back.around, &at, &returned, &rejection))
       complain(golden, t->target.dialect->name, "what came back is refused");
-    else if (source.kind == CBN_OPERATOR_BATCHNORM && !source.batchnorm.update_running) returned.batchnorm.update_running = 0;
-    if (!cbn_plans_agree(&source, &returned, at.layer_type, NULL, what, sizeof what) && !t->comparison.constants.rounded)
+    else if (source.kind == CBN_OPERATOR_BATCHNORM && !source.batchnorm.update_running)
+      returned.batchnorm.update_running = 0;
+    if (!cbn_plans_agree(&source, &returned, at.layer_type, NULL, what, sizeof what) &&
+        !t->comparison.constants.rounded)
       complain(golden, t->target.dialect->name, what);
   }
 }
@@ -173,7 +178,8 @@ static void every_case_into_every_dialect(void **state) {
 
 /* --------------------------------------------------------------------------------------------------- known answers */
 
-/* A layer and a target; the answer's kind and condition, and a word of what stands around or of the reason (NULL: nothing). */
+/* A layer and a target; the answer's kind and condition, and a word of what stands around or of the reason (NULL:
+ * nothing). */
 typedef struct row {
   const char *source, *target, *kind, *condition, *reason;
   int64_t pad_begin, pad_end, crop_begin, crop_end; /* of the last axis */
@@ -185,9 +191,12 @@ static const row rows[] = {
     {"torch.nn.Conv2d(3, 4, 2, padding='same')", "mindspore", "exact", "", NULL, 0, 0, 0, 0, CBN_BOTH_MODES},
     /* SAME pads (0, 1) where the stride of 2 divides the extent, else (1, 1) as written here */
     {"torch.nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False)", "tf", "exact", "", NULL, 0, 0, 0, 0, CBN_BOTH_MODES},
-    {"mindspore.nn.Conv1d(3, 4, 3, stride=2)", "torch", "exact-if", "W mod 2 = 1", "padding", 0, 0, 0, 0, CBN_BOTH_MODES},
-    {"mindspore.nn.Conv1d(3, 4, 4, stride=2)", "torch", "exact-if", "W mod 2 = 1", "padding", 1, 2, 0, 0, CBN_BOTH_MODES},
-    {"torch.nn.Conv1d(3, 4, 5, padding=2, padding_mode='reflect')", "mindspore.nn.Conv1d", "exact", "", NULL, 2, 2, 0, 0, CBN_BOTH_MODES},
+    {"mindspore.nn.Conv1d(3, 4, 3, stride=2)", "torch", "exact-if", "W mod 2 = 1", "padding", 0, 0, 0, 0,
+     CBN_BOTH_MODES},
+    {"mindspore.nn.Conv1d(3, 4, 4, stride=2)", "torch", "exact-if", "W mod 2 = 1", "padding", 1, 2, 0, 0,
+     CBN_BOTH_MODES},
+    {"torch.nn.Conv1d(3, 4, 5, padding=2, padding_mode='reflect')", "mindspore.nn.Conv1d", "exact", "", NULL, 2, 2, 0,
+     0, CBN_BOTH_MODES},
     /* nothing but a cropping makes a transposed SAME of an odd total */
     {"mindspore.nn.Conv1dTranspose(3, 4, 4, stride=3)", "torch", "exact", "", NULL, 0, 0, 0, 1, CBN_BOTH_MODES},
     {"torch.nn.Conv3d(4, 6, 3, groups=2)", "tf", "none", "", "input-channels-mismatch", 0, 0, 0, 0, CBN_BOTH_MODES},
@@ -195,20 +204,21 @@ static const row rows[] = {
     {"torch.nn.BatchNorm2d(4)", "keras", "evaluation-only", "", "biased", 0, 0, 0, 0, CBN_BOTH_MODES},
     {"torch.nn.BatchNorm2d(4)", "keras", "none", "", "biased", 0, 0, 0, 0, CBN_TRAINING},
     {"torch.nn.BatchNorm2d(4)", "tf.compat.v1.nn.fused_batch_norm", "exact", "", NULL, 0, 0, 0, 0, CBN_TRAINING},
-    {"mindspore.nn.BatchNorm2d(4)", "torch", "exact-if", "N*H*W >= 2", "one-value-per-channel", 0, 0, 0, 0, CBN_BOTH_MODES},
-    {"torch.nn.BatchNorm2d(4, momentum=None)", "mindspore.nn.BatchNorm2d", "evaluation-only", "", "weight of the batch", 0, 0, 0,
-     0, CBN_BOTH_MODES},
+    {"mindspore.nn.BatchNorm2d(4)", "torch", "exact-if", "N*H*W >= 2", "one-value-per-channel", 0, 0, 0, 0,
+     CBN_BOTH_MODES},
+    {"torch.nn.BatchNorm2d(4, momentum=None)", "mindspore.nn.BatchNorm2d", "evaluation-only", "", "weight of the batch",
+     0, 0, 0, 0, CBN_BOTH_MODES},
 };
 
 static bool read_target(const char *name, const cbn_dialect **to, const cbn_dialect_operator **operator) {
   const cbn_framework *framework = cbn_framework_by_module(name);
-  *operator= NULL;
+  *operator = NULL;
   if (framework == NULL) *to = cbn_dialect_by_name(name);
   else *to = framework->dialect;
   for (size_t i = 0; framework != NULL && i < (*to)->operator_count; i++) {
     char full[128];
     cbn_framework_full_name(framework, &(*to)->operators[i], full, sizeof full);
-    if (strcmp(full, name) == 0) *operator= &(*to)->operators[i];
+    if (strcmp(full, name) == 0) *operator = &(*to)->operators[i];
   }
   return *to != NULL;
 }
@@ -235,23 +245,24 @@ static void answers_are_those_known(void **state) {
     const cbn_comparison *c = &t.comparison;
     const char *reason = !c->parts ? "" : c->rejected ? cbn_rule_name((int)c->rejection.rule) : c->why;
     cbn_predicates_print(c, at.axes, condition, sizeof condition);
-    const bool right =
-        strcmp(cbn_translation_name(t.kind), r->kind) == 0 && (t.kind == CBN_TRANSLATION_NONE || strcmp(condition, r->condition) == 0) &&
-        (r->reason == NULL || strstr(reason, r->reason) != NULL) &&
-        (t.kind == CBN_TRANSLATION_NONE ||
-         (t.around.pad_begin[last] == r->pad_begin && t.around.pad_end[last] == r->pad_end &&
-          t.around.crop_begin[last] == r->crop_begin && t.around.crop_end[last] == r->crop_end));
+    const bool right = strcmp(cbn_translation_name(t.kind), r->kind) == 0 &&
+                       (t.kind == CBN_TRANSLATION_NONE || strcmp(condition, r->condition) == 0) &&
+                       (r->reason == NULL || strstr(reason, r->reason) != NULL) &&
+                       (t.kind == CBN_TRANSLATION_NONE ||
+                        (t.around.pad_begin[last] == r->pad_begin && t.around.pad_end[last] == r->pad_end &&
+                         t.around.crop_begin[last] == r->crop_begin && t.around.crop_end[last] == r->crop_end));
     if (!right)
-      print_error("%s -> %s: %s if %s, %s, around %d %d %d %d\n", r->source, r->target, cbn_translation_name(t.kind), condition,
-                  reason, (int)t.around.pad_begin[last], (int)t.around.pad_end[last], (int)t.around.crop_begin[last],
-                  (int)t.around.crop_end[last]);
+      print_error("%s -> %s: %s if %s, %s, around %d %d %d %d\n", r->source, r->target, cbn_translation_name(t.kind),
+                  condition, reason, (int)t.around.pad_begin[last], (int)t.around.pad_end[last],
+                  (int)t.around.crop_begin[last], (int)t.around.crop_end[last]);
     wrong += !right;
     cbn_arena_destroy(arena);
   }
   assert_int_equal(wrong, 0);
 }
 
-/* A running variance of 1, two values a channel, 0 and 2 in difference to their mean: biased 1, unbiased 2. The witness says as much. */
+/* A running variance of 1, two values a channel, 0 and 2 in difference to their mean: biased 1, unbiased 2. The
+ * witness says as much. */
 static void a_witness_differs_by_what_it_says(void **state) {
   (void)state;
   cbn_arena *arena = cbn_arena_create(ARENA_BYTES);

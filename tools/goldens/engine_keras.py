@@ -139,12 +139,16 @@ def as_operator(case, name, values):
         return moved.reshape(moved.shape[0] * moved.shape[1], 1, *moved.shape[2:])
     if name == "weight" and "Conv" in case.operator:
         return np.moveaxis(values, (-1, -2), (0, 1))
-    return values.transpose(order(case, values.ndim)) if name in ("input", "grad_output") else values
+    if name not in ("input", "grad_output"):
+        return values
+    return values[np.newaxis] if values.ndim == 1 else values.transpose(order(case, values.ndim))
 
 
 def as_function(case, tolerance):
     """A tolerance that broadcasts over the output, as the layer has it."""
     rank = np.ndim(tolerance)
+    if len(case.given()["input"]["shape"]) == 1:
+        return np.reshape(tolerance, -1)
     return np.transpose(tolerance, np.argsort(order(case, rank))) if rank > 1 else tolerance
 
 
