@@ -260,7 +260,7 @@ static bool check_dilation(const char *name, const cbn_entries *entries, enum cb
   for (int i = 0; i < entries->count; i++)
     if (!is_number(entries->entry[i]))
       return cbn_reject(r, CBN_RULE_PARAMETER_TYPE,
-                        entries->entry[i]->kind == CBN_STRING ? "_UFuncNoLoopError" : CBN_TYPE_ERROR,
+                        entries->entry[i]->kind == CBN_STRING ? "UFuncTypeError" : CBN_TYPE_ERROR,
                         "%s must be ints, got %s", name, cbn_printed_value(entries->entry[i]).text);
   for (int i = 0; i < entries->count; i++)
     if (cbn_as_number(entries->entry[i], &number) && !(number > 0))

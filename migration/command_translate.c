@@ -127,6 +127,8 @@ typedef struct task {
   const cbn_dialect *to;
   const cbn_dialect_operator *operator;
   cbn_translation translation;
+  bool has_training;        /* where the translation is for evaluation only: ... */
+  cbn_translation training; /* ... that for training, by the same operator */
 } task;
 
 static bool read_shape(const char *option, const char *text, cbn_shape *shape, cbn_error *error) {
@@ -575,6 +577,15 @@ static void note_statistics(const task *t, words *w) {
        b->running_variance == CBN_VARIANCE_BIASED ? "biased (divided by N)" : "unbiased (divided by N - 1)");
 }
 
+/* Functions that are told whether they train are two calls. */
+static void note_training(const task *t, words *w) {
+  char call[CALL_TEXT], condition[256];
+  if (!t->has_training || t->training.kind == CBN_TRANSLATION_NONE) return;
+  cbn_call_print(&t->training.target, false, call, sizeof call);
+  cbn_predicates_print(&t->training.comparison, t->training.at.axes, condition, sizeof condition);
+  note(w, "in training another call is the same%s%s: %.240s", condition[0] != '\0' ? " if " : "", condition, call);
+}
+
 static void say_notes(const task *t, words *w) {
   const cbn_translation *x = &t->translation;
   const cbn_comparison *c = &x->comparison;
@@ -595,6 +606,7 @@ static void say_notes(const task *t, words *w) {
          "the other statistics");
   if (x->kind == CBN_TRANSLATION_TRAINING) note(w, "keep the target in training, whatever mode the source is in");
   note_statistics(t, w);
+  note_training(t, w);
   if (t->asked->fold != NULL)
     note(w,
          "%s: the weight times s, the bias (bias - mean) * s + shift, with s = scale / sqrt(variance + epsilon) of "
@@ -602,23 +614,25 @@ static void say_notes(const task *t, words *w) {
          t->asked->weights_in != NULL ? "folded" : "to be folded");
 }
 
-static void say_where(const task *t, char *text, size_t size) {
-  const cbn_comparison *c = &t->translation.comparison;
+static void say_where(const task *t, const cbn_translation *x, char *text, size_t size) {
+  const cbn_comparison *c = &x->comparison;
   char input[160];
-  say_input(&t->translation.source, &c->where, input, sizeof input);
+  say_input(&x->source, &c->where, input, sizeof input);
   if (!is_norm(t)) snprintf(text, size, "input %s", input);
   else if (!c->where.training) snprintf(text, size, "input %s in evaluation", input);
   else snprintf(text, size, "input %s in training, call %" PRId64, input, c->where.trained + 1);
 }
 
-/* Why it is not exact: the refusal, or the difference and both results. */
+/* Why it is not exact: the refusal, or the difference and both results; of a layer for evaluation only, why there is none
+ * for training, if there is none. */
 static void say_reason(const task *t, words *w) {
-  const cbn_translation *x = &t->translation;
+  const bool training = t->has_training && t->training.kind == CBN_TRANSLATION_NONE;
+  const cbn_translation *x = training ? &t->training : &t->translation;
   const cbn_comparison *c = &x->comparison;
   const cbn_run_result *r = &x->witness;
   char where[256], a[160], b[160];
-  if (!c->parts || x->kind == CBN_TRANSLATION_EXACT) return;
-  say_where(t, where, sizeof where);
+  if (!c->parts || x->kind == CBN_TRANSLATION_EXACT || (t->has_training && !training)) return;
+  say_where(t, x, where, sizeof where);
   if (c->rejected) {
     snprintf(w->reason, sizeof w->reason, "%s: the target refuses: %s (%s%s%s)", where, c->rejection.message,
              c->rejection.rule < CBN_RULE_COUNT ? cbn_rule_name((int)c->rejection.rule) : "no operator says it",
@@ -751,6 +765,10 @@ static bool work(task *t, words *w, cbn_error *error) {
   CBN_FORWARD(read_situation(t, error));
   if (t->asked->fold != NULL) CBN_FORWARD(read_norm(t, error));
   CBN_FORWARD(cbn_translate(&t->source, &t->at, t->asked->modes, t->to, t->operator, t->arena, &t->translation, error));
+  t->has_training = t->translation.kind == CBN_TRANSLATION_EVALUATION;
+  if (t->has_training)
+    CBN_FORWARD(cbn_translate(&t->source, &t->at, CBN_TRAINING, t->to, t->translation.target.operator, t->arena,
+                              &t->training, error));
   if (t->asked->weights_in != NULL && t->translation.kind != CBN_TRANSLATION_NONE) CBN_FORWARD(move_weights(t, error));
   put_in_words(t, w);
   return true;

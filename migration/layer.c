@@ -131,6 +131,7 @@ typedef struct seeker {
   bool found;               /* one that gives fewer elements than are wanted */
   cbn_situation fallback;   /* this one */
   bool other_channels;      /* the last refusal was for them */
+  bool settled;             /* the refusal below stands: what other numbers of axes are refused for says less */
   cbn_rejection *rejection; /* the last that is not for the number of axes, if there is one */
 } seeker;
 
@@ -145,7 +146,8 @@ static bool suits(seeker *k) {
   k->other_channels = false;
   if (!cbn_layer_plan(k->layer, &k->s, &plan, &rejection)) {
     k->other_channels = rejection.rule == CBN_RULE_INPUT_CHANNELS_MISMATCH;
-    if (k->rejection->rule == CBN_RULE_COUNT || rejection.rule != CBN_RULE_INPUT_RANK) *k->rejection = rejection;
+    const bool says_more = k->rejection->rule == CBN_RULE_COUNT || rejection.rule != CBN_RULE_INPUT_RANK;
+    if (says_more && !k->settled) *k->rejection = rejection;
     return false;
   }
   const int32_t rank = cbn_plan_extents(&plan, CBN_ROLE_OUTPUT, extent);
@@ -233,6 +235,7 @@ bool cbn_layer_find_situation(const cbn_layer *layer, cbn_situation *situation, 
         *situation = k.fallback;
         return true;
       }
+      k.settled = rejection->rule != CBN_RULE_COUNT && rejection->rule != CBN_RULE_INPUT_RANK;
     }
   return false;
 }

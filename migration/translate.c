@@ -203,6 +203,7 @@ enum {
   RANK_TRAINING = 64,
   NO_RANK = 128,
   RANK_DIFFERS = NO_RANK,
+  RANK_OTHER_STATISTICS,
   RANK_REFUSES,
   RANK_OTHER_TENSORS,
   RANK_OTHER_AXES,
@@ -231,8 +232,11 @@ static int rank_of_failure(const work *w, const proposal *p) {
   cbn_plan plan;
   cbn_rejection rejection;
   s.training = !w->wish.evaluates;
-  if (cbn_surrounded_plan(&p->layer, &p->around, &s, &plan, &rejection))
-    return same_tensors(w->source, &p->layer, &p->around, &s) ? RANK_DIFFERS : RANK_OTHER_TENSORS;
+  if (cbn_surrounded_plan(&p->layer, &p->around, &s, &plan, &rejection)) {
+    if (!same_tensors(w->source, &p->layer, &p->around, &s)) return RANK_OTHER_TENSORS;
+    const bool norm = plan.kind == CBN_OPERATOR_BATCHNORM;
+    return norm && plan.batchnorm.statistics != w->wished->batchnorm.statistics ? RANK_OTHER_STATISTICS : RANK_DIFFERS;
+  }
   return rejection.rule == CBN_RULE_INPUT_RANK ? RANK_OTHER_AXES : RANK_REFUSES;
 }
 

@@ -82,6 +82,11 @@ class Answers(unittest.TestCase):
         self.assertEqual((code, told["answer"]), (1, "none"))
         self.assertIn("biased (divided by N), not unbiased (divided by N - 1); running_var(", told["reason"])
         self.assertEqual(answer(layer, "keras", "--mode", "eval")[1]["answer"], "exact")
+        told = answer(layer, "tf.compat.v1.nn.fused_batch_norm")[1]
+        self.assertEqual(told["answer"], "evaluation-only")
+        self.assertTrue(any(note.startswith("in training another call is the same: ") and "is_training=True" in note
+                            for note in told["notes"]), told["notes"])
+        self.assertIn("biased (divided by N), not unbiased", answer(layer, "flax")[1]["reason"])
         told = answer(layer, "mindspore")[1]
         self.assertIn("a running statistic becomes 0.9 of the old and 0.1 of the batch's: momentum=0.1 there, momentum=0.9 here",
                       told["notes"])
@@ -189,6 +194,62 @@ class Weights(unittest.TestCase):
         code, _, _ = translate("torch.nn.Conv3d(4, 6, 3, groups=2)", "tensorflow", "--weights", self.source, self.target)
         self.assertEqual(code, 1)
         self.assertFalse(self.target.exists())
+
+
+def field(number, payload):
+    """A field of a protobuf message: a number, or bytes."""
+    def varint(value):
+        out = b""
+        while True:
+            value, low = value >> 7, value & 127
+            out += bytes([low | (128 if value else 0)])
+            if not value:
+                return out
+    if isinstance(payload, int):
+        return varint(number << 3) + varint(payload)
+    payload = payload.encode() if isinstance(payload, str) else payload
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def onnx_model():
+    """Conv_0 of 2 channels, 3 filters of 2 taps, stride 2, and a Relu behind it, of operator set 17."""
+    ints = field(1, "strides") + field(8, 2) + field(20, 7)
+    conv = b"".join(field(1, name) for name in "xwb") + field(2, "y") + field(3, "Conv_0") + field(4, "Conv") + field(5, ints)
+    relu = field(1, "y") + field(2, "z") + field(3, "Relu_0") + field(4, "Relu")
+    weight = b"".join(field(1, n) for n in (3, 2, 2)) + field(2, 1) + field(8, "w") + field(9, struct.pack("<12f", *range(12)))
+    bias = field(1, 3) + field(2, 1) + field(8, "b") + field(9, struct.pack("<3f", 7, 8, 9))
+    shape = b"".join(field(1, field(1, n)) for n in (1, 2, 9))
+    x = field(1, "x") + field(2, field(1, field(1, 1) + field(2, shape)))
+    graph = field(1, conv) + field(1, relu) + field(2, "g") + field(5, weight) + field(5, bias) + field(11, x)
+    return field(1, 8) + field(7, graph) + field(8, field(1, "") + field(2, 17))
+
+
+class Files(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = pathlib.Path(self.folder.name)
+
+    def test_onnx(self):
+        model = self.path / "model.onnx"
+        model.write_bytes(onnx_model())
+        for source in (model, f"{model}:Conv_0"):
+            code, told = answer(source, "torch", "--weights", "-", self.path / "out.npz")
+            self.assertEqual((code, told["answer"], told["input"]), (0, "exact", "(1, 2, 9)"))
+            self.assertTrue(told["target"].startswith("torch.nn.Conv1d(2, 3, 2, stride=2, padding='valid'"), told["target"])
+            self.assertEqual(read_npz(self.path / "out.npz"), {"weight": ((3, 2, 2), tuple(map(float, range(12)))),
+                                                               "bias": ((3,), (7.0, 8.0, 9.0))})
+        for node, word in (("Relu_0", "Relu_0 is a Relu"), ("Conv_1", "no node Conv_1")):
+            code, _, err = translate(f"{model}:{node}", "torch")
+            self.assertEqual(code, 2)
+            self.assertIn(word, err)
+
+    def test_yaml(self):
+        layer = self.path / "layer.yaml"
+        layer.write_text("{dialect: tensorflow, operator: nn.conv1d, params: {stride: 2, padding: VALID}, weight: {shape: [3, 4, 5]}}")
+        told = answer(layer, "torch.nn.Conv1d")[1]
+        self.assertEqual(told["answer"], "exact")
+        self.assertTrue(told["target"].startswith("torch.nn.Conv1d(4, 5, 3, stride=2"))
 
 
 class BadInput(unittest.TestCase):

@@ -78,9 +78,11 @@ def is_training(layer):
 
 def as_operator(case, name, values):
     """A tensor with channels second, a weight with its channels first."""
+    if name not in ("input", "weight") or name == "weight" and values.ndim == 1:
+        return values
     if case.operator == NORMALIZATION:
         if values.ndim < 2:
-            return values
+            return values[None]
         axis = case.params.get("axis", -1)
         return np.moveaxis(values, axis if isinstance(axis, int) else axis[0], 1)
     return np.moveaxis(values, (-1, -2), (0, 1)) if name == "weight" else np.moveaxis(values, -1, values.ndim - 1 - spatial(case))
@@ -94,7 +96,7 @@ def spatial(case):
 
 def as_function(case, tolerance):
     """A tolerance that broadcasts over the output, as the layer has it."""
-    if np.ndim(tolerance) < 2:
+    if np.ndim(tolerance) < 2 or case.operator != NORMALIZATION:
         return tolerance
     axis = case.params.get("axis", -1)
     return np.moveaxis(tolerance, 1, axis if isinstance(axis, int) else axis[0])
