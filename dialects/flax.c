@@ -2,8 +2,10 @@
 #include "dialects/flax.h"
 
 static bool reject_result(const cbn_value *value, cbn_rejection *r) {
-  return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_NOT_IMPLEMENTED, "a result of another type than the input's is not "
-                    "implemented here, got dtype %s", cbn_printed_value(value).text);
+  return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_NOT_IMPLEMENTED,
+                    "a result of another type than the input's is not "
+                    "implemented here, got dtype %s",
+                    cbn_printed_value(value).text);
 }
 
 bool cbn_flax_check_result(const cbn_request *request, cbn_rejection *r) {
@@ -17,8 +19,8 @@ bool cbn_flax_check_parameters(const cbn_request *request, cbn_rejection *r) {
   const cbn_value *value = cbn_parameter(request->params, "param_dtype");
   if (value == NULL) return true;
   if (value->kind != CBN_STRING || cbn_jax_type(value) < 0)
-    return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_NOT_IMPLEMENTED, "param_dtype must be the name of a type here, got %s",
-                      cbn_printed_value(value).text);
+    return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_NOT_IMPLEMENTED,
+                      "param_dtype must be the name of a type here, got %s", cbn_printed_value(value).text);
   return cbn_jax_type(value) == request->layer_type ||
          cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_NOT_IMPLEMENTED,
                     "param_dtype other than the type of the layer's tensors is not implemented here");
@@ -37,8 +39,9 @@ static const cbn_dialect_operator operators[] = {
      .kind = CBN_OPERATOR_CONV,
      .spatial_rank = CBN_MAX_SPATIAL,
      .transposed = true,
-     .signature = "(features, kernel_size, strides=None, padding='SAME', kernel_dilation=None, use_bias=True, dtype=None, "
-                  "param_dtype=float32, precision=None, transpose_kernel=False, preferred_element_type=None)",
+     .signature =
+         "(features, kernel_size, strides=None, padding='SAME', kernel_dilation=None, use_bias=True, dtype=None, "
+         "param_dtype=float32, precision=None, transpose_kernel=False, preferred_element_type=None)",
      .plan = cbn_flax_transposed},
     {.name = "linen.BatchNorm",
      .kind = CBN_OPERATOR_BATCHNORM,
@@ -51,9 +54,10 @@ static const cbn_dialect_operator operators[] = {
      .resets = true},
 };
 
-const cbn_dialect cbn_dialect_flax = {.name = "flax",
-                                      .profile = "Flax 0.12.8, JAX 0.10.2, CPU, jax_enable_x64",
-                                      .trains_by_default = true,
-                                      .arithmetic = CBN_FLUSHES_SUBNORMALS,
-                                      .operators = operators,
-                                      .operator_count = sizeof operators / sizeof operators[0]};
+const cbn_dialect cbn_dialect_flax = {
+    .name = "flax",
+    .profile = "Flax 0.12.8, JAX 0.10.2, CPU, jax_enable_x64",
+    .trains_by_default = true,
+    .arithmetic = CBN_FLUSHES_SUBNORMALS | CBN_NARROW_SUMS, /* the bias, in f16 and bf16 */
+    .operators = operators,
+    .operator_count = sizeof operators / sizeof operators[0]};

@@ -8,16 +8,17 @@ static bool read_axis(const cbn_value *value, int32_t rank, int32_t *axis, cbn_r
   const cbn_entries entries = cbn_as_entries(value);
   int64_t number = -1;
   if (value != NULL && (entries.count < 1 || !cbn_as_integer(entries.entry[0], true, &number)))
-    return entries.sequence && entries.count == 0
-               ? cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_NOT_IMPLEMENTED, "no axis of channels is not implemented here")
-               : cbn_jax_reject_type("axis", value, "an int", r);
+    return entries.sequence && entries.count == 0 ? cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_NOT_IMPLEMENTED,
+                                                               "no axis of channels is not implemented here")
+                                                  : cbn_jax_reject_type("axis", value, "an int", r);
   if (entries.count > 1)
-    return cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_NOT_IMPLEMENTED, "several axes of channels are not implemented "
+    return cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_NOT_IMPLEMENTED,
+                      "several axes of channels are not implemented "
                       "here");
   const int64_t counted = number < 0 ? number + rank : number;
   if (counted >= rank || counted < -rank)
-    return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_INDEX_ERROR, "the input of %" PRId32 " axes has no axis %" PRId64, rank,
-                      number);
+    return cbn_reject(r, CBN_RULE_INPUT_RANK, CBN_INDEX_ERROR, "the input of %" PRId32 " axes has no axis %" PRId64,
+                      rank, number);
   *axis = (int32_t)counted;
   return counted >= 0 || cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_NOT_IMPLEMENTED,
                                     "an axis counted twice from the end is not implemented here");
@@ -27,7 +28,9 @@ static bool check_shapes(const cbn_request *request, const cbn_batchnorm *b, cbn
   static const struct {
     const char *name;
     int role;
-  } tensors[] = {{"mean", CBN_ROLE_RUNNING_MEAN}, {"var", CBN_ROLE_RUNNING_VAR}, {"scale", CBN_ROLE_WEIGHT},
+  } tensors[] = {{"mean", CBN_ROLE_RUNNING_MEAN},
+                 {"var", CBN_ROLE_RUNNING_VAR},
+                 {"scale", CBN_ROLE_WEIGHT},
                  {"bias", CBN_ROLE_BIAS}};
   for (int i = 0; i < 4; i++) {
     const cbn_shape *shape = request->layer[tensors[i].role];
@@ -70,8 +73,10 @@ static bool check_extras(const cbn_request *request, cbn_rejection *r) {
   static const char *const absent[] = {"axis_name", "axis_index_groups"};
   for (int i = 0; i < 2; i++)
     if (cbn_jax_given(request->params, absent[i]) != NULL)
-      return cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_NOT_IMPLEMENTED, "%s is not implemented here: statistics of one "
-                        "device alone", absent[i]);
+      return cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_NOT_IMPLEMENTED,
+                        "%s is not implemented here: statistics of one "
+                        "device alone",
+                        absent[i]);
   if (request->input_type == CBN_F32 || request->input_type == CBN_F64 ||
       cbn_as_truth(cbn_parameter(request->params, "force_float32_reductions"), true))
     return true;
@@ -84,16 +89,26 @@ static bool check_types(const cbn_request *request, cbn_rejection *r) {
   if (!cbn_flax_check_parameters(request, r) || !cbn_flax_check_result(request, r)) return false;
   const bool narrow = request->input_type == CBN_F16 || request->input_type == CBN_BF16;
   return request->layer_type == (narrow ? CBN_F32 : request->input_type) ||
-         cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_NOT_IMPLEMENTED, "a layer of %s and an input of %s are not implemented here",
-                    cbn_type_name(request->layer_type), cbn_type_name(request->input_type));
+         cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_NOT_IMPLEMENTED,
+                    "a layer of %s and an input of %s are not implemented here", cbn_type_name(request->layer_type),
+                    cbn_type_name(request->input_type));
 }
 
 bool cbn_flax_batchnorm(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                         cbn_rejection *r) {
-  static const char *const names[] = {"use_running_average", "axis",        "momentum",  "epsilon",
-                                      "dtype",               "param_dtype", "use_bias",  "use_scale",
-                                      "axis_name",           "axis_index_groups",        "use_fast_variance",
-                                      "force_float32_reductions", NULL};
+  static const char *const names[] = {"use_running_average",
+                                      "axis",
+                                      "momentum",
+                                      "epsilon",
+                                      "dtype",
+                                      "param_dtype",
+                                      "use_bias",
+                                      "use_scale",
+                                      "axis_name",
+                                      "axis_index_groups",
+                                      "use_fast_variance",
+                                      "force_float32_reductions",
+                                      NULL};
   const cbn_value *params = request->params, *running = cbn_jax_given(params, "use_running_average");
   cbn_batchnorm *b = &plan->batchnorm;
   double momentum;

@@ -46,7 +46,8 @@ static bool read_input(layer *l, const cbn_request *request, cbn_rejection *r) {
   if (axes < 1 || axes > CBN_MAX_SPATIAL)
     return not_implemented(CBN_RULE_SPATIAL_RANK, "a kernel of no axis, or of more than 3,", r);
   if (batches > 1) return not_implemented(CBN_RULE_INPUT_RANK, "an input of several batch axes", r);
-  if (batches < 0) return not_implemented(CBN_RULE_INPUT_RANK, "an input of less axes than kernel and channels have", r);
+  if (batches < 0)
+    return not_implemented(CBN_RULE_INPUT_RANK, "an input of less axes than kernel and channels have", r);
   c->request = request;
   c->axes = axes;
   l->unbatched = batches == 0;
@@ -54,7 +55,8 @@ static bool read_input(layer *l, const cbn_request *request, cbn_rejection *r) {
   memcpy(c->lhs.extent + l->unbatched, request->input.extent, (size_t)request->input.rank * sizeof c->lhs.extent[0]);
   for (int32_t a = 0; a < request->input.rank && l->unbatched; a++)
     if (request->input.extent[a] == 0)
-      return cbn_reject(r, CBN_RULE_INPUT_EXTENT_POSITIVE, "ZeroDivisionError", "an input without a batch must not be empty");
+      return cbn_reject(r, CBN_RULE_INPUT_EXTENT_POSITIVE, "ZeroDivisionError",
+                        "an input without a batch must not be empty");
   cbn_jax_channels_last(c);
   return true;
 }
@@ -67,7 +69,8 @@ static bool read_padding(layer *l, cbn_rejection *r) {
   bool whole = true;
   c->padding = value == NULL ? "SAME" : value->kind == CBN_STRING ? value->as.string.text : NULL;
   if (c->padding != NULL) return true;
-  const cbn_entries entries = cbn_as_integer(value, true, &all) ? cbn_jax_repeated(value, c->axes) : cbn_as_entries(value);
+  const cbn_entries entries =
+      cbn_as_integer(value, true, &all) ? cbn_jax_repeated(value, c->axes) : cbn_as_entries(value);
   bool valid = entries.sequence && entries.count == c->axes;
   for (int i = 0; valid && i < entries.count; i++) {
     const cbn_entries pair = cbn_as_entries(entries.entry[i]);
@@ -77,12 +80,15 @@ static bool read_padding(layer *l, cbn_rejection *r) {
       continue;
     }
     valid = pair.count == 2;
-    for (int end = 0; valid && end < 2; end++) whole = cbn_as_integer(pair.entry[end], true, &c->pairs[i][end]) && whole;
+    for (int end = 0; valid && end < 2; end++)
+      whole = cbn_as_integer(pair.entry[end], true, &c->pairs[i][end]) && whole;
   }
   c->pair_count = c->axes;
   if (!valid || !whole)
-    return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_VALUE_ERROR, "padding must be a name, an int, or an int or pair for "
-                      "each axis, got %s", cbn_printed_value(value).text);
+    return cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_VALUE_ERROR,
+                      "padding must be a name, an int, or an int or pair for "
+                      "each axis, got %s",
+                      cbn_printed_value(value).text);
   return true;
 }
 
@@ -114,8 +120,8 @@ static bool check_tensors(layer *l, const cbn_request *request, int64_t channels
                       "the kernel given has not the shape that kernel_size, the input's channels and features say");
   l->has_bias = cbn_as_truth(cbn_parameter(l->params, "use_bias"), true);
   return !l->has_bias || bias == NULL || (bias->rank == 1 && bias->extent[0] == l->features) ||
-         cbn_reject(r, CBN_RULE_BIAS_SHAPE, CBN_PARAMETER_SHAPE_ERROR, "bias must have one axis of %" PRId64 " features",
-                    l->features);
+         cbn_reject(r, CBN_RULE_BIAS_SHAPE, CBN_PARAMETER_SHAPE_ERROR,
+                    "bias must have one axis of %" PRId64 " features", l->features);
 }
 
 static bool check_types(const cbn_request *request, cbn_rejection *r) {
@@ -138,7 +144,8 @@ static bool pad_input(layer *l, cbn_rejection *r) {
   const bool reflect = c->padding != NULL && strcmp(c->padding, "REFLECT") == 0;
   if (!causal && !circular && !reflect) return true;
   if (causal && c->axes != 1)
-    return cbn_reject(r, CBN_RULE_SPATIAL_RANK, CBN_VALUE_ERROR, "CAUSAL goes with one spatial axis, got %" PRId32, c->axes);
+    return cbn_reject(r, CBN_RULE_SPATIAL_RANK, CBN_VALUE_ERROR, "CAUSAL goes with one spatial axis, got %" PRId32,
+                      c->axes);
   if (l->dilation.count < c->axes)
     return not_implemented(CBN_RULE_PARAMETER_LENGTH, "kernel_dilation of less entries beside this padding", r);
   l->mode = circular ? CBN_PAD_CIRCULAR : reflect ? CBN_PAD_REFLECT : CBN_PAD_ZEROS;
@@ -166,7 +173,8 @@ static bool unpad(const layer *l, cbn_plan *plan, cbn_rejection *r) {
     const int64_t reach = l->begin[a] + l->end[a];
     if (reach == 0) continue;
     v->input[a] -= reach;
-    if (v->input[a] == 0) return not_implemented(CBN_RULE_INPUT_EXTENT_POSITIVE, "an extent of 0 beside this padding", r);
+    if (v->input[a] == 0)
+      return not_implemented(CBN_RULE_INPUT_EXTENT_POSITIVE, "an extent of 0 beside this padding", r);
     v->pad_begin[a] = l->begin[a];
     v->pad_end[a] = l->end[a];
   }
@@ -182,9 +190,18 @@ static bool begin(layer *l, const cbn_request *request, const char *const *names
 
 bool cbn_flax_convolution(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                           cbn_rejection *r) {
-  static const char *const names[] = {"features",        "kernel_size",         "strides",  "padding", "input_dilation",
-                                      "kernel_dilation", "feature_group_count", "use_bias", "dtype",   "param_dtype",
-                                      "precision",       NULL};
+  static const char *const names[] = {"features",
+                                      "kernel_size",
+                                      "strides",
+                                      "padding",
+                                      "input_dilation",
+                                      "kernel_dilation",
+                                      "feature_group_count",
+                                      "use_bias",
+                                      "dtype",
+                                      "param_dtype",
+                                      "precision",
+                                      NULL};
   layer l;
   cbn_jax_call *c = &l.call;
   double groups = 1;
@@ -217,9 +234,9 @@ bool cbn_flax_convolution(const cbn_dialect_operator *operator, const cbn_reques
 
 bool cbn_flax_transposed(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                          cbn_rejection *r) {
-  static const char *const names[] = {"features", "kernel_size",     "strides",   "padding",          "kernel_dilation",
-                                      "use_bias", "dtype",           "precision", "transpose_kernel", "param_dtype",
-                                      "preferred_element_type", NULL};
+  static const char *const names[] = {
+      "features", "kernel_size", "strides",          "padding",     "kernel_dilation",        "use_bias",
+      "dtype",    "precision",   "transpose_kernel", "param_dtype", "preferred_element_type", NULL};
   layer l;
   cbn_jax_call *c = &l.call;
   (void)operator;

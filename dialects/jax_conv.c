@@ -183,8 +183,8 @@ static bool resolve_name(cbn_jax_call *c, cbn_rejection *r) {
   if (lower || same_letters(c->padding, "SAME")) return same_pairs(c, lower, r);
   c->pair_count = c->axes;
   return same_letters(c->padding, "VALID") ||
-         cbn_reject(r, CBN_RULE_PADDING_UNKNOWN, "RuntimeError", "padding must be SAME, SAME_LOWER or VALID, got '%.60s'",
-                    c->padding);
+         cbn_reject(r, CBN_RULE_PADDING_UNKNOWN, "RuntimeError",
+                    "padding must be SAME, SAME_LOWER or VALID, got '%.60s'", c->padding);
 }
 
 static bool check_precision(const cbn_value *value, cbn_rejection *r) {
@@ -250,9 +250,8 @@ static bool check_groups(const cbn_jax_call *c, cbn_rejection *r) {
   if (!divides(batches, outputs))
     return cbn_reject(r, CBN_RULE_GROUPS_DIVIDE_OUT_CHANNELS, CBN_VALUE_ERROR,
                       "batch_group_count must divide the output channels, got %g and %" PRId64, batches, outputs);
-  return !(batches > 1 && groups > 1) ||
-         cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_VALUE_ERROR,
-                    "only one of feature_group_count and batch_group_count may be > 1");
+  return !(batches > 1 && groups > 1) || cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_VALUE_ERROR,
+                                                    "only one of feature_group_count and batch_group_count may be > 1");
 }
 
 static bool check_dilation(const char *name, const cbn_entries *entries, enum cbn_rule rule, cbn_rejection *r) {
@@ -305,8 +304,10 @@ static bool check_types(const cbn_jax_call *c, cbn_rejection *r) {
     return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_TYPE_ERROR, "lhs and rhs have one type, got %s and %s",
                       cbn_type_name(type), cbn_type_name(c->request->layer_type));
   if (preferred == CBN_JAX_OTHER_TYPE || bytes[preferred] < bytes[type])
-    return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_TYPE_ERROR, "preferred_element_type must be a float not narrower "
-                      "than %s, got %s", cbn_type_name(type), cbn_printed_value(c->preferred).text);
+    return cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_TYPE_ERROR,
+                      "preferred_element_type must be a float not narrower "
+                      "than %s, got %s",
+                      cbn_type_name(type), cbn_printed_value(c->preferred).text);
   return true;
 }
 
@@ -336,7 +337,8 @@ static bool check_compiled(const cbn_jax_call *c, cbn_rejection *r) {
                         integer_at(&c->strides, a));
   }
   if (c->batch_groups != NULL && !is_one(c->batch_groups))
-    return cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_NOT_IMPLEMENTED, "batch_group_count other than 1 is not "
+    return cbn_reject(r, CBN_RULE_FRAMEWORK_LIMIT, CBN_NOT_IMPLEMENTED,
+                      "batch_group_count other than 1 is not "
                       "implemented here");
   return c->preferred == NULL || cbn_jax_type(c->preferred) == c->request->input_type ||
          cbn_reject(r, CBN_RULE_TENSOR_TYPE, CBN_NOT_IMPLEMENTED, "a result of another type is not implemented here");
@@ -424,9 +426,9 @@ static bool read_pairs(cbn_jax_call *c, const cbn_value *value, cbn_rejection *r
     pairs = pair.sequence && pair.count == 2 && is_integer(pair.entry[0], &c->pairs[i][0]) &&
             is_integer(pair.entry[1], &c->pairs[i][1]);
   }
-  return pairs || cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_VALUE_ERROR,
-                             "padding must be a string or a sequence of pairs of ints, got %s",
-                             cbn_printed_value(value).text);
+  return pairs ||
+         cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_VALUE_ERROR,
+                    "padding must be a string or a sequence of pairs of ints, got %s", cbn_printed_value(value).text);
 }
 
 static bool begin(cbn_jax_call *c, const cbn_request *request, const char *const *names, int required,
@@ -451,11 +453,18 @@ static cbn_entries dilations_of(const cbn_jax_call *c, const cbn_value *value) {
 
 bool cbn_jax_convolution(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                          cbn_rejection *r) {
-  static const char *const general[] = {"window_strides",      "padding",           "lhs_dilation",
-                                        "rhs_dilation",        "dimension_numbers", "feature_group_count",
-                                        "batch_group_count",   "precision",         "preferred_element_type",
-                                        "out_sharding",        NULL};
-  static const char *const padded[] = {"window_strides", "padding", "lhs_dilation", "rhs_dilation", "precision",
+  static const char *const general[] = {"window_strides",
+                                        "padding",
+                                        "lhs_dilation",
+                                        "rhs_dilation",
+                                        "dimension_numbers",
+                                        "feature_group_count",
+                                        "batch_group_count",
+                                        "precision",
+                                        "preferred_element_type",
+                                        "out_sharding",
+                                        NULL};
+  static const char *const padded[] = {"window_strides",         "padding", "lhs_dilation", "rhs_dilation", "precision",
                                        "preferred_element_type", NULL};
   static const char *const plain[] = {"window_strides", "padding", "precision", "preferred_element_type", NULL};
   const bool is_plain = strcmp(operator->name, "lax.conv") == 0;
@@ -552,7 +561,8 @@ static bool transpose_padding(cbn_jax_call *c, const cbn_value *padding, cbn_rej
 }
 
 bool cbn_jax_plan_transposed(cbn_jax_call *c, cbn_plan *plan, cbn_rejection *r) {
-  const bool forward_padding = c->padding != NULL && (strcmp(c->padding, "SAME") == 0 || strcmp(c->padding, "VALID") == 0);
+  const bool forward_padding =
+      c->padding != NULL && (strcmp(c->padding, "SAME") == 0 || strcmp(c->padding, "VALID") == 0);
   c->strides = cbn_jax_repeated(NULL, c->axes);
   if (forward_padding && !transpose_padding(c, NULL, r)) return false;
   for (int i = 0; c->padding != NULL && i < c->lhs_dilation.count; i++)
@@ -564,9 +574,15 @@ bool cbn_jax_plan_transposed(cbn_jax_call *c, cbn_plan *plan, cbn_rejection *r) 
 
 bool cbn_jax_transposed(const cbn_dialect_operator *operator, const cbn_request * request, cbn_plan *plan,
                         cbn_rejection *r) {
-  static const char *const names[] = {"strides",           "padding",          "rhs_dilation",
-                                      "dimension_numbers", "transpose_kernel", "precision",
-                                      "preferred_element_type", "use_consistent_padding", NULL};
+  static const char *const names[] = {"strides",
+                                      "padding",
+                                      "rhs_dilation",
+                                      "dimension_numbers",
+                                      "transpose_kernel",
+                                      "precision",
+                                      "preferred_element_type",
+                                      "use_consistent_padding",
+                                      NULL};
   const cbn_value *params = request->params, *format = cbn_jax_given(params, "dimension_numbers");
   cbn_jax_call c;
   (void)operator;
@@ -584,8 +600,7 @@ bool cbn_jax_transposed(const cbn_dialect_operator *operator, const cbn_request 
   if (format == NULL) cbn_jax_channels_last(&c);
   const bool by_name = padding->kind == CBN_STRING;
   const bool forward_name = cbn_value_is(padding, "SAME") || cbn_value_is(padding, "VALID");
-  if (strides == NULL && (consistent || forward_name))
-    return cbn_jax_reject_type("strides", strides, "a sequence", r);
+  if (strides == NULL && (consistent || forward_name)) return cbn_jax_reject_type("strides", strides, "a sequence", r);
   c.lhs_dilation = dilations_of(&c, strides);
   c.rhs_dilation = dilations_of(&c, cbn_jax_given(params, "rhs_dilation"));
   c.flipped = cbn_as_truth(cbn_parameter(params, "transpose_kernel"), false);
