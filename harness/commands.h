@@ -13,6 +13,7 @@
   X(case, "write the problem of a fuzzer's genome as a case file")                                                     \
   X(seed, "write the genome of a case's problem")                                                                      \
   X(differ, "find the smallest witness on which two frameworks part")                                                  \
+  X(differences, "write the pages that say where frameworks part")                                                      \
   X(translate, "translate a layer into another framework, or say why there is no translation")                         \
   X(dialects, "list the dialects, their operators and defaults")                                                       \
   X(engines, "list the engines that come with the program")                                                            \

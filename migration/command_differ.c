@@ -14,7 +14,7 @@
 #include "harness/commands.h"
 #include "migration/call_text.h"
 #include "migration/differ.h"
-#include "migration/framework.h"
+#include "migration/side.h"
 
 enum { ARENA_BYTES = 1 << 30, SHOWN_ELEMENTS = 64 };
 
@@ -23,10 +23,11 @@ typedef struct arguments {
   int count;
   const char *parameter, *dialect;
   bool each, json;
+  int64_t seed, genomes, axes; /* axes 0: as many as both have */
   cbn_search search;
 } arguments;
 
-enum { KEY_EACH = 256, KEY_SEED, KEY_GENOMES, KEY_NO_REFUSALS, KEY_FORMAT, KEY_DIALECT };
+enum { KEY_EACH = 256, KEY_SEED, KEY_GENOMES, KEY_NO_REFUSALS, KEY_FORMAT, KEY_DIALECT, KEY_AXES };
 
 static bool read_count(const char *text, int64_t *count) {
   char *end;
@@ -37,19 +38,21 @@ static bool read_count(const char *text, int64_t *count) {
 
 static error_t parse(int key, char *text, struct argp_state *state) {
   arguments *a = state->input;
-  int64_t seed;
   switch (key) {
   case 'p': a->parameter = text; break;
   case KEY_EACH: a->each = true; break;
   case KEY_SEED:
-    if (!read_count(text, &seed)) argp_error(state, "--seed must be a whole number from 0 on, got '%s'", text);
-    else a->search.seed = (uint64_t)seed;
+    if (!read_count(text, &a->seed)) argp_error(state, "--seed must be a whole number from 0 on, got '%s'", text);
     break;
   case KEY_GENOMES:
-    if (!read_count(text, &a->search.genomes))
+    if (!read_count(text, &a->genomes))
       argp_error(state, "--genomes must be a whole number from 0 on, got '%s'", text);
     break;
-  case KEY_NO_REFUSALS: a->search.rejections = false; break;
+  case KEY_AXES:
+    if (!read_count(text, &a->axes) || a->axes < 1 || a->axes > CBN_MAX_SPATIAL)
+      argp_error(state, "--axes must be 1, 2 or 3, got '%s'", text);
+    break;
+  case KEY_NO_REFUSALS: a->search.partings = CBN_PART_RESULTS; break;
   case KEY_DIALECT: a->dialect = text; break;
   case KEY_FORMAT:
     a->json = strcmp(text, "json") == 0;
@@ -74,6 +77,7 @@ static const struct argp_option options[] = {
     {"no-refusals", KEY_NO_REFUSALS, NULL, 0, "What only one of them refuses is no difference", 0},
     {"genomes", KEY_GENOMES, "N", 0, "Draw N problems (default 50) after every small one has been asked", 0},
     {"seed", KEY_SEED, "N", 0, "Of these (default 0)", 0},
+    {"axes", KEY_AXES, "N", 0, "Spatial axes, of operators that have any number (default: as many as both have)", 0},
     {"dialect", KEY_DIALECT, "NAME", 0, "Of calls without a module", 0},
     {"format", KEY_FORMAT, "FORMAT", 0, "text (the default) or json", 0},
     {0}};
@@ -95,30 +99,9 @@ static const struct argp argp = {
 
 /* ---------------------------------------------------------------------------------------------------------- words */
 
-typedef struct side {
-  const cbn_dialect *dialect;
-  const cbn_dialect_operator *operator;
-} side;
-
 static const char *last_part(const char *name) {
   const char *dot = strrchr(name, '.');
   return dot == NULL ? name : dot + 1;
-}
-
-/* `torch.nn.Conv2d`: an operator with its module. */
-static bool read_operator(const char *word, side *found, cbn_error *error) {
-  char name[256];
-  cbn_framework_unabbreviate(word, name, sizeof name);
-  for (const cbn_framework *const *f = cbn_frameworks(); *f != NULL; f++)
-    for (size_t i = 0; i < (*f)->dialect->operator_count; i++) {
-      char full[128];
-      cbn_framework_full_name(*f, &(*f)->dialect->operators[i], full, sizeof full);
-      if (strcmp(full, name) != 0) continue;
-      *found = (side){(*f)->dialect, &(*f)->dialect->operators[i]};
-      return true;
-    }
-  return cbn_error_set(
-      error, "there is no operator '%.100s'; `convbn dialects` lists them, with their modules in front", word);
 }
 
 /* The dialect by its name or its module's. */
@@ -137,27 +120,16 @@ static const cbn_dialect_operator *by_last_part(const cbn_dialect *dialect, cons
   return NULL;
 }
 
-/* The other framework's first operator of the same kind, with the same axes if there is one, else any number. */
-static const cbn_dialect_operator *counterpart(const cbn_dialect *dialect, const cbn_dialect_operator *of) {
-  const cbn_dialect_operator *found = NULL;
-  for (size_t i = 0; i < dialect->operator_count; i++) {
-    const cbn_dialect_operator *o = &dialect->operators[i];
-    if (o->kind != of->kind || o->transposed != of->transposed) continue;
-    if (o->spatial_rank == of->spatial_rank) return o;
-    if (found == NULL && o->spatial_rank == CBN_MAX_SPATIAL) found = o;
-  }
-  return found;
-}
-
-static bool read_sides(const arguments *a, side sides[2], cbn_error *error) {
+static bool read_sides(const arguments *a, cbn_side sides[2], cbn_error *error) {
   if (a->count == 2)
-    return read_operator(a->words[0], &sides[0], error) && read_operator(a->words[1], &sides[1], error);
+    return cbn_side_read(a->words[0], &sides[0], error) && cbn_side_read(a->words[1], &sides[1], error);
   if (!read_dialect(a->words[0], &sides[0].dialect, error) || !read_dialect(a->words[1], &sides[1].dialect, error))
     return false;
   for (int s = 0; s < 2; s++) sides[s].operator= by_last_part(sides[s].dialect, a->words[2]);
   for (int s = 0; s < 2; s++)
     if (sides[s].operator== NULL && sides[1 - s].operator!= NULL)
-      sides[s].operator= counterpart(sides[s].dialect, sides[1 - s].operator);
+      sides[s] = cbn_side_counterpart(sides[s].dialect, sides[1 - s].operator->kind, sides[1 - s].operator->transposed,
+                                      sides[1 - s].operator->spatial_rank);
   return (sides[0].operator!= NULL && sides[1].operator!= NULL) ||
          cbn_error_set(error, "%s and %s have no operator '%.100s' in common; `convbn dialects` lists theirs",
                        sides[0].dialect->name, sides[1].dialect->name, a->words[2]);
@@ -280,7 +252,7 @@ static json_t *json_of_witness(const cbn_witness *w) {
                    json_of_answer(&w->b, &w->of_b));
 }
 
-static void print_region(const cbn_search *search, bool operators) {
+static void print_region(const arguments *a, const cbn_search *search, bool operators) {
   if (search->layers == 0) {
     puts("nothing to ask: the first has no value of it that the second has a name for");
     return;
@@ -288,23 +260,23 @@ static void print_region(const cbn_search *search, bool operators) {
   printf("no difference was found: %" PRId64 " pairs of layers in %" PRId64 " situations, extents up to %" PRId64,
          search->layers, search->situations, search->largest_extent);
   if (operators)
-    printf(", kernels up to %" PRId64 " and %" PRId64 " problems drawn from seed %" PRIu64, search->largest_kernel,
-           search->genomes, search->seed);
+    printf(", kernels up to %" PRId64 " and %" PRId64 " problems drawn from seed %" PRId64, search->largest_kernel,
+           a->genomes, a->seed);
   puts("");
 }
 
-static json_t *json_of_region(const cbn_search *search) {
+static json_t *json_of_region(const arguments *a, const cbn_search *search) {
   return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "layers", (json_int_t)search->layers, "situations",
                    (json_int_t)search->situations, "largest_extent", (json_int_t)search->largest_extent,
-                   "largest_kernel", (json_int_t)search->largest_kernel, "genomes", (json_int_t)search->genomes, "seed",
-                   (json_int_t)search->seed);
+                   "largest_kernel", (json_int_t)search->largest_kernel, "genomes", (json_int_t)a->genomes, "seed",
+                   (json_int_t)a->seed);
 }
 
 /* Tells one search; returns the exit code. */
 static int tell(const arguments *a, bool differs, const char *parameter, const cbn_search *search,
                 cbn_witness *witness) {
   if (a->json) {
-    json_t *object = json_pack("{s:b, s:o}", "differ", differs, "searched", json_of_region(search));
+    json_t *object = json_pack("{s:b, s:o}", "differ", differs, "searched", json_of_region(a, search));
     if (parameter != NULL) json_object_set_new(object, "parameter", json_string(parameter));
     if (differs) json_object_set_new(object, "witness", json_of_witness(witness));
     json_dumpf(object, stdout, JSON_INDENT(2));
@@ -313,7 +285,7 @@ static int tell(const arguments *a, bool differs, const char *parameter, const c
   } else {
     if (parameter != NULL) printf("== %s\n", parameter);
     if (differs) print_witness(witness);
-    else print_region(search, a->count == 3 || strchr(a->words[0], '(') == NULL);
+    else print_region(a, search, a->count == 3 || strchr(a->words[0], '(') == NULL);
     if (parameter != NULL) putchar('\n');
   }
   if (differs) cbn_witness_release(witness);
@@ -351,20 +323,17 @@ static bool has_meaning(const cbn_dialect_operator *operator, enum cbn_meaning m
          cbn_parameter_meaning(operator, & signature, meaning) != NULL;
 }
 
-static int search_once(const arguments *a, const side sides[2], enum cbn_meaning meaning, const char *name) {
-  cbn_arena *arena = cbn_arena_create(ARENA_BYTES);
+static int search_once(const arguments *a, cbn_starts *const starts[2], enum cbn_meaning meaning, const char *name) {
   cbn_search search = a->search;
-  cbn_witness witness;
-  if (arena == NULL) return CBN_EXIT_USAGE;
-  const bool differs = cbn_differ_operators(sides[0].dialect, sides[0].operator, sides[1].dialect, sides[1].operator,
-                                            meaning, arena, &search, &witness);
-  const int code = tell(a, differs, name, &search, &witness);
-  cbn_arena_destroy(arena);
-  return code;
+  cbn_witness witness[CBN_PARTINGS];
+  const unsigned found = cbn_differ_operators(starts[0], starts[1], meaning, &search, witness);
+  for (int p = 0; p < CBN_PARTINGS; p++)
+    if (found >> p & 1) return tell(a, true, name, &search, &witness[p]);
+  return tell(a, false, name, &search, NULL);
 }
 
 static int differ_operators(const arguments *a, cbn_arena *arena, cbn_error *error) {
-  side sides[2];
+  cbn_side sides[2];
   if (!read_sides(a, sides, error)) return CBN_EXIT_USAGE;
   if (sides[0].operator->kind != sides[1].operator->kind || sides[0].operator->transposed != sides[1].
       operator->transposed) {
@@ -385,20 +354,27 @@ static int differ_operators(const arguments *a, cbn_arena *arena, cbn_error *err
       return CBN_EXIT_USAGE;
     }
   }
-  if (!a->each) return search_once(a, sides, only, NULL);
+  const int32_t axes = cbn_sides_axes(sides);
+  cbn_starts *starts[2];
+  for (int s = 0; s < 2; s++) {
+    starts[s] = cbn_starts_create(sides[s].dialect, sides[s].operator, a->axes > 0 ? (int32_t)a->axes : axes,
+                                  (uint64_t)a->seed, a->genomes, arena);
+    if (starts[s] == NULL) return CBN_EXIT_USAGE;
+  }
+  if (!a->each) return search_once(a, starts, only, NULL);
   int code = CBN_EXIT_EXPECTED;
   for (int m = 0; m < CBN_MEANING_OTHER; m++) {
     if (!has_meaning(sides[0].operator,(enum cbn_meaning) m, arena) &&
         !has_meaning(sides[1].operator,(enum cbn_meaning) m, arena))
       continue;
-    const int one = search_once(a, sides, (enum cbn_meaning)m, cbn_meaning_name((enum cbn_meaning)m));
+    const int one = search_once(a, starts, (enum cbn_meaning)m, cbn_meaning_name((enum cbn_meaning)m));
     if (one > code) code = one;
   }
   return code;
 }
 
 int cbn_command_differ(int argc, char **argv) {
-  arguments a = {.search = {.rejections = true, .genomes = 50}};
+  arguments a = {.genomes = 50, .search = {.partings = CBN_PART_ANYHOW, .first = true}};
   cbn_error error = {0};
   argp_err_exit_status = CBN_EXIT_USAGE;
   argp_parse(&argp, argc, argv, 0, NULL, &a);

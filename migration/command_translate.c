@@ -120,8 +120,11 @@ static const struct argp argp = {
 typedef struct task {
   const arguments *asked;
   cbn_arena *arena;
-  cbn_layer source, norm;   /* norm: to be folded */
+  cbn_layer source;
   cbn_onnx_node_info *node; /* of an ONNX file; NULL */
+  cbn_layer norm;           /* to be folded ... */
+  cbn_batchnorm folded;     /* ... as it is behind the convolution, ... */
+  bool own_bias;            /* ... which has a bias itself */
   cbn_situation at;
   bool found_input, untold_channels;
   const cbn_dialect *to;
@@ -315,7 +318,7 @@ static bool read_norm(task *t, cbn_error *error) {
             "--fold takes a batch normalization, and folds it into a convolution");
   CBN_CHECK(t->norm.dialect == t->source.dialect, error, "%s and %s are of different frameworks",
             t->source.operator->name, t->norm.operator->name);
-  CBN_FORWARD(cbn_whole_plan(&t->source, &t->at, &plan, &rejection));
+  if (!cbn_whole_plan(&t->source, &t->at, &plan, &rejection)) return refuse(t, &rejection, error);
   cbn_plan_extents(&plan, CBN_ROLE_OUTPUT, extent);
   behind = t->at;
   behind.batch = extent[0];
@@ -329,6 +332,8 @@ static bool read_norm(task *t, cbn_error *error) {
   CBN_CHECK(norm.batchnorm.statistics == CBN_STATISTICS_RUNNING, error,
             "only running statistics can be folded, and %s uses the batch's in evaluation, too",
             t->norm.operator->name);
+  t->own_bias = plan.conv.has_bias;
+  t->folded = norm.batchnorm;
   t->source.adds_bias = true;
   return true;
 }
@@ -353,53 +358,51 @@ static bool split_weights(const task *t, const cbn_npz *all, cbn_npz *conv, cbn_
   return true;
 }
 
-static const cbn_tensor *find_tensor(const cbn_npz *npz, const char *name) {
+/* The member whose name ends so; NULL. */
+static const cbn_npz_member *find_member(const cbn_npz *npz, const char *name) {
   for (size_t i = 0; name != NULL && i < npz->count; i++)
-    if (ends_with(npz->members[i].name, name)) return &npz->members[i].tensor;
+    if (ends_with(npz->members[i].name, name)) return &npz->members[i];
   return NULL;
 }
 
-/* Folds into the members of the convolution: the weight in its own memory, the bias in a new one where there was
- * none. */
+static const cbn_tensor *tensor_of(const cbn_npz_member *member) { return member != NULL ? &member->tensor : NULL; }
+
+/* A bias where the convolution has none, with the prefix of its weight. Members move when one is added. */
+static bool add_bias(const task *t, const cbn_plan *plan, const char *weight_name, const char *bias_name, cbn_npz *conv,
+                     cbn_error *error) {
+  const cbn_npz_member *weight = find_member(conv, weight_name);
+  cbn_tensor zeros;
+  char name[2 * sizeof weight->name];
+  if (t->own_bias) return true;
+  CBN_CHECK(cbn_tensor_describe(&zeros, weight->tensor.type, 1, &plan->conv.out_channels, CBN_CONTIGUOUS) &&
+                cbn_tensor_allocate(&zeros),
+            error, "there is no memory for a bias");
+  snprintf(name, sizeof name, "%.*s%s", (int)(strlen(weight->name) - strlen(weight_name)), weight->name, bias_name);
+  const bool added = cbn_npz_add(conv, name, &zeros, error);
+  cbn_tensor_release(&zeros);
+  return added;
+}
+
+/* Folds the normalization into the members of the convolution, in their own memory. */
 static bool fold(const task *t, const cbn_plan *plan, cbn_npz *conv, const cbn_npz *norm, cbn_error *error) {
   const cbn_framework *framework = cbn_framework_of(t->source.dialect);
+  const char *const weight_name = framework->tensor_name(t->source.operator, CBN_ROLE_WEIGHT);
+  const char *const own_name = framework->tensor_name(t->source.operator, CBN_ROLE_BIAS);
+  const char *const bias_name = own_name != NULL ? own_name : "bias";
   const cbn_tensor *tensor[CBN_ROLE_COUNT] = {0}, *of_norm[CBN_ROLE_COUNT] = {0};
-  const char *weight_name = framework->tensor_name(t->source.operator, CBN_ROLE_WEIGHT);
-  const char *own_bias = framework->tensor_name(t->source.operator, CBN_ROLE_BIAS),
-             *bias_name = own_bias != NULL ? own_bias : "bias";
-  const cbn_tensor *weight = find_tensor(conv, weight_name), *bias = find_tensor(conv, own_bias);
-  cbn_batchnorm b = cbn_batchnorm_make(plan->conv.spatial_rank);
-  cbn_conv c = plan->conv;
-  cbn_plan norm_plan;
-  cbn_rejection rejection;
   cbn_violation violation;
-  char name[256];
-  CBN_CHECK(weight != NULL, error, "there is no %s of the convolution", weight_name);
+  CBN_CHECK(find_member(conv, weight_name) != NULL, error, "there is no %s of the convolution", weight_name);
+  CBN_FORWARD(add_bias(t, plan, weight_name, bias_name, conv, error));
+  CBN_CHECK(find_member(conv, bias_name) != NULL, error, "there is no %s of the convolution", bias_name);
+  cbn_tensor view = find_member(conv, weight_name)->tensor;
+  CBN_CHECK(cbn_plan_view(plan, CBN_ROLE_WEIGHT, &view), error,
+            "the %s of the convolution has another shape than the layer says", weight_name);
   for (int role = CBN_ROLE_WEIGHT; role <= CBN_ROLE_RUNNING_VAR; role++)
-    of_norm[role] = find_tensor(norm, framework->tensor_name(t->norm.operator, role));
-  cbn_situation behind = t->at;
-  int64_t extent[CBN_MAX_RANK];
-  cbn_plan_extents(plan, CBN_ROLE_OUTPUT, extent);
-  behind.channels = extent[1];
-  behind.unbatched = behind.training = false;
-  memcpy(behind.extent, extent + 2, (size_t)behind.axes * sizeof extent[0]);
-  CBN_CHECK(cbn_layer_plan(&t->norm, &behind, &norm_plan, &rejection), error, "%s", rejection.message);
-  b = norm_plan.batchnorm;
-  c.has_bias = bias != NULL;
-  cbn_tensor made = {0}, view = *weight;
-  CBN_CHECK(cbn_plan_view(plan, CBN_ROLE_WEIGHT, &view), error, "the %s has another shape than the layer", weight_name);
-  CBN_CHECK(cbn_tensor_describe(&made, weight->type, 1, &c.out_channels, CBN_CONTIGUOUS) && cbn_tensor_allocate(&made),
-            error, "there is no memory for a bias");
+    of_norm[role] = tensor_of(find_member(norm, framework->tensor_name(t->norm.operator, role)));
   tensor[CBN_ROLE_WEIGHT] = &view;
-  tensor[CBN_ROLE_BIAS] = bias;
-  bool done = cbn_fold_batchnorm(&c, tensor, &b, of_norm, &view, &made, &violation) ||
-              cbn_error_set(error, "%s", violation.message);
-  if (done && bias != NULL) cbn_tensor_copy(bias, &made);
-  snprintf(name, sizeof name, "%.*s%s", (int)(strlen(conv->members[0].name) - strlen(weight_name)),
-           conv->members[0].name, bias_name);
-  if (done && bias == NULL) done = cbn_npz_add(conv, name, &made, error);
-  cbn_tensor_release(&made);
-  return done;
+  tensor[CBN_ROLE_BIAS] = tensor_of(find_member(conv, bias_name));
+  return cbn_fold_batchnorm(&plan->conv, tensor, &t->folded, of_norm, &view, tensor[CBN_ROLE_BIAS], &violation) ||
+         cbn_error_set(error, "%s", violation.message);
 }
 
 /* -------------------------------------------------------------------------------------------------------- weights */
@@ -623,8 +626,8 @@ static void say_where(const task *t, const cbn_translation *x, char *text, size_
   else snprintf(text, size, "input %s in training, call %" PRId64, input, c->where.trained + 1);
 }
 
-/* Why it is not exact: the refusal, or the difference and both results; of a layer for evaluation only, why there is none
- * for training, if there is none. */
+/* Why it is not exact: the refusal, or the difference and both results; of a layer for evaluation only, why there
+ * is none for training, if there is none. */
 static void say_reason(const task *t, words *w) {
   const bool training = t->has_training && t->training.kind == CBN_TRANSLATION_NONE;
   const cbn_translation *x = training ? &t->training : &t->translation;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <convbn/reference.h>
 
@@ -86,7 +87,7 @@ static bool allocate(cbn_expected *expected, const cbn_plan *plan, int role, int
 }
 
 /* The statistics before the first step. */
-static void start(const cbn_tensor *given, cbn_expected *held) {
+static void set_statistics(const cbn_tensor *given, cbn_expected *held) {
   for (int64_t i = 0; i < held->count; i++)
     cbn_expected_put(held, i, (cbn_interval){.value = cbn_tensor_get(given, i)});
 }
@@ -101,8 +102,8 @@ static bool compute(const cbn_plan *plan, const cbn_tensor *const tensor[CBN_ROL
   if (!allocate(mean, plan, CBN_ROLE_RUNNING_MEAN, at->layer_type) ||
       !allocate(var, plan, CBN_ROLE_RUNNING_VAR, at->layer_type))
     return false;
-  if (first && mean->rank > 0) start(tensor[CBN_ROLE_RUNNING_MEAN], mean);
-  if (first && var->rank > 0) start(tensor[CBN_ROLE_RUNNING_VAR], var);
+  if (first && mean->rank > 0) set_statistics(tensor[CBN_ROLE_RUNNING_MEAN], mean);
+  if (first && var->rank > 0) set_statistics(tensor[CBN_ROLE_RUNNING_VAR], var);
   cbn_reference_batchnorm(&plan->batchnorm, tensor, mean->rank > 0 ? mean : NULL, var->rank > 0 ? var : NULL, 0,
                           output);
   return true;
@@ -139,12 +140,19 @@ static void print_extents(int32_t rank, const int64_t *extent, char *text, size_
   if (length < size) snprintf(text + length, size - length, ")");
 }
 
-static bool refusals_differ(cbn_witness *w) {
-  const cbn_rejection *r = w->of_a.rejected ? &w->of_a.rejection : &w->of_b.rejection;
-  const cbn_layer *who = w->of_a.rejected ? &w->a : &w->b;
-  snprintf(w->sentence, sizeof w->sentence, "%s refuses (%s, %s: %.160s)", who->dialect->name, r->exception,
+/* A side, told from the other. */
+static const char *label(const cbn_witness *w, bool second) {
+  const cbn_layer *layer = second ? &w->b : &w->a;
+  if (w->a.dialect != w->b.dialect) return layer->dialect->name;
+  return w->a.operator != w->b.operator ? layer->operator->name : second ? "the second" : "the first";
+}
+
+static void say_refusal(cbn_witness *w) {
+  const bool second = w->of_b.rejected;
+  const cbn_rejection *r = second ? &w->of_b.rejection : &w->of_a.rejection;
+  w->parting = second ? CBN_PART_SECOND_REFUSES : CBN_PART_FIRST_REFUSES;
+  snprintf(w->sentence, sizeof w->sentence, "%s refuses (%s, %s: %.160s)", label(w, second), r->exception,
            cbn_rule_name((int)r->rule), r->message);
-  return true;
 }
 
 /* Do no two values, one of each, lie in both intervals? */
@@ -159,11 +167,12 @@ static bool results_differ(cbn_witness *w, int role) {
   char of_a[96], of_b[96];
   if (a->rank == 0 || b->rank == 0) return false;
   w->role = role;
+  w->parting = CBN_PART_SHAPES;
   if (a->rank != b->rank || memcmp(a->extent, b->extent, (size_t)a->rank * sizeof a->extent[0]) != 0) {
     print_extents(a->rank, a->extent, of_a, sizeof of_a);
     print_extents(b->rank, b->extent, of_b, sizeof of_b);
     snprintf(w->sentence, sizeof w->sentence, "the shape of %s is %s in %s and %s in %s", cbn_role_name(role), of_a,
-             w->a.dialect->name, of_b, w->b.dialect->name);
+             label(w, false), of_b, label(w, true));
     return true;
   }
   for (int64_t i = 0; i < a->count; i++) {
@@ -173,15 +182,22 @@ static bool results_differ(cbn_witness *w, int role) {
     cbn_unravel(a->rank, a->extent, i, index);
     print_extents(a->rank, index, of_a, sizeof of_a);
     w->index = i;
+    w->parting = CBN_PART_VALUES;
     snprintf(w->sentence, sizeof w->sentence, "%s%s is %.9g in %s and %.9g in %s", cbn_role_name(role), of_a, x.value,
-             w->a.dialect->name, y.value, w->b.dialect->name);
+             label(w, false), y.value, label(w, true));
     return true;
   }
   return false;
 }
 
-/* Ways to differ, as bits: a result's role, a given tensor's, and this one. */
-enum { BY_REFUSAL = 1 << CBN_ROLE_COUNT };
+/* Ways to differ, as bits: a result's role, a given tensor's, and these. */
+enum { FIRST_REFUSES = 1 << CBN_ROLE_COUNT, SECOND_REFUSES = 2 << CBN_ROLE_COUNT };
+
+/* The ways that do not count where these partings do. */
+static int ignored_ways(unsigned partings) {
+  return (partings >> CBN_PART_FIRST_REFUSES & 1 ? 0 : FIRST_REFUSES) |
+         (partings >> CBN_PART_SECOND_REFUSES & 1 ? 0 : SECOND_REFUSES);
+}
 
 /* Says how the answers differ, in the first way that is not among `ignored`; returns all ways. */
 static int differ(cbn_witness *w, int ignored, int other_of_a, int other_of_b) {
@@ -190,14 +206,15 @@ static int differ(cbn_witness *w, int ignored, int other_of_a, int other_of_b) {
   w->role = -1;
   w->index = -1;
   if (w->of_a.rejected || w->of_b.rejected) {
-    if (w->of_a.rejected != w->of_b.rejected) ways = BY_REFUSAL;
-    if (ways & ~ignored) refusals_differ(w);
+    if (w->of_a.rejected != w->of_b.rejected) ways = w->of_a.rejected ? FIRST_REFUSES : SECOND_REFUSES;
+    if (ways & ~ignored) say_refusal(w);
     return ways;
   }
   if (other >= 0) {
     w->role = other;
+    w->parting = CBN_PART_SHAPES;
     snprintf(w->sentence, sizeof w->sentence, "the %s has another shape in %s than in %s", cbn_role_name(other),
-             w->b.dialect->name, w->a.dialect->name);
+             label(w, true), label(w, false));
     return 1 << other;
   }
   for (int i = RESULT_ROLES - 1; i >= 0; i--) {
@@ -216,15 +233,22 @@ static bool same_operator(const cbn_plan *a, const cbn_plan *b) {
                                        : memcmp(&a->batchnorm, &b->batchnorm, sizeof a->batchnorm) == 0);
 }
 
-/* Is nothing to be computed: are all steps' operators the same, or do both refuse the first? */
-static bool is_the_same(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at) {
+/* What plans alone say: nothing that counts can part them there, for all steps' operators are the same, both refuse, or
+ * they part in a way that is not sought. */
+static bool is_settled(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at, unsigned partings) {
   cbn_situation step = *at;
   for (step.trained = at->training ? 0 : at->trained; step.trained <= at->trained; step.trained++) {
     cbn_plan plan[2];
     cbn_rejection ignored;
+    int64_t extent[2][CBN_MAX_RANK];
     const bool of_a = cbn_layer_plan(a, &step, &plan[0], &ignored), of_b = cbn_layer_plan(b, &step, &plan[1], &ignored);
     if (!of_a && !of_b) return true;
-    if (!of_a || !of_b || !same_operator(&plan[0], &plan[1])) return false;
+    if (!of_a || !of_b) return !(partings >> (of_a ? CBN_PART_SECOND_REFUSES : CBN_PART_FIRST_REFUSES) & 1);
+    const int32_t rank = cbn_plan_extents(&plan[0], CBN_ROLE_OUTPUT, extent[0]);
+    if (cbn_plan_extents(&plan[1], CBN_ROLE_OUTPUT, extent[1]) != rank ||
+        memcmp(extent[0], extent[1], (size_t)rank * sizeof extent[0][0]) != 0)
+      return !(partings >> CBN_PART_SHAPES & 1);
+    if (!same_operator(&plan[0], &plan[1])) return false;
   }
   return true;
 }
@@ -233,7 +257,6 @@ static bool is_the_same(const cbn_layer *a, const cbn_layer *b, const cbn_situat
 static int ask(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at, int ignored, cbn_witness *witness) {
   int other_of_a, other_of_b = -1;
   *witness = (cbn_witness){.a = *a, .b = *b, .at = *at};
-  if (is_the_same(a, b, at)) return 0;
   if (!answer_of(a, at, witness, &witness->of_a, &other_of_a) ||
       !answer_of(b, at, witness, &witness->of_b, &other_of_b)) {
     cbn_witness_release(witness);
@@ -242,20 +265,22 @@ static int ask(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at, 
   return differ(witness, ignored, other_of_a, other_of_b);
 }
 
-bool cbn_ask_both(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at, bool rejections,
+bool cbn_ask_both(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at, unsigned partings,
                   cbn_witness *witness, bool *failed) {
-  const int ignored = rejections ? 0 : BY_REFUSAL, ways = ask(a, b, at, ignored, witness);
+  const int ignored = ignored_ways(partings), ways = ask(a, b, at, ignored, witness);
   *failed = ways < 0;
-  return !*failed && (ways & ~ignored) != 0;
+  return !*failed && (ways & ~ignored) != 0 && (partings >> witness->parting & 1);
 }
 
 /* ---------------------------------------------------------------------------------------------------- situations */
 
 /* All extents up to these, and then equal ones. */
-enum { EVERY_EXTENT_OF_ONE = 16, EVERY_EXTENT_OF_TWO = 7, EVERY_EXTENT_OF_THREE = 4, LARGEST_EXTENT = 16 };
+enum { EVERY_EXTENT_OF_ONE = 12, EVERY_EXTENT_OF_TWO = 5, EVERY_EXTENT_OF_THREE = 3, LARGEST_EXTENT = 12 };
+enum { LARGEST_NORMALIZED = 4 }; /* a normalization sees how many values there are, not where */
 
 typedef struct extents {
   int64_t of[CBN_MAX_SPATIAL], product;
+  bool equal;
 } extents;
 
 static int by_product(const void *a, const void *b) {
@@ -267,19 +292,23 @@ static int by_product(const void *a, const void *b) {
 enum { MOST_EXTENTS = 128 };
 
 /* Extents of so many axes, smallest first; returns how many. */
-static int list_extents(int32_t axes, extents list[MOST_EXTENTS]) {
+static int list_extents(enum cbn_operator kind, int32_t axes, extents list[MOST_EXTENTS]) {
   static const int64_t every[] = {1, EVERY_EXTENT_OF_ONE, EVERY_EXTENT_OF_TWO, EVERY_EXTENT_OF_THREE};
+  const bool norm = kind == CBN_OPERATOR_BATCHNORM;
   int count = 0;
   int64_t total = 1;
   for (int32_t a = 0; a < axes; a++) total *= every[axes];
   for (int64_t i = 0; i < total; i++) {
-    extents e = {.product = 1};
+    extents e = {.product = 1, .equal = true};
     int64_t rest = i;
-    for (int32_t a = 0; a < axes; a++, rest /= every[axes]) e.product *= e.of[a] = rest % every[axes] + 1;
-    list[count++] = e;
+    for (int32_t a = 0; a < axes; a++, rest /= every[axes]) {
+      e.product *= e.of[a] = rest % every[axes] + 1;
+      e.equal = e.equal && e.of[a] == e.of[0];
+    }
+    if (!norm || e.product <= LARGEST_NORMALIZED) list[count++] = e;
   }
-  for (int64_t n = every[axes] + 1; axes > 0 && n <= LARGEST_EXTENT; n++) {
-    extents e = {.product = 1};
+  for (int64_t n = every[axes] + 1; axes > 0 && !norm && n <= LARGEST_EXTENT; n++) {
+    extents e = {.product = 1, .equal = true};
     for (int32_t a = 0; a < axes; a++) e.product *= e.of[a] = n;
     list[count++] = e;
   }
@@ -296,48 +325,89 @@ static const struct {
              {2, false, true, 1},  {2, false, true, 2}, {1, true, false, 0}};
 enum { ASKED = sizeof asked / sizeof asked[0] };
 
-static bool is_worth_asking(enum cbn_operator kind, int which) {
-  return kind == CBN_OPERATOR_CONV ? !asked[which].training : !asked[which].unbatched;
+/* Of convolutions, batches of two and inputs without a batch where all extents are equal. */
+static bool is_worth_asking(enum cbn_operator kind, int which, const extents *e) {
+  if (kind == CBN_OPERATOR_BATCHNORM) return !asked[which].unbatched;
+  return !asked[which].training && (e->equal || (asked[which].batch == 1 && !asked[which].unbatched));
 }
 
-/* The smallest situation in which `a` and `b` differ in a way in which `base_a` and `base_b` (NULL: none) do not. */
-static bool search_situations(const cbn_layer *a, const cbn_layer *b, const cbn_layer *base_a, const cbn_layer *base_b,
-                              cbn_search *search, cbn_witness *witness) {
+/* What is sought, and what was found of it: of each parting the first. */
+typedef struct hunt {
+  cbn_search *search;
+  unsigned wanted, found; /* bits */
+  cbn_witness *witness;   /* of each parting */
+} hunt;
+
+typedef struct change_of_both change_of_both;
+static bool blames_another(const change_of_both *change, const cbn_layer layers[2], const cbn_situation *at);
+
+/* The ways in which both differ there that were not there before the change; with a witness to be released unless it is
+ * -1. */
+static int ask_for_new(const cbn_layer layers[2], const cbn_layer *agreed, const cbn_situation *at, unsigned partings,
+                       cbn_witness *witness) {
+  const int ignored = ignored_ways(partings), ways = ask(&layers[0], &layers[1], at, ignored, witness);
+  if (ways < 0 || (ways & ~ignored) == 0 || agreed == NULL) return ways < 0 ? ways : ways & ~ignored;
+  cbn_witness_release(witness);
+  const int before = ask(&agreed[0], &agreed[1], at, 0, witness);
+  if (before < 0) return before;
+  if ((ways & ~ignored & ~before) == 0) return 0;
+  cbn_witness_release(witness);
+  const int again = ask(&layers[0], &layers[1], at, ignored | before, witness);
+  return again < 0 ? again : again & ~ignored & ~before;
+}
+
+/* Looks for the smallest situations, of the axes of `at`, in which both layers differ in a way in which those that agreed before
+ * the change (NULL: none) do not. */
+static void search_situations(const cbn_layer layers[2], const cbn_layer *agreed, const change_of_both *change,
+                              const cbn_situation *start, hunt *h) {
   extents list[MOST_EXTENTS];
-  cbn_situation at;
-  cbn_rejection ignored_rejection;
-  if (!cbn_layer_find_situation(a, &at, &ignored_rejection) && !cbn_layer_find_situation(b, &at, &ignored_rejection))
-    return false;
-  const int count = list_extents(at.axes, list);
-  search->layers++;
-  for (int i = 0; i < count * ASKED; i++) {
+  cbn_situation at = *start;
+  const enum cbn_operator kind = layers[0].operator->kind;
+  const int count = list_extents(kind, at.axes, list);
+  h->search->layers++;
+  for (int i = 0; i < count * ASKED && h->wanted != 0; i++) {
     const int which = i % ASKED;
-    if (!is_worth_asking(a->operator->kind, which)) continue;
+    const extents *e = &list[i / ASKED];
+    cbn_witness witness;
+    if (!is_worth_asking(kind, which, e)) continue;
     at.batch = asked[which].batch;
     at.unbatched = asked[which].unbatched;
     at.training = asked[which].training;
     at.trained = asked[which].trained;
-    memcpy(at.extent, list[i / ASKED].of, sizeof at.extent);
-    search->situations++;
+    memcpy(at.extent, e->of, sizeof at.extent);
+    h->search->situations++;
     for (int axis = 0; axis < at.axes; axis++)
-      if (at.extent[axis] > search->largest_extent) search->largest_extent = at.extent[axis];
-    const int ignored = search->rejections ? 0 : BY_REFUSAL, ways = ask(a, b, &at, ignored, witness);
-    if (ways < 0 || (ways & ~ignored) == 0) {
-      if (ways >= 0) cbn_witness_release(witness);
-      continue;
+      if (at.extent[axis] > h->search->largest_extent) h->search->largest_extent = at.extent[axis];
+    if (is_settled(&layers[0], &layers[1], &at, h->wanted)) continue;
+    const int ways = ask_for_new(layers, agreed, &at, h->search->partings, &witness);
+    const unsigned bit = ways > 0 ? 1u << witness.parting : 0;
+    const bool blameless = (bit & h->wanted) != 0 && change != NULL && blames_another(change, layers, &at);
+    if ((bit & h->wanted) != 0 && !blameless) {
+      h->witness[witness.parting] = witness;
+      h->found |= bit;
+      h->wanted = h->search->first ? 0 : h->wanted & ~bit;
+    } else if (ways >= 0) {
+      cbn_witness_release(&witness);
     }
-    if (base_a == NULL) return true;
-    cbn_witness_release(witness);
-    const int before = ask(base_a, base_b, &at, 0, witness);
-    if (before >= 0) cbn_witness_release(witness);
-    if (before < 0 || (ways & ~ignored & ~before) == 0) continue;
-    return ask(a, b, &at, ignored | before, witness) >= 0;
+    if (blameless) return;
   }
-  return false;
 }
 
 bool cbn_differ_layers(const cbn_layer *a, const cbn_layer *b, cbn_search *search, cbn_witness *witness) {
-  return search_situations(a, b, NULL, NULL, search, witness);
+  const cbn_layer layers[2] = {*a, *b};
+  cbn_witness found[CBN_PARTINGS];
+  cbn_search one = *search;
+  cbn_situation at;
+  cbn_rejection ignored;
+  one.first = true;
+  hunt h = {.search = &one, .wanted = search->partings, .witness = found};
+  if (cbn_layer_find_situation(a, &at, &ignored) || cbn_layer_find_situation(b, &at, &ignored))
+    search_situations(layers, NULL, NULL, &at, &h);
+  one.first = search->first;
+  *search = one;
+  for (int p = 0; p < CBN_PARTINGS; p++)
+    if (h.found >> p & 1) *witness = found[p];
+  return h.found != 0;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- ports */
@@ -413,120 +483,6 @@ bool cbn_port_by_name(const cbn_layer *layer, const cbn_dialect *dialect, const 
   return true;
 }
 
-/* --------------------------------------------------------------------------------------------------- operators */
-
-/* A layer in the operator's own terms, which both sides translate, so that they agree before one parameter is changed. */
-typedef struct base {
-  int64_t kernel, stride, dilation, padding, groups, output_padding, cost;
-  bool flag; /* a bias; of a batch normalization: no scale and no shift */
-  double epsilon, new_weight;
-} base;
-
-enum { MOST_BASES = 256 };
-
-static int by_cost(const void *a, const void *b) {
-  const base *x = a, *y = b;
-  return x->cost != y->cost ? (x->cost < y->cost ? -1 : 1) : memcmp(x, y, offsetof(base, cost));
-}
-
-static int list_bases(enum cbn_operator kind, bool transposed, base list[MOST_BASES]) {
-  int count = 0;
-  for (int i = 0; i < 3 * 2 * 2 * 2 * 2 * 2 * 2; i++) {
-    base b = {.kernel = i % 3 + 1,
-              .stride = i / 3 % 2 + 1,
-              .dilation = i / 6 % 2 + 1,
-              .padding = i / 12 % 2,
-              .groups = i / 24 % 2 + 1,
-              .flag = i / 48 % 2 == 1,
-              .output_padding = i / 96,
-              .epsilon = i / 3 % 2 ? 0.5 : 1e-5,
-              .new_weight = i % 3 == 0   ? 0.1
-                            : i % 3 == 1 ? 0.25
-                                         : 1};
-    b.cost = b.kernel + b.stride + b.dilation + b.padding + b.groups + b.output_padding + b.flag;
-    const bool is_norm = kind == CBN_OPERATOR_BATCHNORM;
-    if (is_norm ? b.dilation > 1 || b.padding > 0 || b.groups > 1 || b.output_padding > 0
-                : b.output_padding > 0 && (!transposed || b.output_padding >= b.stride))
-      continue;
-    list[count++] = b;
-  }
-  qsort(list, (size_t)count, sizeof *list, by_cost);
-  return count;
-}
-
-static const cbn_value *write_conv(const cbn_conv *c, cbn_arena *arena) {
-  static const char *const modes[] = {"zeros", "reflect", "replicate", "circular"};
-  cbn_writer *w = cbn_writer_create(arena);
-  if (w == NULL) return NULL;
-  cbn_write_integer(w, "out_channels", c->out_channels);
-  cbn_write_entries(w, "kernel", c->spatial_rank, c->kernel);
-  cbn_write_integer(w, "groups", c->groups);
-  cbn_write_entries(w, "stride", c->spatial_rank, c->stride);
-  cbn_write_entries(w, "dilation", c->spatial_rank, c->dilation);
-  cbn_write_entries(w, "pad_begin", c->spatial_rank, c->pad_begin);
-  cbn_write_entries(w, "pad_end", c->spatial_rank, c->pad_end);
-  cbn_write_entries(w, "input_dilation", c->spatial_rank, c->input_dilation);
-  cbn_write_boolean(w, "transposed", c->transposed != 0);
-  cbn_write_entries(w, "output_padding", c->spatial_rank, c->output_padding);
-  cbn_write_text(w, "padding_mode", modes[c->padding_mode]);
-  cbn_write_boolean(w, "bias", c->has_bias != 0);
-  return cbn_writer_finish(w);
-}
-
-static const cbn_value *write_norm(const cbn_batchnorm *b, cbn_arena *arena) {
-  cbn_writer *w = cbn_writer_create(arena);
-  if (w == NULL) return NULL;
-  cbn_write_real(w, "epsilon", b->epsilon);
-  cbn_write_real(w, "new_weight", b->new_weight);
-  cbn_write_boolean(w, "weight", b->has_weight != 0);
-  cbn_write_boolean(w, "bias", b->has_bias != 0);
-  cbn_write_text(w, "running_variance", b->running_variance == CBN_VARIANCE_UNBIASED ? "unbiased" : "biased");
-  return cbn_writer_finish(w);
-}
-
-/* Both sides of a search. */
-typedef struct pair {
-  const cbn_dialect *dialect[2];
-  const cbn_dialect_operator *operator[2];
-  cbn_signature signature[2];
-  cbn_arena *arena;
-} pair;
-
-/* The canonical layer as one of both frameworks each. False where one has none. */
-static bool translate_to_both(const pair *p, const cbn_value *params, const cbn_situation *at, cbn_layer layers[2]) {
-  const cbn_dialect *canonical = cbn_dialect_by_name("canonical");
-  const bool conv = p->operator[0]->kind == CBN_OPERATOR_CONV;
-  const cbn_layer layer = {
-      .dialect = canonical, .operator= cbn_dialect_find(canonical, conv ? "conv" : "batchnorm"), .params = params};
-  cbn_plan plan;
-  cbn_rejection ignored;
-  if (params == NULL || !cbn_layer_plan(&layer, at, &plan, &ignored)) return false;
-  for (int side = 0; side < 2; side++) {
-    cbn_translation translation;
-    cbn_error error;
-    if (!cbn_translate(&layer, at, CBN_BOTH_MODES, p->dialect[side], p->operator[side], p->arena, &translation,
-                       &error) ||
-        translation.kind == CBN_TRANSLATION_NONE || translation.inserts)
-      return false;
-    layers[side] = translation.target;
-  }
-  return true;
-}
-
-static bool has_entry(const cbn_layer *layer, enum cbn_meaning meaning) {
-  for (size_t i = 0; layer->params != NULL && i < layer->params->as.map.count; i++) {
-    const enum cbn_meaning its = cbn_meaning_of(layer->operator, layer->params->as.map.keys[i]->as.string.text);
-    if (its == meaning || (is_padding(its) && is_padding(meaning))) return true;
-  }
-  return false;
-}
-
-/* Takes every parameter with the meaning away. */
-static bool leave_out(const pair *p, int side, enum cbn_meaning meaning, cbn_layer *layer) {
-  const cbn_layer nothing = {.operator= layer->operator};
-  return port_meaning(&nothing, meaning, &p->signature[side], p->arena, layer);
-}
-
 #define TEXT(words)                                                                                                    \
   {                                                                                                                    \
     .kind = CBN_STRING, .as.string = { words, sizeof words - 1 }                                                       \
@@ -586,79 +542,120 @@ static const cbn_value *values_of(enum cbn_meaning meaning, int *count) {
 #undef VALUES
 }
 
-/* The attempt-th change of what both have under the meaning: left out in both; the first's value, in the second by its
- * name; each known value in both. False behind the last; `made` false where there is nothing to ask. */
-static bool change(const pair *p, enum cbn_meaning meaning, int attempt, cbn_layer layers[2], bool *made) {
-  *made = false;
-  if (attempt == 0) {
-    *made = (has_entry(&layers[0], meaning) || has_entry(&layers[1], meaning)) &&
-            leave_out(p, 0, meaning, &layers[0]) && leave_out(p, 1, meaning, &layers[1]);
-    return true;
+bool cbn_layer_keep_required(cbn_layer *layer, cbn_arena *arena) {
+  cbn_signature signature;
+  if (!cbn_signature_read(layer->operator, arena, &signature)) return false;
+  for (int i = 0; i < signature.count; i++) {
+    if (signature.parameter[i].required) continue;
+    layer->params = with_entry(layer->params, signature.parameter[i].name, NULL, arena);
+    if (layer->params == NULL) return false;
   }
-  if (attempt == 1) {
-    *made = has_entry(&layers[0], meaning) && port_meaning(&layers[0], meaning, &p->signature[1], p->arena, &layers[1]);
-    return true;
-  }
-  int count;
-  const cbn_value *values = values_of(meaning, &count);
-  if (attempt - 2 >= count) return false;
-  const cbn_value *value = &values[attempt - 2];
-  const cbn_parameter_info *first = target_of(p->operator[0], &p->signature[0], meaning, value);
-  if (first == NULL || !leave_out(p, 0, meaning, &layers[0])) return true;
-  layers[0].params = with_entry(layers[0].params, first->name, value, p->arena);
-  *made = layers[0].params != NULL && port_meaning(&layers[0], meaning, &p->signature[1], p->arena, &layers[1]);
   return true;
 }
 
-/* The values of all parameters with the meaning, as text. */
-static void print_meaning(const cbn_layer *layer, enum cbn_meaning meaning, char *text, size_t size) {
-  size_t length = 0;
-  text[0] = '\0';
-  for (size_t i = 0; layer->params != NULL && i < layer->params->as.map.count && length + 1 < size; i++) {
-    const char *name = layer->params->as.map.keys[i]->as.string.text;
-    const enum cbn_meaning its = cbn_meaning_of(layer->operator, name);
-    if (its != meaning && !(is_padding(its) && is_padding(meaning))) continue;
-    length += (size_t)snprintf(text + length, size - length, "%s=", name);
-    if (length < size) length += cbn_value_print(layer->params->as.map.items[i], text + length, size - length);
-  }
+bool cbn_layer_set(cbn_layer *layer, enum cbn_meaning meaning, const cbn_value *value, cbn_arena *arena) {
+  cbn_signature signature;
+  if (!cbn_signature_read(layer->operator, arena, &signature)) return false;
+  const cbn_parameter_info *info = target_of(layer->operator, &signature, meaning, value);
+  char *name = info == NULL ? NULL : cbn_arena_copy(arena, info->name, strlen(info->name));
+  if (name == NULL) return false;
+  layer->params = with_entry(layer->params, name, value, arena);
+  return layer->params != NULL;
 }
 
-/* Do both have what a translation of the first has, under the meaning? Then it is another parameter that parts them,
- * which was chosen to agree before this one was changed. */
-static bool is_another_parameter(const pair *p, enum cbn_meaning meaning, const cbn_layer layers[2],
-                                 const cbn_situation *at) {
-  cbn_plan plan;
-  cbn_rejection ignored;
-  cbn_translation translation;
-  cbn_error error;
-  char ported[256], translated[256];
-  if (!cbn_layer_plan(&layers[0], at, &plan, &ignored) ||
-      !cbn_translate(&layers[0], at, CBN_BOTH_MODES, p->dialect[1], p->operator[1], p->arena, &translation, &error) ||
-      translation.kind != CBN_TRANSLATION_EXACT || translation.inserts)
-    return false;
-  print_meaning(&layers[1], meaning, ported, sizeof ported);
-  print_meaning(&translation.target, meaning, translated, sizeof translated);
-  return strcmp(ported, translated) == 0;
-}
-
-/* All changes of one canonical layer, under one meaning or each. */
-static bool search_changes(const pair *p, const cbn_value *params, const cbn_situation *at, enum cbn_meaning meaning,
-                           cbn_search *search, cbn_witness *witness) {
-  cbn_layer agreed[2];
-  if (!translate_to_both(p, params, at, agreed)) return false;
-  const int first = meaning == CBN_MEANING_COUNT ? 0 : (int)meaning;
-  const int last = meaning == CBN_MEANING_COUNT ? CBN_MEANING_COUNT - 1 : (int)meaning;
-  for (int m = first; m <= last; m++) {
-    bool made;
-    for (int attempt = 0;; attempt++) {
-      cbn_layer changed[2] = {agreed[0], agreed[1]};
-      if (!change(p, (enum cbn_meaning)m, attempt, changed, &made)) break;
-      if (!made || !search_situations(&changed[0], &changed[1], &agreed[0], &agreed[1], search, witness)) continue;
-      if (!is_another_parameter(p, (enum cbn_meaning)m, changed, &witness->at)) return true;
-      cbn_witness_release(witness);
-    }
+bool cbn_layer_name_padding(cbn_layer *layer, const cbn_situation *at, const char *name, cbn_arena *arena) {
+  cbn_signature signature;
+  const cbn_layer nothing = {.operator= layer->operator};
+  int count;
+  const cbn_value *values = values_of(CBN_MEANING_PADDING, &count);
+  if (!cbn_signature_read(layer->operator, arena, &signature)) return false;
+  for (int i = 0; i < count; i++) {
+    cbn_layer named = *layer;
+    cbn_plan plan;
+    cbn_rejection ignored;
+    if (values[i].kind != CBN_STRING || strncasecmp(values[i].as.string.text, name, strlen(name)) != 0) continue;
+    if (!port_meaning(&nothing, CBN_MEANING_PADDING, &signature, arena, &named) ||
+        !cbn_layer_set(&named, CBN_MEANING_PADDING, &values[i], arena) ||
+        !cbn_whole_plan(&named, at, &plan, &ignored))
+      continue;
+    *layer = named;
+    return true;
   }
   return false;
+}
+
+/* --------------------------------------------------------------------------------------------------- operators */
+
+/* A layer in the operator's own terms, which both sides translate, so that they agree before one parameter is changed. */
+typedef struct base {
+  int64_t kernel, stride, dilation, padding, groups, output_padding, cost;
+  bool flag; /* a bias; of a batch normalization: no scale and no shift */
+  double epsilon, new_weight;
+} base;
+
+enum { MOST_BASES = 256, MOST_CHOICES = 3 };
+
+static int by_cost(const void *a, const void *b) {
+  const base *x = a, *y = b;
+  return x->cost != y->cost ? (x->cost < y->cost ? -1 : 1) : memcmp(x, y, offsetof(base, cost));
+}
+
+/* Of convolutions, those in which at most three parameters are not the simplest: a fourth is what is changed. */
+static int list_bases(enum cbn_operator kind, bool transposed, base list[MOST_BASES]) {
+  int count = 0;
+  for (int i = 0; i < 3 * 2 * 2 * 2 * 2 * 2 * 2; i++) {
+    base b = {.kernel = i % 3 + 1,
+              .stride = i / 3 % 2 + 1,
+              .dilation = i / 6 % 2 + 1,
+              .padding = i / 12 % 2,
+              .groups = i / 24 % 2 + 1,
+              .flag = i / 48 % 2 == 1,
+              .output_padding = i / 96,
+              .epsilon = i / 3 % 2 ? 0.5 : 1e-5,
+              .new_weight = i % 3 == 0   ? 0.1
+                            : i % 3 == 1 ? 0.25
+                                         : 1};
+    b.cost = b.kernel + b.stride + b.dilation + b.padding + b.groups + b.output_padding + b.flag;
+    const bool is_norm = kind == CBN_OPERATOR_BATCHNORM;
+    const int64_t choices =
+        (b.kernel > 1) + (b.stride > 1) + (b.dilation > 1) + b.padding + (b.groups > 1) + b.flag + b.output_padding;
+    if (is_norm ? b.dilation > 1 || b.padding > 0 || b.groups > 1 || b.output_padding > 0
+                : choices > MOST_CHOICES || (b.output_padding > 0 && (!transposed || b.output_padding >= b.stride)))
+      continue;
+    list[count++] = b;
+  }
+  qsort(list, (size_t)count, sizeof *list, by_cost);
+  return count;
+}
+
+static const cbn_value *write_conv(const cbn_conv *c, cbn_arena *arena) {
+  static const char *const modes[] = {"zeros", "reflect", "replicate", "circular"};
+  cbn_writer *w = cbn_writer_create(arena);
+  if (w == NULL) return NULL;
+  cbn_write_integer(w, "out_channels", c->out_channels);
+  cbn_write_entries(w, "kernel", c->spatial_rank, c->kernel);
+  cbn_write_integer(w, "groups", c->groups);
+  cbn_write_entries(w, "stride", c->spatial_rank, c->stride);
+  cbn_write_entries(w, "dilation", c->spatial_rank, c->dilation);
+  cbn_write_entries(w, "pad_begin", c->spatial_rank, c->pad_begin);
+  cbn_write_entries(w, "pad_end", c->spatial_rank, c->pad_end);
+  cbn_write_entries(w, "input_dilation", c->spatial_rank, c->input_dilation);
+  cbn_write_boolean(w, "transposed", c->transposed != 0);
+  cbn_write_entries(w, "output_padding", c->spatial_rank, c->output_padding);
+  cbn_write_text(w, "padding_mode", modes[c->padding_mode]);
+  cbn_write_boolean(w, "bias", c->has_bias != 0);
+  return cbn_writer_finish(w);
+}
+
+static const cbn_value *write_norm(const cbn_batchnorm *b, cbn_arena *arena) {
+  cbn_writer *w = cbn_writer_create(arena);
+  if (w == NULL) return NULL;
+  cbn_write_real(w, "epsilon", b->epsilon);
+  cbn_write_real(w, "new_weight", b->new_weight);
+  cbn_write_boolean(w, "weight", b->has_weight != 0);
+  cbn_write_boolean(w, "bias", b->has_bias != 0);
+  cbn_write_text(w, "running_variance", b->running_variance == CBN_VARIANCE_UNBIASED ? "unbiased" : "biased");
+  return cbn_writer_finish(w);
 }
 
 static cbn_conv conv_of(const base *b, int32_t axes, bool transposed) {
@@ -697,8 +694,8 @@ static cbn_situation situation_of(int32_t axes, int64_t batch, int64_t channels,
 }
 
 /* The problem that the generator makes of bytes counted from the seed, if it is one that two frameworks can be asked. */
-static bool draw(const pair *p, const cbn_search *search, int64_t i, int32_t axes, cbn_generated *problem) {
-  uint64_t state = search->seed * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)i;
+static bool draw(const cbn_dialect_operator *operator, uint64_t seed, int64_t i, int32_t axes, cbn_generated *problem) {
+  uint64_t state = seed * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)i;
   uint8_t bytes[CBN_GENOME_BYTES];
   for (size_t k = 0; k < sizeof bytes; k++) { /* splitmix64 */
     uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
@@ -706,43 +703,237 @@ static bool draw(const pair *p, const cbn_search *search, int64_t i, int32_t axe
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
     bytes[k] = (uint8_t)(z >> 56);
   }
-  bytes[CBN_GENE_KIND] = p->operator[0]->kind == CBN_OPERATOR_BATCHNORM ? CBN_GENERATED_BATCHNORM_TRAIN
-                         : p->operator[0]->transposed                   ? CBN_GENERATED_TRANSPOSED_FORWARD
-                                                                        : CBN_GENERATED_CONV_FORWARD;
+  bytes[CBN_GENE_KIND] = operator->kind == CBN_OPERATOR_BATCHNORM ? CBN_GENERATED_BATCHNORM_TRAIN
+                         : operator->transposed                   ? CBN_GENERATED_TRANSPOSED_FORWARD
+                                                                  : CBN_GENERATED_CONV_FORWARD;
   bytes[CBN_GENE_NEAR_MISS] = bytes[CBN_GENE_SIZE] = 0;
   cbn_generate(bytes, sizeof bytes, problem);
   return problem->valid && cbn_generated_axes(problem) == axes;
 }
 
-bool cbn_differ_operators(const cbn_dialect *a, const cbn_dialect_operator *of_a, const cbn_dialect *b,
-                          const cbn_dialect_operator *of_b, enum cbn_meaning meaning, cbn_arena *arena,
-                          cbn_search *search, cbn_witness *witness) {
-  const int32_t axes = of_a->spatial_rank < of_b->spatial_rank ? of_a->spatial_rank : of_b->spatial_rank;
-  const bool conv = of_a->kind == CBN_OPERATOR_CONV;
-  pair p = {{a, b}, {of_a, of_b}, .arena = arena};
+/* One layer to start from, translated when it is first asked for. */
+typedef struct start {
+  const cbn_value *params; /* in the operator's own terms */
+  cbn_situation at;
+  int64_t kernel;
+  bool asked, there;
+  cbn_layer layer;
+} start;
+
+struct cbn_starts {
+  const cbn_dialect *dialect;
+  const cbn_dialect_operator *operator;
+  cbn_signature signature;
+  cbn_arena *arena;
+  int64_t count;
+  start *list;
+};
+
+static void add_start(cbn_starts *s, int32_t axes, const cbn_conv *c, const cbn_batchnorm *n) {
+  start *added = &s->list[s->count];
+  if (s->operator->kind == CBN_OPERATOR_CONV)
+    *added = (start){.params = write_conv(c, s->arena), .at = situation_of(axes, c->batch, c->in_channels, c->input)};
+  else
+    *added = (start){.params = write_norm(n, s->arena), .at = situation_of(axes, n->batch, n->channels, n->extent)};
+  for (int32_t a = 0; a < axes && s->operator->kind == CBN_OPERATOR_CONV; a++)
+    if (c->kernel[a] > added->kernel) added->kernel = c->kernel[a];
+  if (added->params != NULL) s->count++;
+}
+
+cbn_starts *cbn_starts_create(const cbn_dialect *dialect, const cbn_dialect_operator *operator, int32_t axes,
+                              uint64_t seed, int64_t genomes, cbn_arena *arena) {
   base bases[MOST_BASES];
-  if (of_a->kind != of_b->kind || !cbn_signature_read(of_a, arena, &p.signature[0]) ||
-      !cbn_signature_read(of_b, arena, &p.signature[1]))
-    return false;
-  const int count = list_bases(of_a->kind, of_a->transposed, bases);
-  for (int i = 0; i < count; i++) {
-    const cbn_conv c = conv_of(&bases[i], axes, of_a->transposed);
+  cbn_starts *s = cbn_arena_allocate(arena, sizeof *s);
+  const int simple = list_bases(operator->kind, operator->transposed, bases);
+  if (s == NULL) return NULL;
+  *s = (cbn_starts){.dialect = dialect, .operator= operator, .arena = arena};
+  s->list = cbn_arena_allocate(arena, (size_t)(simple + genomes) * sizeof *s->list);
+  if (s->list == NULL || !cbn_signature_read(operator, arena, &s->signature)) return NULL;
+  for (int i = 0; i < simple; i++) {
+    const cbn_conv c = conv_of(&bases[i], axes, operator->transposed);
     const cbn_batchnorm n = norm_of(&bases[i], axes);
-    const cbn_situation at =
-        conv ? situation_of(axes, c.batch, c.in_channels, c.input) : situation_of(axes, n.batch, n.channels, n.extent);
-    if (conv && bases[i].kernel > search->largest_kernel) search->largest_kernel = bases[i].kernel;
-    if (search_changes(&p, conv ? write_conv(&c, arena) : write_norm(&n, arena), &at, meaning, search, witness))
-      return true;
+    add_start(s, axes, &c, &n);
   }
-  for (int64_t i = 0; i < search->genomes; i++) {
+  for (int64_t i = 0; i < genomes; i++) {
     cbn_generated problem;
-    if (!draw(&p, search, i, axes, &problem)) continue;
-    const cbn_conv *c = &problem.conv;
-    const cbn_batchnorm *n = &problem.batchnorm;
-    const cbn_situation at = conv ? situation_of(axes, c->batch, c->in_channels, c->input)
-                                  : situation_of(axes, n->batch, n->channels, n->extent);
-    if (search_changes(&p, conv ? write_conv(c, arena) : write_norm(n, arena), &at, meaning, search, witness))
-      return true;
+    if (draw(operator, seed, i, axes, &problem)) add_start(s, axes, &problem.conv, &problem.batchnorm);
+  }
+  return s;
+}
+
+/* A layer in the operator's own terms as one of the framework, nothing put around it. False where it has none. */
+static bool write_layer(const cbn_value *params, const cbn_situation *at, const cbn_dialect *dialect,
+                        const cbn_dialect_operator *operator, cbn_arena * arena, cbn_layer *layer) {
+  const cbn_dialect *canonical = cbn_dialect_by_name("canonical");
+  const char *name = operator->kind == CBN_OPERATOR_CONV ? "conv" : "batchnorm";
+  const cbn_layer own = {.dialect = canonical, .operator= cbn_dialect_find(canonical, name), .params = params};
+  cbn_plan plan;
+  cbn_rejection ignored;
+  cbn_translation translation;
+  cbn_error error;
+  if (params == NULL || !cbn_layer_plan(&own, at, &plan, &ignored) ||
+      !cbn_translate(&own, at, CBN_BOTH_MODES, dialect, operator, arena, &translation, &error) ||
+      translation.kind == CBN_TRANSLATION_NONE || translation.inserts)
+    return false;
+  *layer = translation.target;
+  return true;
+}
+
+bool cbn_layer_of_conv(const cbn_conv *c, const cbn_dialect *dialect, const cbn_dialect_operator *operator,
+                       cbn_arena * arena, cbn_layer *layer) {
+  const cbn_situation at = situation_of(c->spatial_rank, c->batch, c->in_channels, c->input);
+  return write_layer(write_conv(c, arena), &at, dialect, operator, arena, layer);
+}
+
+/* The i-th start as a layer of the framework; NULL where it has none. */
+static const cbn_layer *start_of(cbn_starts *s, int64_t i) {
+  start *one = &s->list[i];
+  if (!one->asked) one->there = write_layer(one->params, &one->at, s->dialect, s->operator, s->arena, &one->layer);
+  one->asked = true;
+  return one->there ? &one->layer : NULL;
+}
+
+const cbn_layer *cbn_starts_simplest(cbn_starts *starts, cbn_situation *at) {
+  for (int64_t i = 0; i < starts->count; i++) {
+    const cbn_layer *layer = start_of(starts, i);
+    if (layer == NULL) continue;
+    *at = starts->list[i].at;
+    return layer;
+  }
+  return NULL;
+}
+
+/* Both sides of a search. */
+typedef struct pair {
+  cbn_starts *side[2];
+  cbn_arena *arena;
+} pair;
+
+static bool has_entry(const cbn_layer *layer, enum cbn_meaning meaning) {
+  for (size_t i = 0; layer->params != NULL && i < layer->params->as.map.count; i++) {
+    const enum cbn_meaning its = cbn_meaning_of(layer->operator, layer->params->as.map.keys[i]->as.string.text);
+    if (its == meaning || (is_padding(its) && is_padding(meaning))) return true;
   }
   return false;
+}
+
+/* Takes every parameter with the meaning away. */
+static bool leave_out(const pair *p, int side, enum cbn_meaning meaning, cbn_layer *layer) {
+  const cbn_layer nothing = {.operator= layer->operator};
+  return port_meaning(&nothing, meaning, &p->side[side]->signature, p->arena, layer);
+}
+
+/* The attempt-th change of what both have under the meaning: left out in both; the first's value, in the second by its
+ * name; each known value in both. False behind the last; `made` false where there is nothing to ask. */
+static bool change(const pair *p, enum cbn_meaning meaning, int attempt, cbn_layer layers[2], bool *made) {
+  *made = false;
+  if (attempt == 0) {
+    *made = (has_entry(&layers[0], meaning) || has_entry(&layers[1], meaning)) &&
+            leave_out(p, 0, meaning, &layers[0]) && leave_out(p, 1, meaning, &layers[1]);
+    return true;
+  }
+  if (attempt == 1) {
+    *made = has_entry(&layers[0], meaning) && port_meaning(&layers[0], meaning, &p->side[1]->signature, p->arena, &layers[1]);
+    return true;
+  }
+  int count;
+  const cbn_value *values = values_of(meaning, &count);
+  if (attempt - 2 >= count) return false;
+  const cbn_value *value = &values[attempt - 2];
+  const cbn_parameter_info *first = target_of(p->side[0]->operator, &p->side[0]->signature, meaning, value);
+  if (first == NULL || !leave_out(p, 0, meaning, &layers[0])) return true;
+  layers[0].params = with_entry(layers[0].params, first->name, value, p->arena);
+  *made = layers[0].params != NULL && port_meaning(&layers[0], meaning, &p->side[1]->signature, p->arena, &layers[1]);
+  return true;
+}
+
+/* The values of all parameters with the meaning, as text. */
+static void print_meaning(const cbn_layer *layer, enum cbn_meaning meaning, char *text, size_t size) {
+  size_t length = 0;
+  text[0] = '\0';
+  for (size_t i = 0; layer->params != NULL && i < layer->params->as.map.count && length + 1 < size; i++) {
+    const char *name = layer->params->as.map.keys[i]->as.string.text;
+    const enum cbn_meaning its = cbn_meaning_of(layer->operator, name);
+    if (its != meaning && !(is_padding(its) && is_padding(meaning))) continue;
+    length += (size_t)snprintf(text + length, size - length, "%s=", name);
+    if (length < size) length += cbn_value_print(layer->params->as.map.items[i], text + length, size - length);
+  }
+}
+
+/* Gives a function the tensors that the first's plan has, where they are its arguments. */
+static void give_shapes(const cbn_layer *first, const cbn_situation *at, cbn_layer *second) {
+  const cbn_framework *framework = cbn_framework_of(second->dialect);
+  cbn_plan plan;
+  cbn_rejection ignored;
+  if (!framework->takes_tensors(second->operator) || !cbn_whole_plan(first, at, &plan, &ignored)) return;
+  plan.input_order = plan.output_order = plan.weight_order = (cbn_axis_order){0};
+  plan.depthwise_weight = false;
+  framework->orders(second->operator, second->params, at->axes, &plan);
+  for (int role = CBN_ROLE_WEIGHT; role <= CBN_ROLE_RUNNING_VAR; role++)
+    if (framework->tensor_name(second->operator, role) != NULL)
+      second->tensor[role].rank = cbn_plan_native_extents(&plan, role, second->tensor[role].extent);
+}
+
+/* A parameter that was changed, and where. */
+struct change_of_both {
+  const pair *pair;
+  enum cbn_meaning meaning;
+  cbn_situation base;
+};
+
+/* Has a translation of one into the other's framework what the other has under the meaning? Then it is another parameter
+ * that parts them, which was chosen to agree before this one was changed. */
+static bool translation_keeps(const change_of_both *c, const cbn_layer *from, const cbn_layer *to,
+                              const cbn_situation *at) {
+  cbn_plan plan;
+  cbn_rejection ignored;
+  cbn_translation translation;
+  cbn_error error;
+  char ported[256], translated[256];
+  cbn_situation accepted = *at;
+  if (!cbn_whole_plan(from, &accepted, &plan, &ignored)) accepted = c->base;
+  if (!cbn_whole_plan(from, &accepted, &plan, &ignored) && !cbn_layer_find_situation(from, &accepted, &ignored))
+    return false;
+  if (!cbn_translate(from, &accepted, CBN_BOTH_MODES, to->dialect, to->operator, c->pair->arena, &translation, &error) ||
+      translation.kind != CBN_TRANSLATION_EXACT || translation.inserts)
+    return false;
+  print_meaning(to, c->meaning, ported, sizeof ported);
+  print_meaning(&translation.target, c->meaning, translated, sizeof translated);
+  return strcmp(ported, translated) == 0;
+}
+
+static bool blames_another(const change_of_both *c, const cbn_layer layers[2], const cbn_situation *at) {
+  return translation_keeps(c, &layers[0], &layers[1], at) || translation_keeps(c, &layers[1], &layers[0], at);
+}
+
+/* All changes of one start, under one meaning or each. */
+static void search_changes(const pair *p, int64_t i, enum cbn_meaning meaning, hunt *h) {
+  const cbn_layer *a = start_of(p->side[0], i), *b = a == NULL ? NULL : start_of(p->side[1], i);
+  const int first = meaning == CBN_MEANING_COUNT ? 0 : (int)meaning;
+  const int last = meaning == CBN_MEANING_COUNT ? CBN_MEANING_COUNT - 1 : (int)meaning;
+  if (b == NULL) return;
+  const cbn_layer agreed[2] = {*a, *b};
+  for (int m = first; m <= last; m++) {
+    const change_of_both cause = {p, (enum cbn_meaning)m, p->side[0]->list[i].at};
+    for (int attempt = 0; h->wanted != 0; attempt++) {
+      cbn_layer changed[2] = {agreed[0], agreed[1]};
+      bool made;
+      if (!change(p, cause.meaning, attempt, changed, &made)) break;
+      if (!made) continue;
+      give_shapes(&changed[0], &cause.base, &changed[1]);
+      search_situations(changed, agreed, &cause, &cause.base, h);
+    }
+  }
+}
+
+unsigned cbn_differ_operators(cbn_starts *a, cbn_starts *b, enum cbn_meaning meaning, cbn_search *search,
+                              cbn_witness witness[CBN_PARTINGS]) {
+  const pair p = {{a, b}, a->arena};
+  hunt h = {.search = search, .wanted = search->partings, .witness = witness};
+  const int64_t count = a->count < b->count ? a->count : b->count;
+  for (int64_t i = 0; i < count && h.wanted != 0; i++) {
+    if (a->list[i].kernel > search->largest_kernel) search->largest_kernel = a->list[i].kernel;
+    search_changes(&p, i, meaning, &h);
+  }
+  return h.found;
 }

@@ -23,6 +23,7 @@ typedef struct cbn_wish {
   cbn_plan evaluation;                 /* at one input */
   cbn_plan training[CBN_WISHED_STEPS]; /* after 0, 1, 2 calls in training; of a convolution all are the same */
   bool trains, evaluates;              /* which of the two the source accepts at all; at least one */
+  int32_t input_type, layer_type;      /* enum cbn_type */
 } cbn_wish;
 
 /* A map of parameters being written; names are literals, texts are copied. */

@@ -65,6 +65,10 @@ static bool write_batchnorm(const cbn_wish *wish, int attempt, cbn_writer *write
 
 static bool write_parameters(const cbn_dialect_operator *operator, const cbn_wish * wish, int attempt,
                              cbn_writer *writer) {
+  static const char *const types[] = {
+      [CBN_F32] = "float32", [CBN_F64] = "float64", [CBN_F16] = "float16", [CBN_BF16] = "bfloat16"};
+  if (wish->input_type != wish->layer_type) /* else the result has the wider of the two */
+    cbn_write_text(writer, "dtype", types[wish->input_type]);
   if (operator->kind == CBN_OPERATOR_BATCHNORM) return write_batchnorm(wish, attempt, writer);
   return write_convolution(&cbn_wished_plan(wish)->conv, operator->transposed, attempt, writer);
 }

@@ -43,6 +43,7 @@ static const struct {
     {"padding_mode", CBN_MEANING_PADDING_MODE},
     {"output_padding", CBN_MEANING_OUTPUT_PADDING},
     {"output_shape", CBN_MEANING_OUTPUT_SHAPE},
+    {"input_size", CBN_MEANING_OUTPUT_SHAPE}, /* of a gradient's primitive: what its convolution had as input */
     {"dilation", CBN_MEANING_DILATION},
     {"dilations", CBN_MEANING_DILATION},
     {"dilation_rate", CBN_MEANING_DILATION},
@@ -110,6 +111,7 @@ static const struct {
     {"renorm_clipping", CBN_MEANING_OTHER},
     {"renorm_momentum", CBN_MEANING_OTHER},
     {"use_consistent_padding", CBN_MEANING_PADDING},
+    {"force_float32_reductions", CBN_MEANING_OTHER},
     {"precision", CBN_MEANING_OTHER},
     {"preferred_element_type", CBN_MEANING_OTHER},
     {"batch_group_count", CBN_MEANING_OTHER},

@@ -42,6 +42,8 @@ static bool make_wish(work *w) {
   cbn_rejection ignored;
   s.training = false;
   s.trained = 0;
+  w->wish.input_type = s.input_type;
+  w->wish.layer_type = s.layer_type;
   w->wish.evaluates = (w->modes & CBN_EVALUATION) && cbn_layer_plan(w->source, &s, &w->wish.evaluation, &ignored);
   s.training = true;
   w->wish.trains = (w->modes & CBN_TRAINING) != 0;
@@ -81,11 +83,12 @@ static bool by_name(const cbn_dialect *dialect) {
   return false;
 }
 
-static bool is_candidate(const work *w, const cbn_dialect *dialect, const cbn_dialect_operator *operator,
-                         int32_t axes) {
+static bool is_candidate(const work *w, const cbn_dialect *dialect, const cbn_dialect_operator *operator, int32_t axes,
+                         bool asked) {
   return operator->kind == w->wished->kind && operator->spatial_rank >= axes &&
-         (operator->kind != CBN_OPERATOR_CONV || !by_name(dialect) ||
-          operator->transposed == (w->wished->conv.transposed != 0));
+         (asked || operator->kind != CBN_OPERATOR_CONV || !by_name(dialect) ||
+          operator->transposed == (w->wished->conv.transposed != 0) ||
+          operator->transposed == w->source->operator->transposed); /* JAX's are convolutions of a dilated input */
 }
 
 /* The shapes of tensors that are arguments, as the wish says them. */
@@ -271,7 +274,7 @@ static bool try_all(const work *w, const cbn_dialect *to, const cbn_dialect_oper
   for (int more_axes = 0; more_axes < 2; more_axes++) /* those of so many axes first */
     for (size_t i = 0; i < to->operator_count; i++) {
       const cbn_dialect_operator *operator = &to->operators[i];
-      if ((only != NULL && operator != only) || !is_candidate(w, to, operator, w->at.axes)) continue;
+      if ((only != NULL && operator != only) || !is_candidate(w, to, operator, w->at.axes, only != NULL)) continue;
       if ((operator->spatial_rank > w->at.axes) == (more_axes != 0)) CBN_FORWARD(try_operator(w, to, operator, best));
     }
   return true;
@@ -334,13 +337,10 @@ static bool verify(const work *w, const proposal *p, cbn_translation *t) {
   return true;
 }
 
-/* Shows that they part where the plans say so; the numbers must meet the difference. */
-static bool show_parting(const work *w, cbn_translation *t) {
-  const cbn_comparison *c = &t->comparison;
-  cbn_run_plan run = {.source = w->source, .target = &t->target, .around = &t->around, .at = c->where};
-  if (!c->parts || c->rejected) return true;
-  t->other_tensors = !same_tensors(w->source, &t->target, &t->around, &c->where);
-  if (t->other_tensors) return true;
+/* Runs both in a situation on several draws of numbers, which must meet the difference; results beyond the bounds
+ * of rounding say more than others. */
+static bool seek_witness(const work *w, const cbn_situation *where, cbn_translation *t) {
+  cbn_run_plan run = {.source = w->source, .target = &t->target, .around = &t->around, .at = *where};
   for (int role = 0; role < CBN_ROLE_COUNT; role++) { /* whatever it needs: neutral */
     run.constants.needed[role] = true;
     run.constants.value[role] = role == CBN_ROLE_WEIGHT || role == CBN_ROLE_RUNNING_VAR;
@@ -355,6 +355,22 @@ static bool show_parting(const work *w, cbn_translation *t) {
     if (beyond) return true;
   }
   return true;
+}
+
+/* Shows that they part where the plans say so. Where windows meet nothing but zeros the plans differ and the
+ * numbers do not: then at the input at hand. */
+static bool show_parting(const work *w, cbn_translation *t) {
+  cbn_comparison *c = &t->comparison;
+  if (!c->parts || c->rejected) return true;
+  t->other_tensors = !same_tensors(w->source, &t->target, &t->around, &c->where);
+  if (t->other_tensors) return true;
+  CBN_FORWARD(seek_witness(w, &c->where, t));
+  if (t->has_witness || c->agreement != CBN_AGREE_NEVER) return true;
+  cbn_situation at = w->at;
+  at.training = c->where.training;
+  at.trained = c->where.trained;
+  c->where = at;
+  return seek_witness(w, &at, t);
 }
 
 /* ------------------------------------------------------------------------------------------------------- the answer */

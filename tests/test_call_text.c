@@ -143,8 +143,9 @@ static void tensors_are_noted(void **state) {
     cbn_error error;
     if (!cbn_call_read(rows[i].text, NULL, *state, &layer, &error)) fail_msg("%s: %s", rows[i].text, error.text);
     char tensors[5] = "";
+    size_t count = 0;
     for (int k = 0; k < 4; k++)
-      if (layer.tensor[roles[k]].rank == -1) strncat(tensors, &"wbmv"[k], 1);
+      if (layer.tensor[roles[k]].rank == -1) tensors[count++] = "wbmv"[k];
     assert_string_equal(tensors, rows[i].tensors);
   }
 }

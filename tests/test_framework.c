@@ -26,7 +26,7 @@ enum { ARENA_BYTES = 1 << 20, MOST_ATTEMPTS = 64, FIRST_TENSOR = CBN_ROLE_WEIGHT
 static bool ask(const cbn_layer *layer, const cbn_situation *at, cbn_wish *wish) {
   cbn_situation s = *at;
   cbn_rejection ignored;
-  *wish = (cbn_wish){0};
+  *wish = (cbn_wish){.input_type = at->input_type, .layer_type = at->layer_type};
   s.training = false;
   s.trained = 0;
   wish->evaluates = cbn_layer_plan(layer, &s, &wish->evaluation, &ignored);

@@ -179,6 +179,21 @@ class Weights(unittest.TestCase):
         self.assertEqual(moved["conv.kernel"], ((2, 1, 2), (1.0, 3.0, 2.0, 4.0)))
         self.assertEqual(moved["conv.bias"], ((2,), (10.0 - 1.0, 20.0 + 1.0)))
 
+    def test_folded_into_a_bias_of_its_own(self):
+        tensors = {"c.bias": ((1,), [3.0]), "c.weight": ((1, 1, 1), [5.0]), "n.weight": ((1,), [4.0]), "n.bias": ((1,), [1.0]),
+                   "n.running_mean": ((1,), [1.0]), "n.running_var": ((1,), [3.0])}
+        call = ("torch.nn.Conv1d(1, 1, 1)", "torch.nn.Conv1d", "--fold", "torch.nn.BatchNorm1d(1, eps=1)", "--weights", self.source,
+                self.target)
+        write_npz(self.source, tensors)
+        self.assertEqual(translate(*call)[0], 0)  # the scale is 4 / sqrt(3 + 1)
+        self.assertEqual(read_npz(self.target), {"c.weight": ((1, 1, 1), (10.0,)), "c.bias": ((1,), (5.0,))})
+        self.target.unlink()
+        for missing in tensors:
+            write_npz(self.source, {name: value for name, value in tensors.items() if name != missing})
+            code, _, err = translate(*call)
+            self.assertEqual((code, len(err.splitlines())), (2, 1), missing)
+            self.assertFalse(self.target.exists())
+
     def test_nothing_is_written_where_something_is_wrong(self):
         layer = "torch.nn.Conv2d(3, 2, (2, 4))"
         for tensors, word in (({"weight": ((2, 3, 2, 5), [0.0] * 60), "bias": ((2,), [0.0] * 2)}, "shape"),
