@@ -319,8 +319,10 @@ static int differ_calls(const arguments *a, cbn_arena *arena, cbn_error *error) 
 
 static bool has_meaning(const cbn_dialect_operator *operator, enum cbn_meaning meaning, cbn_arena *arena) {
   cbn_signature signature;
-  return cbn_signature_read(operator, arena, &signature) &&
-         cbn_parameter_meaning(operator, & signature, meaning) != NULL;
+  if (!cbn_signature_read(operator, arena, &signature)) return false;
+  for (int i = 0; i < signature.count; i++)
+    if (cbn_meanings_join(cbn_meaning_of(operator, signature.parameter[i].name), meaning)) return true;
+  return false;
 }
 
 static int search_once(const arguments *a, cbn_starts *const starts[2], enum cbn_meaning meaning, const char *name) {
@@ -364,6 +366,7 @@ static int differ_operators(const arguments *a, cbn_arena *arena, cbn_error *err
   if (!a->each) return search_once(a, starts, only, NULL);
   int code = CBN_EXIT_EXPECTED;
   for (int m = 0; m < CBN_MEANING_OTHER; m++) {
+    if (m == CBN_MEANING_PADDING_RULE) continue; /* with the amounts */
     if (!has_meaning(sides[0].operator,(enum cbn_meaning) m, arena) &&
         !has_meaning(sides[1].operator,(enum cbn_meaning) m, arena))
       continue;

@@ -340,6 +340,7 @@ typedef struct hunt {
 
 typedef struct change_of_both change_of_both;
 static bool blames_another(const change_of_both *change, const cbn_layer layers[2], const cbn_situation *at);
+static void leave_defaults(const change_of_both *change, cbn_layer *layer, const cbn_situation *at);
 
 /* The ways in which both differ there that were not there before the change; with a witness to be released unless it is
  * -1. */
@@ -383,6 +384,8 @@ static void search_situations(const cbn_layer layers[2], const cbn_layer *agreed
     const unsigned bit = ways > 0 ? 1u << witness.parting : 0;
     const bool blameless = (bit & h->wanted) != 0 && change != NULL && blames_another(change, layers, &at);
     if ((bit & h->wanted) != 0 && !blameless) {
+      for (int side = 0; side < 2 && change != NULL; side++)
+        leave_defaults(change, side == 0 ? &witness.a : &witness.b, &at);
       h->witness[witness.parting] = witness;
       h->found |= bit;
       h->wanted = h->search->first ? 0 : h->wanted & ~bit;
@@ -415,6 +418,8 @@ bool cbn_differ_layers(const cbn_layer *a, const cbn_layer *b, cbn_search *searc
 static bool is_padding(enum cbn_meaning meaning) {
   return meaning == CBN_MEANING_PADDING || meaning == CBN_MEANING_PADDING_RULE;
 }
+
+bool cbn_meanings_join(enum cbn_meaning a, enum cbn_meaning b) { return a == b || (is_padding(a) && is_padding(b)); }
 
 /* Where the value of a parameter with that meaning goes: rules and amounts are one parameter here and two there. */
 static const cbn_parameter_info *target_of(const cbn_dialect_operator *operator, const cbn_signature * signature,
@@ -453,14 +458,14 @@ static bool port_meaning(const cbn_layer *of, enum cbn_meaning meaning, const cb
   for (int i = 0; i < signature->count; i++) {
     const char *name = signature->parameter[i].name;
     const enum cbn_meaning own = cbn_meaning_of(layer->operator, name);
-    if (own != meaning && !(is_padding(own) && is_padding(meaning))) continue;
+    if (!cbn_meanings_join(own, meaning)) continue;
     layer->params = with_entry(layer->params, name, NULL, arena);
     if (layer->params == NULL) return false;
   }
   for (size_t i = 0; of->params != NULL && i < of->params->as.map.count; i++) {
     const cbn_value *value = of->params->as.map.items[i];
     const enum cbn_meaning its = cbn_meaning_of(of->operator, of->params->as.map.keys[i]->as.string.text);
-    if (its != meaning && !(is_padding(its) && is_padding(meaning))) continue;
+    if (!cbn_meanings_join(its, meaning)) continue;
     const cbn_parameter_info *target = target_of(layer->operator, signature, its, value);
     if (target == NULL) continue;
     char *name = cbn_arena_copy(arena, target->name, strlen(target->name));
@@ -551,6 +556,43 @@ bool cbn_layer_keep_required(cbn_layer *layer, cbn_arena *arena) {
     if (layer->params == NULL) return false;
   }
   return true;
+}
+
+static bool equal_values(const cbn_value *a, const cbn_value *b) {
+  char of_a[256], of_b[256];
+  if (b == NULL) return false;
+  cbn_value_print(a, of_a, sizeof of_a);
+  cbn_value_print(b, of_b, sizeof of_b);
+  return strcmp(of_a, of_b) == 0;
+}
+
+/* Do they mean the same in both modes, or are both refused by one rule? */
+static bool plans_are_equal(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at) {
+  cbn_situation s = *at;
+  for (int mode = 0; mode < 2; mode++) {
+    cbn_plan of_a = {0}, of_b = {0};
+    cbn_rejection first = {.rule = CBN_RULE_COUNT}, second = {.rule = CBN_RULE_COUNT};
+    s.training = mode == 1;
+    if (cbn_layer_plan(a, &s, &of_a, &first) != cbn_layer_plan(b, &s, &of_b, &second) || first.rule != second.rule)
+      return false;
+    if (first.rule == CBN_RULE_COUNT && !same_operator(&of_a, &of_b)) return false;
+  }
+  return true;
+}
+
+void cbn_layer_leave_defaults(cbn_layer *layer, const cbn_situation *at, enum cbn_meaning but, cbn_arena *arena) {
+  cbn_signature signature;
+  cbn_layer left = *layer;
+  if (!cbn_signature_read(layer->operator, arena, &signature)) return;
+  for (int i = 0; i < signature.count && left.params != NULL; i++) {
+    const cbn_parameter_info *info = &signature.parameter[i];
+    const cbn_value *value = cbn_value_get(left.params, info->name);
+    if (value == NULL || info->required || !equal_values(value, info->fallback) ||
+        cbn_meanings_join(cbn_meaning_of(layer->operator, info->name), but))
+      continue;
+    left.params = with_entry(left.params, info->name, NULL, arena);
+  }
+  if (left.params != NULL && plans_are_equal(layer, &left, at)) *layer = left;
 }
 
 bool cbn_layer_set(cbn_layer *layer, enum cbn_meaning meaning, const cbn_value *value, cbn_arena *arena) {
@@ -812,7 +854,7 @@ typedef struct pair {
 static bool has_entry(const cbn_layer *layer, enum cbn_meaning meaning) {
   for (size_t i = 0; layer->params != NULL && i < layer->params->as.map.count; i++) {
     const enum cbn_meaning its = cbn_meaning_of(layer->operator, layer->params->as.map.keys[i]->as.string.text);
-    if (its == meaning || (is_padding(its) && is_padding(meaning))) return true;
+    if (cbn_meanings_join(its, meaning)) return true;
   }
   return false;
 }
@@ -854,7 +896,7 @@ static void print_meaning(const cbn_layer *layer, enum cbn_meaning meaning, char
   for (size_t i = 0; layer->params != NULL && i < layer->params->as.map.count && length + 1 < size; i++) {
     const char *name = layer->params->as.map.keys[i]->as.string.text;
     const enum cbn_meaning its = cbn_meaning_of(layer->operator, name);
-    if (its != meaning && !(is_padding(its) && is_padding(meaning))) continue;
+    if (!cbn_meanings_join(its, meaning)) continue;
     length += (size_t)snprintf(text + length, size - length, "%s=", name);
     if (length < size) length += cbn_value_print(layer->params->as.map.items[i], text + length, size - length);
   }
@@ -904,6 +946,10 @@ static bool translation_keeps(const change_of_both *c, const cbn_layer *from, co
 
 static bool blames_another(const change_of_both *c, const cbn_layer layers[2], const cbn_situation *at) {
   return translation_keeps(c, &layers[0], &layers[1], at) || translation_keeps(c, &layers[1], &layers[0], at);
+}
+
+static void leave_defaults(const change_of_both *change, cbn_layer *layer, const cbn_situation *at) {
+  cbn_layer_leave_defaults(layer, at, change->meaning, change->pair->arena);
 }
 
 /* All changes of one start, under one meaning or each. */

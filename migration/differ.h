@@ -88,6 +88,12 @@ bool cbn_layer_of_conv(const cbn_conv *conv, const cbn_dialect *dialect, const c
 /* Leaves out all parameters but those that are required. */
 bool cbn_layer_keep_required(cbn_layer *layer, cbn_arena *arena);
 
+/* Leaves out what equals its default, but for parameters of that meaning (COUNT: none); where a plan shows a difference, nothing. */
+void cbn_layer_leave_defaults(cbn_layer *layer, const cbn_situation *at, enum cbn_meaning but, cbn_arena *arena);
+
+/* Are these one parameter in some framework and two in another: rules of padding and its amounts? */
+bool cbn_meanings_join(enum cbn_meaning a, enum cbn_meaning b);
+
 /* Gives the layer's parameter with that meaning a value; false where it has none. */
 bool cbn_layer_set(cbn_layer *layer, enum cbn_meaning meaning, const cbn_value *value, cbn_arena *arena);
 

@@ -90,21 +90,21 @@ static void print_parameters(const cbn_page *p, int side, enum cbn_meaning meani
   if (!cbn_signature_read(p->side[side].operator, p->arena, &signature)) return;
   for (int i = 0; i < signature.count; i++) {
     const cbn_parameter_info *info = &signature.parameter[i];
-    if (cbn_meaning_of(p->side[side].operator, info->name) != meaning) continue;
+    if (!cbn_meanings_join(cbn_meaning_of(p->side[side].operator, info->name), meaning)) continue;
     add(text, size, "%s`%s%s%s`", text[0] != '\0' ? ", " : "", info->name, info->required ? "" : "=",
         info->required ? "" : info->fallback_text);
   }
 }
 
-static const char *const parting_words[CBN_PARTINGS] = {"in values", "in shapes", "the first refuses",
-                                                        "the second refuses"};
+/* Is the meaning told with another? Rules of padding are, with its amounts. */
+static bool is_told_elsewhere(int meaning) { return meaning == CBN_MEANING_PADDING_RULE; }
 
 static void heading_of(enum cbn_meaning meaning, char *text, size_t size) {
   snprintf(text, size, "%s", cbn_meaning_name(meaning));
   text[0] = (char)toupper((unsigned char)text[0]);
 }
 
-static void print_verdict(const finding *f, enum cbn_meaning meaning, char *text, size_t size) {
+static void print_verdict(const finding *f, enum cbn_meaning meaning, char of[2][128], char *text, size_t size) {
   char anchor[64];
   snprintf(text, size, "not compared: no value of it can be written in both");
   if (f->search.layers > 0)
@@ -116,8 +116,12 @@ static void print_verdict(const finding *f, enum cbn_meaning meaning, char *text
   snprintf(anchor, sizeof anchor, "%s", cbn_meaning_name(meaning));
   for (char *c = anchor; *c != '\0'; c++) *c = *c == ' ' ? '-' : *c;
   snprintf(text, size, "[differ](#%s): ", anchor);
-  for (int k = 0; k < CBN_PARTINGS; k++)
-    if (f->found >> k & 1) add(text, size, "%s%s", (f->found & ((1u << k) - 1)) != 0 ? ", " : "", parting_words[k]);
+  for (int k = 0; k < CBN_PARTINGS; k++) {
+    const char *between = (f->found & ((1u << k) - 1)) != 0 ? ", " : "";
+    if (!(f->found >> k & 1)) continue;
+    if (k >= CBN_PART_FIRST_REFUSES) add(text, size, "%s`%s` refuses", between, of[k - CBN_PART_FIRST_REFUSES]);
+    else add(text, size, "%s%s", between, k == CBN_PART_VALUES ? "in values" : "in shapes");
+  }
 }
 
 static void write_parameters(const cbn_page *p, const finding findings[CBN_MEANING_COUNT], cbn_document *d,
@@ -128,8 +132,9 @@ static void write_parameters(const cbn_page *p, const finding findings[CBN_MEANI
   cbn_document_table(d, 4, (const char *const[]){"meaning", of[0], of[1], "verdict"});
   for (int m = 0; m < CBN_MEANING_OTHER; m++) {
     for (int s = 0; s < 2; s++) print_parameters(p, s, (enum cbn_meaning)m, cell[s], sizeof cell[s]);
+    if (is_told_elsewhere(m)) continue;
     if (cell[0][0] == '\0' && cell[1][0] == '\0') continue;
-    print_verdict(&findings[m], (enum cbn_meaning)m, verdict, sizeof verdict);
+    print_verdict(&findings[m], (enum cbn_meaning)m, of, verdict, sizeof verdict);
     summary->compared += findings[m].search.layers > 0;
     if (findings[m].found != 0)
       add(summary->differ, sizeof summary->differ, "%s%s", summary->differ[0] != '\0' ? ", " : "",
@@ -146,6 +151,21 @@ static void write_parameters(const cbn_page *p, const finding findings[CBN_MEANI
 
 /* -------------------------------------------------------------------------------------------------------- differences */
 
+static void write_sentence(const cbn_page *p, const cbn_witness *w, cbn_document *d) {
+  char of[2][128], sentence[CELL_TEXT] = "";
+  if (w->parting < CBN_PART_FIRST_REFUSES) {
+    add_plain(sentence, sizeof sentence, w->sentence);
+    say(d, "%s: %s.", w->parting == CBN_PART_VALUES ? "In values" : "In shapes", sentence);
+    return;
+  }
+  const bool second = w->parting == CBN_PART_SECOND_REFUSES;
+  const cbn_rejection *r = second ? &w->of_b.rejection : &w->of_a.rejection;
+  for (int s = 0; s < 2; s++) cbn_side_name(&p->side[s], of[s], sizeof of[s]);
+  add_plain(sentence, sizeof sentence, r->message);
+  say(d, "`%s` refuses what `%s` takes: %s, %s: %s.", of[second], of[!second], cbn_rule_name((int)r->rule), r->exception,
+      sentence);
+}
+
 static bool write_program(const cbn_page *p, const cbn_witness *w, bool second, char *text, cbn_document *d) {
   char name[128];
   if (cbn_snippet_program(w, second, text, PROGRAM_TEXT) == 0) return false;
@@ -158,7 +178,7 @@ static bool write_program(const cbn_page *p, const cbn_witness *w, bool second, 
 }
 
 static bool write_differences(const cbn_page *p, finding findings[CBN_MEANING_COUNT], cbn_document *d) {
-  char *text = cbn_arena_allocate(p->arena, PROGRAM_TEXT), heading[64], sentence[CELL_TEXT];
+  char *text = cbn_arena_allocate(p->arena, PROGRAM_TEXT), heading[64];
   bool any = false;
   if (text == NULL) return false;
   cbn_document_heading(d, 2, "Differences");
@@ -170,9 +190,7 @@ static bool write_differences(const cbn_page *p, finding findings[CBN_MEANING_CO
     cbn_document_heading(d, 3, heading);
     for (int k = 0; k < CBN_PARTINGS; k++) {
       if (!(f->found >> k & 1)) continue;
-      sentence[0] = '\0';
-      add_plain(sentence, sizeof sentence, f->witness[k].sentence);
-      say(d, "%c%s: %s.", toupper((unsigned char)parting_words[k][0]), parting_words[k] + 1, sentence);
+      write_sentence(p, &f->witness[k], d);
       for (int s = 0; s < 2; s++) write_program(p, &f->witness[k], s == 1, text, d);
     }
   }
@@ -301,16 +319,18 @@ static void add_code(char *text, size_t size, const cbn_code *code) {
 }
 
 /* The translation as code: what stands before it, the call, what stands behind. */
-static void print_call(const cbn_translation *t, char *text, size_t size) {
+static void print_call(const cbn_page *p, const cbn_translation *t, char *text, size_t size) {
   char call[CALL_TEXT];
+  cbn_layer target = t->target;
   text[0] = '\0';
   if (t->kind == CBN_TRANSLATION_NONE) return;
   const cbn_situation inner = cbn_surrounded_situation(&t->around, &t->at);
   const cbn_code before = cbn_code_before(&t->target, &t->around, &inner),
                  behind = cbn_code_behind(&t->target, &t->around, &inner);
-  cbn_call_print(&t->target, false, call, sizeof call);
+  cbn_layer_leave_defaults(&target, &inner, CBN_MEANING_COUNT, p->arena);
+  cbn_call_print(&target, false, call, sizeof call);
   add_code(text, size, &before);
-  add(text, size, "`%s` ", call);
+  add(text, size, "`%s`%s", call, behind.count > 0 ? " " : "");
   add_code(text, size, &behind);
 }
 
@@ -359,7 +379,7 @@ static void print_recipe(const cbn_page *p, const cbn_case *golden, int side, ch
   if (!call_of(ported != NULL ? ported : golden, &layer, &at) || !translate(p, &layer, &at, to, &t)) return;
   cbn_call_print(&layer, false, call, sizeof call);
   print_answer(&t, answer, sizeof answer);
-  print_call(&t, target, sizeof target);
+  print_call(p, &t, target, sizeof target);
   snprintf(text, size, "`%s` is, %s: %s", call, answer, target);
   if (t.kind == CBN_TRANSLATION_NONE) snprintf(text, size, "`%s`: %s", call, answer);
 }
@@ -467,6 +487,7 @@ static bool write_ordinary(const cbn_page *p, int side, const ordinary *o, cbn_l
   for (int32_t a = 0; a < p->axes; a++) at->extent[a] = ORDINARY_EXTENT;
   if (!cbn_layer_of_conv(&c, s->dialect, s->operator, p->arena, layer)) return false;
   if (o->defaults_only) return cbn_layer_keep_required(layer, p->arena);
+  cbn_layer_leave_defaults(layer, at, CBN_MEANING_COUNT, p->arena);
   return o->named == NULL || cbn_layer_name_padding(layer, at, o->named, p->arena);
 }
 
@@ -507,7 +528,7 @@ static void write_recipe(const cbn_page *p, int side, const char *words, const c
   cbn_call_print(layer, false, call, sizeof call);
   snprintf(from, sizeof from, "`%s`", call);
   print_answer(&t, answer, sizeof answer);
-  print_call(&t, target, sizeof target);
+  print_call(p, &t, target, sizeof target);
   cbn_document_row(d, (const char *const[]){words, from, answer, target});
 }
 
@@ -546,6 +567,7 @@ bool cbn_page_write(const cbn_page *page, cbn_document *document, cbn_page_summa
   if (findings == NULL) return false;
   for (int m = 0; m < CBN_MEANING_OTHER; m++) {
     finding *f = &findings[m];
+    if (is_told_elsewhere(m)) continue;
     for (int s = 0; s < 2 && !f->asked; s++) {
       print_parameters(page, s, (enum cbn_meaning)m, cell, sizeof cell);
       f->asked = cell[0] != '\0';

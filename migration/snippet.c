@@ -95,6 +95,14 @@ static bool put_array(writer *w, const side *s, int role, const char *name) {
 
 static int64_t calls_of(const side *s) { return s->witness->at.training ? s->witness->at.trained + 1 : 1; }
 
+/* The beginning of the line that calls: a loop where there are several calls, each with an input greater by 1. */
+static void put_calls(writer *w, const side *s) {
+  if (calls_of(s) > 1) put(w, "    for k in range(%" PRId64 "):\n        ", calls_of(s));
+  else put(w, "    ");
+}
+
+static const char *input_of(const side *s) { return calls_of(s) > 1 ? "x + np.float32(k)" : "x"; }
+
 static bool is(const side *s, const char *dialect) { return strcmp(s->layer->dialect->name, dialect) == 0; }
 
 static bool is_norm(const side *s) { return s->layer->operator->kind == CBN_OPERATOR_BATCHNORM; }
@@ -159,8 +167,9 @@ static void put_layer(writer *w, const side *s, const char *call) {
   }
   if (is(s, "pytorch")) put(w, "    layer.train(%s)\n", trains ? "True" : "False");
   if (is(s, "mindspore")) put(w, "    layer.set_train(%s)\n", trains ? "True" : "False");
-  put(w, "    for k in range(%" PRId64 "):\n        output = layer(", calls_of(s));
-  put_words(w, f->tensor, "x + np.float32(k)");
+  put_calls(w, s);
+  put(w, "output = layer(");
+  put_words(w, f->tensor, input_of(s));
   if (is(s, "keras") && is_norm(s)) put(w, ", training=%s", trains ? "True" : "False");
   put(w, ")\n    show('output', ");
   put_words(w, f->back, "output");
@@ -185,10 +194,12 @@ static void put_function(writer *w, const side *s, const char *call) {
     put_words(w, f->tensor, name_of(s, layer_roles[i]));
     put(w, "\n");
   }
-  put(w, "    for k in range(%" PRId64 "):\n        %s = ", calls_of(s), name_of(s, CBN_ROLE_INPUT));
-  put_words(w, f->tensor, "x + np.float32(k)");
-  if (returns) put(w, "\n        output, mean, variance = %s\n", call);
-  else put(w, "\n        output = %s\n", call);
+  const char *const indent = calls_of(s) > 1 ? "        " : "    ";
+  put_calls(w, s);
+  put(w, "%s = ", name_of(s, CBN_ROLE_INPUT));
+  put_words(w, f->tensor, input_of(s));
+  if (returns) put(w, "\n%soutput, mean, variance = %s\n", indent, call);
+  else put(w, "\n%soutput = %s\n", indent, call);
   put(w, "    show('output', ");
   put_words(w, f->back, "output");
   put(w, ")\n");
@@ -202,7 +213,6 @@ static void put_function(writer *w, const side *s, const char *call) {
 
 static void put_onnx(writer *w, const side *s, const char *call) {
   const char *comment = strstr(call, "# opset ");
-  const bool trains = is_norm(s) && s->witness->at.training;
   int64_t opset = 22;
   if (comment != NULL) sscanf(comment, "# opset %" SCNd64, &opset);
   put(w, "    node = %s\n    constants = {", call);
@@ -222,7 +232,6 @@ static void put_onnx(writer *w, const side *s, const char *call) {
       "    for name, value in zip(('output', 'running_mean', 'running_var'), values):\n"
       "        show(name, value)\n",
       opset);
-  (void)trains;
 }
 
 static void put_flax(writer *w, const side *s, const char *call) {
@@ -234,11 +243,10 @@ static void put_flax(writer *w, const side *s, const char *call) {
       if (has(s, layer_roles[i])) put(w, "'%s': %s, ", name_of(s, layer_roles[i]), name_of(s, layer_roles[i]));
     put(w, "}, ");
   }
-  put(w, "}\n    for k in range(%" PRId64 "):\n", calls_of(s));
-  put(w,
-      "        output, changed = layer.apply(variables, x + np.float32(k), mutable=['batch_stats'])\n"
-      "        variables = {**variables, **changed}\n"
-      "    show('output', output)\n");
+  put(w, "}\n");
+  put_calls(w, s);
+  put(w, "output, changed = layer.apply(variables, %s, mutable=['batch_stats'])\n", input_of(s));
+  put(w, "%svariables = {**variables, **changed}\n    show('output', output)\n", calls_of(s) > 1 ? "        " : "    ");
   for (int i = 2; is_norm(s) && i < LAYER_ROLES; i++)
     if (has(s, layer_roles[i]))
       put(w, "    show('%s', variables['batch_stats']['%s'])\n", cbn_role_name(layer_roles[i]),

@@ -106,7 +106,8 @@ has "$(cat "$tree/stride.yaml")" 'comment: "a near miss of conv_forward: stride 
 exits 0 lint "$tree/stride.yaml"
 exits 0 seed "$tree/stride.yaml" --hex
 equal "${out:0:4}" "00f4"
-bytes batch 0 253 $(printf '0 %.0s' {1..52}) 10 # the last gene says what is missed
+mapfile -t zeros < <(yes 0 | head -52)
+bytes batch 0 253 "${zeros[@]}" 10 # the last gene says what is missed
 exits 2 case "$tree/batch"
 equal "$out" ""
 equal "$err" "convbn case: $tree/batch: no tensor has a negative extent: batch must be >= 0, got -1"
