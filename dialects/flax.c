@@ -58,6 +58,6 @@ const cbn_dialect cbn_dialect_flax = {
     .name = "flax",
     .profile = "Flax 0.12.8, JAX 0.10.2, CPU, jax_enable_x64",
     .trains_by_default = true,
-    .arithmetic = CBN_FLUSHES_SUBNORMALS | CBN_NARROW_SUMS, /* the bias, in f16 and bf16 */
+    .arithmetic = CBN_FLUSHES_SUBNORMALS,
     .operators = operators,
     .operator_count = sizeof operators / sizeof operators[0]};

@@ -865,12 +865,21 @@ static bool leave_out(const pair *p, int side, enum cbn_meaning meaning, cbn_lay
   return port_meaning(&nothing, meaning, &p->side[side]->signature, p->arena, layer);
 }
 
-/* The attempt-th change of what both have under the meaning: left out in both; the first's value, in the second by its
+static bool is_required(const cbn_signature *signature, const cbn_dialect_operator *operator, enum cbn_meaning meaning) {
+  for (int i = 0; i < signature->count; i++)
+    if (signature->parameter[i].required && cbn_meanings_join(cbn_meaning_of(operator, signature->parameter[i].name), meaning))
+      return true;
+  return false;
+}
+
+/* The attempt-th change of what both have under the meaning: left out in both, unless it must be said; the first's value, in the second by its
  * name; each known value in both. False behind the last; `made` false where there is nothing to ask. */
 static bool change(const pair *p, enum cbn_meaning meaning, int attempt, cbn_layer layers[2], bool *made) {
   *made = false;
   if (attempt == 0) {
-    *made = (has_entry(&layers[0], meaning) || has_entry(&layers[1], meaning)) &&
+    *made = !is_required(&p->side[0]->signature, layers[0].operator, meaning) &&
+            !is_required(&p->side[1]->signature, layers[1].operator, meaning) &&
+            (has_entry(&layers[0], meaning) || has_entry(&layers[1], meaning)) &&
             leave_out(p, 0, meaning, &layers[0]) && leave_out(p, 1, meaning, &layers[1]);
     return true;
   }

@@ -22,6 +22,7 @@
   X(GROUPS, "groups", "groups of channels that do not see each other")                                                 \
   X(MULTIPLIER, "depth multiplier", "output channels for each input channel, depthwise")                               \
   X(BIAS, "bias", "is a bias added?")                                                                                  \
+  X(KERNEL_TRANSPOSED, "transposed kernel", "is the kernel turned round, and its channels exchanged?")                  \
   X(DATA_FORMAT, "data format", "the order of axes")                                                                   \
   X(CHANNELS, "channels", "channels that are normalized")                                                              \
   X(EPSILON, "epsilon", "added to the variance")                                                                       \
@@ -32,6 +33,7 @@
   X(TRAINING, "training", "train or evaluate, where it is an argument")                                                \
   X(INITIAL, "initial values", "what a new layer's tensors hold")                                                      \
   X(OPSET, "operator set", "the version of the operators that a model states")                                         \
+  X(BACKEND, "backend", "who computes")                                         \
   X(OTHER, "other", "nothing that changes a result: names, devices, checks")
 
 enum cbn_meaning {

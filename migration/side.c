@@ -1,5 +1,6 @@
 #include "migration/side.h"
 
+#include <stdio.h>
 #include <string.h>
 
 bool cbn_side_read(const char *word, cbn_side *side, cbn_error *error) {
@@ -7,10 +8,11 @@ bool cbn_side_read(const char *word, cbn_side *side, cbn_error *error) {
   cbn_framework_unabbreviate(word, name, sizeof name);
   for (const cbn_framework *const *f = cbn_frameworks(); *f != NULL; f++)
     for (size_t i = 0; i < (*f)->dialect->operator_count; i++) {
+      const cbn_side this = {(*f)->dialect, &(*f)->dialect->operators[i]};
       char full[128];
-      cbn_framework_full_name(*f, &(*f)->dialect->operators[i], full, sizeof full);
-      if (strcmp(full, name) != 0) continue;
-      *side = (cbn_side){(*f)->dialect, &(*f)->dialect->operators[i]};
+      cbn_side_name(&this, full, sizeof full);
+      if (strcmp(full, name) != 0 && ((*f)->module[0] != '\0' || strcmp(this.operator->name, name) != 0)) continue;
+      *side = this;
       return true;
     }
   return cbn_error_set(
@@ -18,7 +20,8 @@ bool cbn_side_read(const char *word, cbn_side *side, cbn_error *error) {
 }
 
 void cbn_side_name(const cbn_side *side, char *name, size_t size) {
-  cbn_framework_full_name(cbn_framework_of(side->dialect), side->operator, name, size);
+  const char *module = cbn_framework_of(side->dialect)->module;
+  snprintf(name, size, "%s.%s", module[0] != '\0' ? module : side->dialect->name, side->operator->name);
 }
 
 cbn_side cbn_side_counterpart(const cbn_dialect *dialect, enum cbn_operator kind, bool transposed, int32_t axes) {

@@ -13,7 +13,7 @@ typedef struct cbn_side {
 /* `torch.nn.Conv2d`, `F.conv2d`: an operator with its module, also as usually abbreviated. */
 bool cbn_side_read(const char *word, cbn_side *side, cbn_error *error);
 
-/* Its name with its module, cut to `size`. */
+/* Its name with its module, or with the dialect's name where there is none (onnx.Conv), cut to `size`. */
 void cbn_side_name(const cbn_side *side, char *name, size_t size);
 
 /* The dialect's first operator of the same kind, with so many axes if there is one, else with any number; without an operator where there is

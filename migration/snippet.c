@@ -136,7 +136,7 @@ static const words *words_of(const side *s) {
       {"mindspore", "import mindspore\n", "mindspore.Tensor(%s)", "%s.asnumpy()"},
       {"tensorflow", "import os\nos.environ['TF_ENABLE_ONEDNN_OPTS'] = '0'\nimport tensorflow as tf\n",
        "tf.constant(%s)", "%s.numpy()"},
-      {"keras", "import keras\n", "%s", "np.array(%s)"},
+      {"keras", "import keras\n", "%s", "np.array(%s)"}, /* behind the lines that choose its backend */
       {"jax", "import jax\n", "jax.numpy.asarray(%s)", "np.asarray(%s)"},
       {"flax", "import flax\nimport jax\n", "jax.numpy.asarray(%s)", "np.asarray(%s)"},
       {"onnx", "import onnx\nimport onnxruntime\n", "%s", "%s"},
@@ -253,13 +253,23 @@ static void put_flax(writer *w, const side *s, const char *call) {
           name_of(s, layer_roles[i]));
 }
 
+/* Keras asks its environment who computes. */
+static void put_backend(writer *w, const side *s) {
+  const cbn_value *backend = cbn_value_get(s->layer->params, "backend");
+  const bool given = backend != NULL && backend->kind == CBN_STRING;
+  put(w, "import os\nos.environ['KERAS_BACKEND'] = '%s'\nos.environ['TF_ENABLE_ONEDNN_OPTS'] = '0'\n",
+      given ? backend->as.string.text : "tensorflow");
+}
+
 size_t cbn_snippet_program(const cbn_witness *witness, bool second, char *text, size_t size) {
   const side s = side_of(witness, second);
   writer w = {text, size, 0};
   char call[4096];
   if (s.framework == NULL || words_of(&s) == NULL) return 0;
   cbn_call_print(s.layer, false, call, sizeof call);
-  put(&w, "%s%s\n", imports, words_of(&s)->import);
+  put(&w, "%s", imports);
+  if (is(&s, "keras")) put_backend(&w, &s);
+  put(&w, "%s\n", words_of(&s)->import);
   put(&w, "%s\n", show);
   put_array(&w, &s, CBN_ROLE_INPUT, "x");
   for (int i = 0; i < LAYER_ROLES; i++)

@@ -1,0 +1,1 @@
+"""The programs of the pages of differences, run in the real frameworks."""
