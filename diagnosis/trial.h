@@ -42,11 +42,11 @@ typedef struct cbn_finding {
   int64_t element;          /* row-major: the worst, of a mismatch */
   double actual;
   cbn_interval expected;
-  int64_t wrong, count;     /* of that tensor's elements */
+  int64_t wrong, count; /* of that tensor's elements */
   int32_t rank;
   int64_t extent[CBN_MAX_RANK];
-  const uint8_t *is_wrong;  /* of a mismatch: one byte for each element; the trial's own, until its next run */
-  char message[256];        /* one line */
+  const uint8_t *is_wrong; /* of a mismatch: one byte for each element; the trial's own, until its next run */
+  char message[256];       /* one line */
 } cbn_finding;
 
 typedef struct cbn_trial cbn_trial;

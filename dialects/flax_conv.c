@@ -98,6 +98,18 @@ static int64_t integer_of(const cbn_value *value) {
   return integer;
 }
 
+/* Whatever kernel is given, its initializer is asked for the shape, and divides by what an element of the output sums. */
+static bool check_initializer(const layer *l, int64_t channels, cbn_rejection *r) {
+  enum cbn_rule rule = channels == 0 ? CBN_RULE_IN_CHANNELS_POSITIVE : CBN_RULE_OUT_CHANNELS_POSITIVE;
+  bool empty = channels == 0 || l->features == 0;
+  for (int a = 0; a < l->call.axes; a++) {
+    if (l->call.rhs.extent[a] != 0) continue;
+    rule = CBN_RULE_KERNEL_POSITIVE;
+    empty = true;
+  }
+  return !empty || cbn_reject(r, rule, "ZeroDivisionError", "the initializer of an empty kernel divides by 0");
+}
+
 /* The kernel's extents and features must be ints; the tensors that the case gives have the shapes that follow. */
 static bool check_tensors(layer *l, const cbn_request *request, int64_t channels, bool exchanged, cbn_rejection *r) {
   const cbn_value *features = cbn_parameter(l->params, "features");
@@ -112,6 +124,7 @@ static bool check_tensors(layer *l, const cbn_request *request, int64_t channels
   expected.extent[l->call.axes + exchanged] = channels;
   expected.extent[l->call.axes + !exchanged] = l->features;
   l->call.rhs = expected;
+  if (!check_initializer(l, channels, r)) return false;
   const cbn_shape *weight = request->layer[CBN_ROLE_WEIGHT], *bias = request->layer[CBN_ROLE_BIAS];
   bool fits = weight == NULL || weight->rank == expected.rank;
   for (int a = 0; fits && weight != NULL && a < expected.rank; a++) fits = weight->extent[a] == expected.extent[a];

@@ -164,6 +164,9 @@ static bool same_pairs(cbn_jax_call *c, bool lower, cbn_rejection *r) {
   const int kernels = c->rhs_dilation.count < c->axes ? c->rhs_dilation.count : c->axes;
   if (!broadcast(c->axes, c->strides.count, &count) || !broadcast(count, kernels, &count))
     return cbn_jax_reject_length("window_strides and rhs_dilation", c->axes, c->strides.count, CBN_VALUE_ERROR, r);
+  for (int i = 0; i < c->strides.count; i++)
+    if (c->strides.entry[i]->kind == CBN_REAL)
+      return cbn_jax_reject_type("window_strides", c->strides.entry[i], "ints", r);
   c->pair_count = count;
   for (int a = 0; a < count && a < c->axes; a++) {
     const int64_t input = input_extent(c, a), stride = integer_at(&c->strides, a);

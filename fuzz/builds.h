@@ -15,8 +15,8 @@ typedef struct cbn_build {
   enum cbn_flavour flavour;
   const char *name;   /* "plain", "sanitized-portable" */
   const char *engine; /* that its problems are run by, as people name it */
-  cbn_path fuzzers; /* the folder */
-  cbn_path prefix;  /* of bin/ and lib/ */
+  cbn_path fuzzers;   /* the folder */
+  cbn_path prefix;    /* of bin/ and lib/ */
 } cbn_build;
 
 enum { CBN_BUILD_LIMIT = 16 };

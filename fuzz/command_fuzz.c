@@ -112,8 +112,8 @@ static const struct argp argp = {
         "with the programs that the folders in CONVBN_FUZZERS hold. Findings are minimised and kept in DIR/findings. "
         "In "
         "the source tree ./run-fuzz builds the programs and starts this."
-        "\vExit status: 0 nothing found; 1 findings; 2 usage, or something cannot be written; 3 the engine or the "
-        "fuzzers cannot start."};
+        "\vExit status: 0 nothing found; 1 findings, or inputs that show something and were not looked at; 2 usage, or "
+        "something cannot be written; 3 the engine or the fuzzers cannot start."};
 
 static int fail(int code, const char *message) {
   fprintf(stderr, "convbn fuzz: %s\n", message);
@@ -144,6 +144,11 @@ static bool check_folders(const cbn_fuzz_options *o, cbn_error *error) {
   if (o->corpus != NULL) {
     CBN_CHECK(stat(o->corpus, &status) == 0, error, "--corpus: %s: %s", o->corpus, strerror(errno));
     CBN_CHECK(S_ISDIR(status.st_mode), error, "--corpus: %s: is a file, and must be a folder", o->corpus);
+    bool has_any = false;
+    for (int i = 0; i < cbn_target_count() && !has_any; i++)
+      has_any = access(cbn_path_of("%s/%s", o->corpus, cbn_target_at(i)->name).text, F_OK) == 0;
+    CBN_CHECK(has_any, error, "--corpus: %s: has no folder with the name of a target, such as %s/%s", o->corpus,
+              o->corpus, o->target[0]->name);
   }
   return true;
 }

@@ -161,14 +161,13 @@ static bool write_case(const char *folder, const char *name, const cbn_generated
 }
 
 /* A near miss as a case is refused by its dialect, and the engine is not asked; only this command asks it. */
-static void replay_line(const arguments *a, const cbn_minimized *m, bool as_case, cbn_path *line) {
+static void replay_line(const arguments *a, bool as_case, cbn_path *line) {
   cbn_path program, file = cbn_path_of("%s/bad.%s", a->out, as_case ? "yaml" : "seed"), quoted, engine;
   cbn_print_program(program.text, sizeof program.text);
   if (!as_case) {
     cbn_shell_quote(program_invocation_name, quoted.text, sizeof quoted.text);
     program = cbn_path_of("%s minimize", quoted.text);
   }
-  (void)m;
   cbn_shell_quote(file.text, quoted.text, sizeof quoted.text);
   cbn_shell_quote(a->engine, engine.text, sizeof engine.text);
   *line = cbn_path_of("%s %s --engine %s", program.text, quoted.text, engine.text);
@@ -189,6 +188,12 @@ static bool write_document(const arguments *a, const cbn_minimized *m, const cha
   return written;
 }
 
+/* What an earlier call has left in the folder and this one may not replace. */
+static void remove_earlier(const char *folder) {
+  static const char *const names[] = {"bad.yaml", "bad.seed", "good.yaml"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) unlink(cbn_path_of("%s/%s", folder, names[i]).text);
+}
+
 static bool write_all(const arguments *a, const cbn_minimized *m, const char *name, cbn_error *error) {
   uint8_t genome[CBN_GENOME_BYTES];
   const char *parameter;
@@ -196,9 +201,10 @@ static bool write_all(const arguments *a, const cbn_minimized *m, const char *na
   bool possible;
   char comment[256];
   CBN_FORWARD(cbn_folder_make(a->out, error));
+  remove_earlier(a->out);
   if (!write_case(a->out, "bad.yaml", &m->bad, m->signature.text, &possible, error) && possible) return false;
   if (!possible) fprintf(stderr, "convbn minimize: there is no bad.yaml: %s\n", error->text);
-  replay_line(a, m, possible && m->bad.valid, &line);
+  replay_line(a, possible && m->bad.valid, &line);
   if (cbn_genome_of(&m->bad, genome, &parameter))
     CBN_FORWARD(write_in(a->out, "bad.seed", (const char *)genome, sizeof genome, error));
   if (m->has_good) {

@@ -462,7 +462,8 @@ bool cbn_findings_step(cbn_findings *f, enum cbn_effort effort) {
         cbn_job_signal(&c->job, SIGKILL);
       }
     }
-    busy = busy || f->confirmation[place] != NULL || begin(f, place, effort);
+    const bool at_work = f->confirmation[place] != NULL || begin(f, place, effort);
+    busy = busy || at_work;
   }
   return busy;
 }
@@ -494,10 +495,13 @@ void cbn_findings_add(cbn_findings *f, const cbn_target *target, const cbn_build
   size_t size;
   uint8_t *bytes = cbn_input_read(&input, path, &size, &error);
   found *finding = bytes != NULL ? known(f, input.hash) : NULL;
+  const bool kept =
+      bytes != NULL && (finding != NULL || cbn_waiting_add(&f->waiting, &input, bytes, size, words, &error));
   if (finding != NULL) count(f, finding, NULL);
-  else note(f, bytes != NULL && cbn_waiting_add(&f->waiting, &input, bytes, size, words, &error), &error);
+  note(f, kept, &error);
+  if (kept) unlink(path);
+  else rename(path, input.file.text); /* which a full disk allows: the next run looks at it */
   free(bytes);
-  unlink(path);
 }
 
 cbn_findings_count cbn_findings_counted(const cbn_findings *f) {

@@ -106,12 +106,17 @@ uint8_t *cbn_file_read(const char *path, size_t limit, size_t *size, cbn_error *
   } else if ((bytes = malloc((size_t)status.st_size + 1)) == NULL) {
     cbn_error_set(error, "%s: no memory to read it", path);
   } else {
-    for (ssize_t got = 1; got > 0 && *size<(size_t)status.st_size; *size += got> 0 ? (size_t)got : 0)
-      if ((got = read(file, bytes + *size, (size_t)status.st_size - *size)) < 0) {
-        cbn_error_set(error, "%s: cannot be read: %s", path, strerror(errno));
-        free(bytes);
-        bytes = NULL;
-      }
+    const size_t whole = (size_t)status.st_size;
+    ssize_t got = 1;
+    while (got > 0 && *size < whole) {
+      got = read(file, bytes + *size, whole - *size);
+      if (got > 0) *size += (size_t)got;
+    }
+    if (got < 0) {
+      cbn_error_set(error, "%s: cannot be read: %s", path, strerror(errno));
+      free(bytes);
+      bytes = NULL;
+    }
   }
   if (file >= 0) close(file);
   return bytes;

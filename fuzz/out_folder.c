@@ -48,30 +48,30 @@ cbn_path cbn_out_corpus(const char *out, const cbn_target *target) {
   return cbn_path_of("%s/corpus/%s", out, target->name);
 }
 
-typedef struct import {
+typedef struct copying {
   cbn_path to;
   size_t unreadable;
-} import;
+} copying;
 
 static bool import_one(void *context, const char *path, const char *name, size_t size) {
-  import *i = context;
+  copying *k = context;
   (void)name, (void)size;
-  i->unreadable += !cbn_file_keep(path, i->to.text);
+  k->unreadable += !cbn_file_keep(path, k->to.text);
   return true;
 }
 
 bool cbn_out_import(const char *out, const char *corpus, const cbn_target *target, cbn_error *error) {
-import i = {.to = cbn_out_corpus(out, target) };
-  CBN_FORWARD(cbn_folder_make(i.to.text, error));
+  copying k = {.to = cbn_out_corpus(out, target)};
+  CBN_FORWARD(cbn_folder_make(k.to.text, error));
   if (corpus == NULL) return true;
   const cbn_path from = cbn_path_of("%s/%s", corpus, target->name);
   struct stat status;
   if (stat(from.text, &status) != 0 && errno == ENOENT) return true;
-  CBN_CHECK(cbn_folder_visit(from.text, import_one, &i), error, "%s: cannot be read as a folder: %s", from.text,
+  CBN_CHECK(cbn_folder_visit(from.text, import_one, &k), error, "%s: cannot be read as a folder: %s", from.text,
             strerror(errno));
-  if (i.unreadable > 0)
+  if (k.unreadable > 0)
     fprintf(stderr, "%s: %zu files cannot be read, or are longer than %d bytes, and are left out\n", from.text,
-            i.unreadable, CBN_LONGEST_INPUT);
+            k.unreadable, CBN_LONGEST_INPUT);
   return true;
 }
 

@@ -11,7 +11,7 @@ typedef struct cbn_task {
   const cbn_target *target;
   const cbn_build *build;
   double weight; /* its share of the time */
-  double used;   /* seconds, of running slices as planned */
+  double used;   /* seconds; of slices that run as planned */
   int slices;    /* that were started */
   int failures;  /* in a row, to start; a task that fails too often is off */
   bool off;
@@ -30,7 +30,8 @@ typedef struct cbn_schedule {
 void cbn_schedule_make(cbn_schedule *schedule, const cbn_target *const *target, int targets, bool chosen,
                        const cbn_builds *builds, double seconds);
 
-/* The next task among those of AFL++, or among the others, or of all, and the seconds of its slice, which are taken as used;
+/* The next task among those of AFL++, or among the others, or of all, and the seconds of its slice, which are taken as used until
+ * it has ended;
  * NULL where none is on. */
 enum cbn_lane { CBN_LANE_ALL, CBN_LANE_AFL, CBN_LANE_LIBFUZZER };
 cbn_task *cbn_schedule_next(cbn_schedule *schedule, enum cbn_lane lane, double *slice);

@@ -1,6 +1,5 @@
 #include "fuzz/shared.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -73,7 +72,6 @@ static void open_engine(void) {
 
 void cbn_fuzz_open(const cbn_target *target) {
   if (campaign.status == NULL) {
-    assert(cbn_pair_count() <= CBN_FUZZ_PAIR_LIMIT);
     open_folder();
     open_status();
   }

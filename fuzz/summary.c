@@ -129,6 +129,7 @@ static void print(const cbn_fuzz_options *options, const cbn_fuzz_totals *t, con
   if (found->older > 0) printf("; %d of earlier runs not seen again", found->older);
   if (found->waiting > 0)
     printf("; %d inputs that show something not looked at (%s/raw)", found->waiting, options->out);
+  if (found->dropped > 0) printf("; %zu inputs like many that waited not kept", found->dropped);
   printf("\n");
 }
 
@@ -155,14 +156,14 @@ static json_t *corpus_json(const cbn_fuzz_options *options) {
 
 static json_t *summary_json(const cbn_fuzz_options *options, const cbn_fuzz_totals *t, const cbn_schedule *schedule,
                             const cbn_findings_count *found, json_t *findings, int code) {
-  json_t *document =
-      json_pack("{s:i, s:s, s:s, s:I, s:i, s:f, s:b, s:I, s:f, s:I, s:I, s:I, s:i, s:i, s:o, s:o, s:O}", "format", 1,
-                "program", "convbn " CBN_VERSION, "engine", options->engine != NULL ? options->engine : "fast", "seed",
-                (json_int_t)options->seed, "jobs", options->jobs, "seconds", t->seconds, "interrupted", t->interrupted,
-                "executions", (json_int_t)t->executions, "executions_per_second",
-                (double)t->executions / fmax(t->seconds, 1e-3), "invalid", (json_int_t)t->invalid, "inconclusive",
-                (json_int_t)t->inconclusive, "killed", (json_int_t)t->killed, "not_looked_at", found->waiting, "exit",
-                code, "tasks", tasks_json(schedule), "corpus", corpus_json(options), "findings", findings);
+  json_t *document = json_pack(
+      "{s:i, s:s, s:s, s:I, s:i, s:f, s:b, s:I, s:f, s:I, s:I, s:I, s:i, s:I, s:i, s:o, s:o, s:O}", "format", 1,
+      "program", "convbn " CBN_VERSION, "engine", options->engine != NULL ? options->engine : "fast", "seed",
+      (json_int_t)options->seed, "jobs", options->jobs, "seconds", t->seconds, "interrupted", t->interrupted,
+      "executions", (json_int_t)t->executions, "executions_per_second", (double)t->executions / fmax(t->seconds, 1e-3),
+      "invalid", (json_int_t)t->invalid, "inconclusive", (json_int_t)t->inconclusive, "killed", (json_int_t)t->killed,
+      "not_looked_at", found->waiting, "not_kept", (json_int_t)found->dropped, "exit", code, "tasks",
+      tasks_json(schedule), "corpus", corpus_json(options), "findings", findings);
   if (t->pairs_possible > 0) json_object_set_new(document, "pairs", cbn_pairs_json(t->pairs, t->kind));
   return document;
 }

@@ -18,7 +18,8 @@
 
 enum { FAILURES = 3 }; /* after so many in a row without one execution a program is left alone */
 static const double TICK_SECONDS = 0.1, COLLECT_SECONDS = 0.5, LOOK_SECONDS = 2, PATIENCE_SECONDS = 3,
-                    OVERDUE_SECONDS = 120, CLOSING_SECONDS = 60, ALL_SECONDS = 10;
+                    OVERDUE_SECONDS = 120, CLOSING_SECONDS = 60, ALL_SECONDS = 10,
+                    SHORTEST_SECONDS = 1; /* of a place, until the next process starts there */
 
 typedef struct campaign {
   const cbn_fuzz_options *options;
@@ -70,7 +71,6 @@ static void take_failure(campaign *c, cbn_worker *w, uint64_t executions) {
     c->killed++;
     return;
   }
-  task->used -= w->slice;
   if (++task->failures < FAILURES) return;
   task->off = true;
   cbn_worker_excuse(w, &said);
@@ -85,6 +85,7 @@ static void merge_pairs(campaign *c, const cbn_fuzz_status *status) {
 }
 
 static void end_slice(campaign *c, cbn_worker *w) {
+  w->task->used += fmax(cbn_clock_seconds() - w->job.started, SHORTEST_SECONDS) - w->slice;
   cbn_worker_collect(w, c->findings);
   const int deaths = cbn_worker_collect_ended(w, c->options->out, c->findings);
   const uint64_t runs = atomic_load(&w->status->runs);
@@ -307,7 +308,8 @@ static int run(campaign *c) {
   totals.seconds = fuzzed;
   if (c->code != CBN_EXIT_EXPECTED) fprintf(stderr, "convbn fuzz: %s\n", c->error.text);
   else if (!cbn_findings_kept(c->findings, &error)) end_early(c, CBN_EXIT_USAGE, &error);
-  if (cbn_findings_counted(c->findings).seen > 0) c->code = cbn_exit_worse(c->code, CBN_EXIT_DISCREPANCY);
+  const cbn_findings_count found = cbn_findings_counted(c->findings);
+  if (found.seen > 0 || found.waiting > 0) c->code = cbn_exit_worse(c->code, CBN_EXIT_DISCREPANCY);
   return cbn_fuzz_summary(c->options, &totals, &c->schedule, c->findings, c->code);
 }
 

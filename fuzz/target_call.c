@@ -35,7 +35,7 @@ static bool is_always_written(const cbn_layer *layer, int role) {
 
 static bool same_layers(const cbn_layer *a, const cbn_layer *b) {
   static char first[LONGEST], second[LONGEST];
-  if (a->dialect != b->dialect || a->operator!= b->operator) return false;
+  if (a->dialect != b->dialect || (a->operator) != b->operator) return false;
   for (int role = 0; role < CBN_ROLE_COUNT; role++)
     if (!is_always_written(a, role) && a->tensor[role].rank != b->tensor[role].rank) return false;
   cbn_value_print(a->params, first, sizeof first);
@@ -69,7 +69,7 @@ static void check_call(const char *text, const cbn_dialect *dialect) {
   cbn_error error;
   CBN_DEMAND(arena != NULL, "no memory");
   if (cbn_call_read(text, dialect, arena, &layer, &error)) {
-    CBN_DEMAND(layer.dialect != NULL && layer.operator!= NULL && layer.params != NULL, "a layer of nothing");
+    CBN_DEMAND(layer.dialect != NULL && (layer.operator) != NULL && layer.params != NULL, "a layer of nothing");
     check_print(&layer, arena);
     check_plan(&layer);
   } else {

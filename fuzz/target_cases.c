@@ -93,8 +93,11 @@ static struct text open_text(const uint8_t *bytes, size_t size) {
   text.begin = malloc((size + 1) * sizeof *text.begin);
   CBN_DEMAND(text.begin != NULL, "there is no memory left");
   text.begin[0] = 0;
-  for (size_t i = 0, width; i<text.size; i += width> 0 ? width : 1)
-    if ((width = break_at(&text, i)) > 0) text.begin[text.lines++] = i + width;
+  for (size_t i = 0; i < text.size;) {
+    const size_t width = break_at(&text, i);
+    i += width > 0 ? width : 1;
+    if (width > 0) text.begin[text.lines++] = i;
+  }
   return text;
 }
 
@@ -104,9 +107,10 @@ static size_t byte_at(const struct text *text, uint32_t line, uint32_t column) {
   if (line == text->lines + 1 && column == 1) return text->size;
   if (line < 1 || line > text->lines) return text->size + 1;
   size_t i = text->begin[line - 1];
-  for (; column > 1 && i < text->size && break_at(text, i) == 0; column--) do
-      i++;
-    while (i < text->size && ((unsigned char)text->bytes[i] & 0xC0) == 0x80);
+  for (; column > 1 && i < text->size && break_at(text, i) == 0; column--) {
+    i++;
+    while (i < text->size && ((unsigned char)text->bytes[i] & 0xC0) == 0x80) i++;
+  }
   return column == 1 ? i : text->size + 1;
 }
 

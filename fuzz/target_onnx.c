@@ -39,7 +39,7 @@ static void check_plan(const cbn_onnx_node_info *node) {
     if (node->layer.tensor[role].rank > 0) request.layer[role] = &node->layer.tensor[role];
   for (int32_t a = 0; a < request.input.rank; a++)
     if (request.input.extent[a] < 0) request.input.extent[a] = SYMBOLIC;
-  if (node->layer.operator->plan(node->layer.operator, & request, &plan, &rejection)) return;
+  if (node->layer.operator->plan((node->layer.operator), &request, &plan, &rejection)) return;
   CBN_DEMAND(cbn_rule_name((int)rejection.rule) != NULL && rejection.message[0] != '\0', "a rejection by no rule");
 }
 

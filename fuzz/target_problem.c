@@ -10,30 +10,35 @@
 #include "fuzz/shared.h"
 #include "generator/mutate.h"
 
-/* A process writes so many findings of one signature, and so many signatures; all are counted. */
-enum { SEEDS_OF_ONE = 4, SIGNATURES = 100 };
-
-typedef struct written {
-  char id[sizeof(((cbn_signature *)NULL)->id)];
-  int seeds;
-} written;
-
-/* True if this finding is to be written, because there are few like it. */
-static bool is_wanted(const char *id) {
-  static written all[SIGNATURES];
-  static int count;
-  int i = 0;
-  while (i < count && strcmp(all[i].id, id) != 0) i++;
-  if (i == SIGNATURES) return false;
-  if (i == count) memcpy(all[count++].id, id, sizeof all[i].id);
-  return all[i].seeds++ < SEEDS_OF_ONE;
-}
+/* Findings of one sort have the same signature but for its parameters, of which a problem that has not been minimised has
+ * too many. Those of sorts beyond the limit count as the last one's. PARAMETERS_BEGIN: words of a signature before them. */
+enum { SORTS = 512, PARAMETERS_BEGIN = 6, ALL_OF_THE_FIRST = 4 };
 
 /* FNV-1a (Fowler, Noll, Vo): the same genome has the same name, whichever process finds it. */
 static uint64_t hash_of(const uint8_t *bytes, size_t size) {
   uint64_t hash = 0xcbf29ce484222325;
   for (size_t i = 0; i < size; i++) hash = (hash ^ bytes[i]) * 0x100000001b3;
   return hash;
+}
+
+static uint64_t sort_of(const char *signature) {
+  size_t length = 0;
+  for (int words = 0; signature[length] != '\0'; length++)
+    if (signature[length] == ' ' && ++words == PARAMETERS_BEGIN) break;
+  return hash_of((const uint8_t *)signature, length);
+}
+
+/* Is the finding to be written? Of each sort the first few are, then those that double their number: a bug that is met at
+ * every turn fills no disk, and what comes later is written all the same. All are counted. */
+static bool is_wanted(const char *signature) {
+  static uint64_t sorts[SORTS], found[SORTS];
+  static int count;
+  const uint64_t sort = sort_of(signature);
+  int i = 0;
+  while (i < count && sorts[i] != sort) i++;
+  if (i == count && count < SORTS) sorts[count++] = sort;
+  const uint64_t number = ++found[i < SORTS ? i : SORTS - 1];
+  return number <= ALL_OF_THE_FIRST || (number & (number - 1)) == 0;
 }
 
 static bool write_whole(const char *path, const uint8_t genome[CBN_GENOME_BYTES]) {
@@ -64,7 +69,7 @@ static void tell(const cbn_generated *problem, const cbn_finding *finding, const
   cbn_signature signature;
   cbn_signature_make(problem, campaign->subject.name, finding, &signature);
   if (campaign->folder != NULL) {
-    if (!is_wanted(signature.id) || write_seed(campaign->folder, signature.id, genome)) return;
+    if (!is_wanted(signature.text) || write_seed(campaign->folder, signature.id, genome)) return;
     fprintf(stderr, "%s: %s\n", campaign->folder, strerror(errno));
   }
   print(&signature, finding, genome);

@@ -15,7 +15,7 @@ static int sort_of(const cbn_target *target, const uint8_t *bytes, size_t size, 
   if (target->structured) {
     cbn_generated problem;
     cbn_generate(bytes, size, &problem);
-    sort = (((unsigned)problem.kind * 4 + (unsigned)problem.type) * 4 + (unsigned)problem.layout) * 2 + problem.valid;
+    sort = (((unsigned)problem.kind * 8 + (unsigned)problem.type) * 8 + (unsigned)problem.layout) * 2 + problem.valid;
   }
   for (const char *c = target->name; *c != '\0'; c++) sort = sort * 31 + (unsigned char)*c;
   return (int)((sort * 2 + died) % CBN_SORTS);

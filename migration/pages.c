@@ -169,6 +169,8 @@ static void write_sentence(const cbn_page *p, const cbn_witness *w, cbn_document
 static bool write_program(const cbn_page *p, const cbn_witness *w, bool second, char *text, cbn_document *d) {
   char name[128];
   if (cbn_snippet_program(w, second, text, PROGRAM_TEXT) == 0) return false;
+  if (w->role >= 0 && w->tensor[w->role].rank > 0 && w->parting == CBN_PART_SHAPES && w->of_b.result[w->role].rank == 0)
+    return false; /* what both are given has another shape: there is no one pair of programs */
   cbn_side_name(&p->side[second], name, sizeof name);
   say(d, "`%s`:", name);
   cbn_document_code(d, "python", text);
@@ -414,6 +416,31 @@ static void write_claims(const cbn_page *p, cbn_document *d) {
   else say(d, "No case of either holds a claim of a document.");
 }
 
+/* ------------------------------------------------------------------------------------------------------- wrong answers */
+
+static void write_wrong_answers(const cbn_page *p, cbn_document *d) {
+  char engine[256], note[CELL_TEXT], id[256];
+  bool any = false;
+  for (int side = 0; side < 2; side++) {
+    size_t i = 0;
+    for (const cbn_case *golden; (golden = next_case(p, side, &i)) != NULL;)
+      for (size_t k = 0; k < golden->upstream_count; k++) {
+        if (!any) {
+          cbn_document_heading(d, 2, "What engines answer otherwise");
+          say(d, "The programs above print these lines where the engine is right. Recorded and known to be wrong:");
+          cbn_document_table(d, 3, (const char *const[]){"engine", "what it does", "case"});
+        }
+        any = true;
+        engine[0] = note[0] = '\0';
+        add_plain(engine, sizeof engine, golden->upstream[k].engine);
+        add_plain(note, sizeof note, golden->upstream[k].note);
+        snprintf(id, sizeof id, "`%s`", golden->id);
+        cbn_document_row(d, (const char *const[]){engine, note, id});
+      }
+  }
+  if (any) cbn_document_table_end(d);
+}
+
 /* ------------------------------------------------------------------------------------------------------------- recipes */
 
 /* An ordinary layer: in the operator's own terms, as the first framework writes it, and then a parameter in its own words. */
@@ -581,6 +608,7 @@ bool cbn_page_write(const cbn_page *page, cbn_document *document, cbn_page_summa
   const bool done = write_differences(page, findings, document);
   write_refusals(page, document);
   write_claims(page, document);
+  write_wrong_answers(page, document);
   write_recipes(page, document);
   for (int m = 0; m < CBN_MEANING_OTHER; m++)
     for (int k = 0; k < CBN_PARTINGS; k++)

@@ -76,10 +76,20 @@ static void put_shape(writer *w, const cbn_tensor *tensor) {
   put(w, tensor->rank == 1 ? ",)" : ")");
 }
 
-/* `NAME = np.array([1, 2], dtype=np.float32).reshape(1, 2)`. */
-static bool put_array(writer *w, const side *s, int role, const char *name) {
+/* A tensor that a function refuses has the shape that it is called with; its elements do not matter. */
+static void put_ones(writer *w, const cbn_shape *shape, const char *name) {
+  put(w, "%s = np.ones((", name);
+  for (int32_t a = 0; a < shape->rank; a++) put(w, "%" PRId64 ", ", shape->extent[a]);
+  put(w, "), dtype=np.float32)\n");
+}
+
+/* `NAME = np.array([1, 2], dtype=np.float32).reshape((1, 2))`. */
+static void put_array(writer *w, const side *s, int role, const char *name) {
+  if (s->answer->rejected && s->layer->tensor[role].rank > 0) {
+    put_ones(w, &s->layer->tensor[role], name);
+    return;
+  }
   cbn_tensor tensor = native(s, role, &s->witness->tensor[role]);
-  if (tensor.rank == 0) return false;
   const int64_t count = cbn_tensor_count(&tensor);
   put(w, "%s = np.array([", name);
   for (int64_t i = 0; i < count; i++) {
@@ -90,7 +100,6 @@ static bool put_array(writer *w, const side *s, int role, const char *name) {
   put_shape(w, &tensor);
   put(w, ")\n");
   cbn_tensor_release(&tensor);
-  return true;
 }
 
 static int64_t calls_of(const side *s) { return s->witness->at.training ? s->witness->at.trained + 1 : 1; }
@@ -109,11 +118,12 @@ static bool is_norm(const side *s) { return s->layer->operator->kind == CBN_OPER
 
 static const char *name_of(const side *s, int role) { return s->framework->tensor_name(s->layer->operator, role); }
 
-/* Has this side the tensor, in its call? One that refuses has what the other has, as far as it has a name for it. */
+/* Is this side given the tensor? A function that refuses is called with its arguments; a layer that refuses keeps what it has made itself. */
 static bool has(const side *s, int role) {
   int64_t extent[CBN_MAX_RANK];
-  return s->witness->tensor[role].rank > 0 && name_of(s, role) != NULL &&
-         (s->answer->rejected || cbn_plan_extents(&s->answer->plan, role, extent) > 0);
+  if (name_of(s, role) == NULL) return false;
+  if (s->answer->rejected) return s->layer->tensor[role].rank > 0;
+  return s->witness->tensor[role].rank > 0 && cbn_plan_extents(&s->answer->plan, role, extent) > 0;
 }
 
 static const char imports[] = "import numpy as np\n";
@@ -152,6 +162,11 @@ static void put_words(writer *w, const char *format, const char *inside) {
   put(w, "%.*s%s%s", (int)(at - format), format, inside, at + 2);
 }
 
+/* MindSpore's layers of one axis keep their weight with an axis of extent 1 before the kernel. */
+static bool keeps_another_axis(const side *s, int role) {
+  return is(s, "mindspore") && role == CBN_ROLE_WEIGHT && strncmp(s->layer->operator->name, "nn.Conv1d", 9) == 0;
+}
+
 static void put_layer(writer *w, const side *s, const char *call) {
   const words *f = words_of(s);
   const bool trains = s->witness->at.training;
@@ -162,7 +177,7 @@ static void put_layer(writer *w, const side *s, const char *call) {
     if (name == NULL) continue;
     put(w, "    layer.%s", name);
     put(w, is(s, "pytorch") ? ".data = " : is(s, "keras") ? ".assign(" : ".set_data(");
-    put_words(w, f->tensor, name);
+    put_words(w, f->tensor, keeps_another_axis(s, layer_roles[i]) ? "np.expand_dims(weight, 2)" : name);
     put(w, is(s, "pytorch") ? "\n" : ")\n");
   }
   if (is(s, "pytorch")) put(w, "    layer.train(%s)\n", trains ? "True" : "False");
@@ -211,32 +226,50 @@ static void put_function(writer *w, const side *s, const char *call) {
   }
 }
 
+/* A node's call, with the statistics among its outputs where it trains. */
+static void put_node(writer *w, const char *call, bool trains) {
+  static const char outputs[] = "outputs=['Y']";
+  const char *at = trains ? strstr(call, outputs) : NULL;
+  if (at == NULL) put(w, "    node = %s\n", call);
+  else put(w, "    node = %.*soutputs=['Y', 'running_mean', 'running_var']%s\n", (int)(at - call), call,
+           at + sizeof outputs - 1);
+}
+
+/* A model of one node, whose tensors but the input are constants: the statistics of a call go into the next one's model. */
 static void put_onnx(writer *w, const side *s, const char *call) {
   const char *comment = strstr(call, "# opset ");
+  const bool trains = is_norm(s) && s->witness->at.training &&
+                      (s->answer->rejected || s->answer->plan.batchnorm.update_running);
+  const char *const indent = calls_of(s) > 1 ? "        " : "    ";
   int64_t opset = 22;
   if (comment != NULL) sscanf(comment, "# opset %" SCNd64, &opset);
-  put(w, "    node = %s\n    constants = {", call);
+  put_node(w, call, trains);
+  put(w, "    constants = {");
   for (int i = 0; i < LAYER_ROLES; i++)
     if (has(s, layer_roles[i])) put(w, "'%s': %s, ", name_of(s, layer_roles[i]), name_of(s, layer_roles[i]));
   put(w,
       "}\n"
-      "    results = [name for name in node.output if name]\n"
-      "    graph = onnx.helper.make_graph([node], 'layer',\n"
-      "        [onnx.helper.make_tensor_value_info(node.input[0], onnx.TensorProto.FLOAT, x.shape)],\n"
-      "        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in results],\n"
-      "        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()])\n"
-      "    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', %" PRId64
-      ")], ir_version=10)\n"
-      "    values = onnxruntime.InferenceSession(model.SerializeToString(), providers=['CPUExecutionProvider']).run(\n"
-      "        results, {node.input[0]: x})\n"
-      "    for name, value in zip(('output', 'running_mean', 'running_var'), values):\n"
-      "        show(name, value)\n",
-      opset);
+      "    results = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in node.output]\n"
+      "    given = [onnx.helper.make_tensor_value_info('X', onnx.TensorProto.FLOAT, x.shape)]\n");
+  put_calls(w, s);
+  put(w, "held = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]\n");
+  put(w, "%sgraph = onnx.helper.make_graph([node], 'layer', given, results, held)\n", indent);
+  put(w, "%sopsets = [onnx.helper.make_opsetid('', %" PRId64 ")]\n", indent, opset);
+  put(w, "%smodel = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()\n", indent);
+  put(w, "%ssession = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])\n", indent);
+  put(w, "%svalues = session.run(None, {'X': %s})\n", indent, input_of(s));
+  if (trains) put(w, "%sconstants['mean'], constants['var'] = values[1:]\n", indent);
+  put(w, "    for name, value in zip(('output', 'running_mean', 'running_var'), values):\n        show(name, value)\n");
 }
 
 static void put_flax(writer *w, const side *s, const char *call) {
   const char *const collections[] = {"params", "batch_stats"};
-  put(w, "    layer = %s\n    variables = {", call);
+  put(w, "    layer = %s\n", call);
+  if (s->answer->rejected) {
+    put(w, "    layer.init(jax.random.PRNGKey(0), x)\n");
+    return;
+  }
+  put(w, "    variables = {");
   for (int c = 0; c < (is_norm(s) ? 2 : 1); c++) {
     put(w, "'%s': {", collections[c]);
     for (int i = 2 * c; i < 2 * c + 2; i++)

@@ -261,7 +261,7 @@ def test_out():
 
 def test_works_and_goes_on():
     with Ground() as g:
-        out, err = g.fuzz(0, "--time", "5s", "-j", "1", "--seed", "7", "--json", "copy.json")
+        out, err = g.fuzz(0, "--time", "10s", "-j", "1", "--seed", "7", "--json", "copy.json")
         check("0 findings" in out and "seed 7" in out, out)
         check("without AFL++" in err, err)
         s = g.summary()
@@ -269,7 +269,7 @@ def test_works_and_goes_on():
         runs = {(t["target"], t["build"]): t["executions"] for t in s["tasks"]}
         check(s["executions"] == sum(runs.values()) >= 200 and runs["npy", "plain"] >= 100, runs)
         check(set(runs) == {("problem", "plain"), ("problem", "plain-portable"), ("npy", "plain")}, runs)
-        check(s["seed"] == 7 and s["exit"] == 0 and 4.5 < s["seconds"] < 30, s)
+        check(s["seed"] == 7 and s["exit"] == 0 and 9.5 < s["seconds"] < 30, s)
         check(s["corpus"] == {t: len(list((g.out / "corpus" / t).iterdir())) for t in s["corpus"]}, s["corpus"])
         check(s["pairs"]["reached"] == 0 < s["pairs"]["possible"], "pairs")
         check((g.out / "pairs.txt").stat().st_size > 100 and not (g.out / "work").exists(), "files")
@@ -307,6 +307,8 @@ def test_corpus():
         check("corpus/npy: 1 files cannot be read, or are longer" in err, err)
         check(3000 < g.summary()["corpus"]["npy"] < 3010, g.summary()["corpus"])
         check(len(list((corpus / "npy").iterdir())) == 3005, "the corpus was changed")
+        _, err = g.fuzz(2, "--time", "1s", "--target", "npy", "--corpus", corpus / "npy")
+        check("has no folder with the name of a target, such as" in err and "corpus/npy/npy" in err, err)
         (corpus / "problem").write_text("")
         _, err = g.fuzz(2, "--time", "1s", "--corpus", corpus)
         check("corpus/problem: cannot be read as a folder" in err, err)
@@ -414,6 +416,17 @@ def test_signals():
             out, err = process.communicate(timeout=60)
             check(process.returncode == 1 and "interrupted" in out and "1 finding, 1 of them new" in out, out, err)
             check(g.summary()["interrupted"], "interrupted")
+    # What shows something is no clean run, though nobody has looked at it yet; the next run does.
+    with Ground("finding", targets=("problem",)) as g:
+        g.seed(RIGHT.replace("integers", "ones"))
+        process = g.start("fuzz", "--out", g.out, "--time", "1h", "-j", "1", "--engine", f"{ENGINES}/test-engines/endless.so")
+        wait_for(lambda: (g.out / "work/confirm-0").exists(), "a look at the input")
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        check(process.returncode == 1 and "0 findings, 0 of them new; 1 inputs that show something not looked at" in out, out, err)
+        check(len(list((g.out / "raw").iterdir())) == 1 and g.summary()["exit"] == 1, "raw")
     # Not even when it is killed does it leave something running.
     with Ground("stubborn", targets=("problem",)) as g:
         process = g.start("fuzz", "--out", g.out, "--time", "1h", "-j", "1")
@@ -440,11 +453,13 @@ def test_lock():
 
 def test_full_disk():
     if os.geteuid() != 0:
+        print("test_full_disk is left out: it needs root")
         return
     with Ground() as g:
         g.out.mkdir()
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", g.out], check=False,
                           stderr=subprocess.DEVNULL).returncode != 0:
+            print("test_full_disk is left out: nothing can be mounted here")
             return
         try:
             g.fuzz(0, "--time", "1s", "-j", "1")
@@ -478,8 +493,12 @@ def test_minimize():
         check("nothing to minimise: pass" in out, out)
         # A near miss that the engine computes: as a case the engine would not be asked.
         (g.folder / "miss.seed").write_bytes(bytes([0, 255]))
+        (g.folder / "miss").mkdir()
+        for name in ("bad.yaml", "bad.seed", "good.yaml"):
+            (g.folder / "miss" / name).write_text("of another problem")
         out, _ = g.run(1, "minimize", "miss.seed", "--engine", f"{ENGINES}/test-engines/wavers.so:", "-o", "miss")
         check("stride-positive" in out and f"{CONVBN} minimize miss/bad.seed --engine" in out, out)
+        check(all(b"of another" not in file.read_bytes() for file in (g.folder / "miss").iterdir()), "files of another problem")
         # An engine that dies, and one that hangs, where the first element is 1.
         case.write_text(RIGHT.replace("integers", "ones"))
         for engine, verdict, limits in (("segfault", "crash", ()), ("endless", "timeout", ("--timeout", "1", "--time", "4s"))):

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from .known import known_case
 from .pages import difference, programs_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,7 @@ Runs each python block of Markdown pages, as `convbn differences --markdown DIR`
 compares what it prints with the text block behind it: names and shapes exactly, numbers within what printing seven
 digits and some roundings of f32 leave open. The frameworks are those of tools/record-goldens, which makes their
 environments; one that is not there is skipped."""
-EPILOG = "exit status: 0 all that ran agree; 1 one does not; 2 usage, no page, no program, or nothing could be run."
+EPILOG = "An answer that is wrong as a case records it is told and does not count. exit status: 0 all that ran agree; 1 one does not; 2 usage, no page, no program, or nothing could be run."
 
 
 def parse(arguments):
@@ -86,15 +87,20 @@ def run_engine(engine, programs, environments):
     if not python.exists():
         print(f"skipped: {engine} not installed")
         return None
-    worker, answers, wrong = Worker(python), {}, 0
+    worker, answers, wrong, known = Worker(python), {}, 0, {}
     for program in programs:
         if program.code not in answers:
             answers[program.code] = worker.run(program.code)
         why = difference(program.expected, answers[program.code])
-        if why is not None:
+        case = known_case(engine, program.code) if why is not None else None
+        if case is not None:
+            known[case] = known.get(case, 0) + 1
+        elif why is not None:
             wrong += 1
             print(f"{program.page}:{program.line}: {engine}: {why}")
     worker.stop()
+    for case, count in sorted(known.items()):
+        print(f"{engine}: {count} wrong answers that {case} records")
     print(f"{engine}: {len(programs)} programs, {len(answers)} different ones, {wrong} answer otherwise", flush=True)
     return len(programs), wrong
 
