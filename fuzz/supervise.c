@@ -127,6 +127,15 @@ static void wait_a_moment(campaign *c) {
   free(ready);
 }
 
+/* Is the slice over, and has nothing been executed for long? A large corpus takes longer to read than a slice, and an execution
+ * has its time, after which the fuzzer itself calls it a hang. */
+static bool is_stuck(const campaign *c, cbn_worker *w, double now) {
+  const uint64_t runs = atomic_load(&w->status->runs);
+  if (runs != w->runs) w->last_run = now;
+  w->runs = runs;
+  return now > fmax(w->last_run, w->job.started + w->slice) + OVERDUE_SECONDS + c->options->timeout_seconds;
+}
+
 /* Hears the workers and takes what those that have ended leave; true while any runs. */
 static bool attend(campaign *c) {
   const double now = cbn_clock_seconds();
@@ -143,7 +152,7 @@ static bool attend(campaign *c) {
     }
     running = true;
     if (due) cbn_worker_collect(w, c->findings);
-    if (now > w->job.started + 2 * w->slice + OVERDUE_SECONDS) cbn_job_signal(&w->job, SIGKILL);
+    if (is_stuck(c, w, now)) cbn_job_signal(&w->job, SIGKILL);
   }
   return running;
 }

@@ -14,6 +14,8 @@ typedef struct cbn_worker {
   cbn_path folder;
   cbn_fuzz_status *status;  /* counts of the process; its pairs are of all processes here */
   double slice, not_before; /* seconds; when the next may start */
+  uint64_t runs;            /* when they were last looked at ... */
+  double last_run;          /* ... and had become more */
   bool stopped;             /* by us */
 } cbn_worker;
 

@@ -45,8 +45,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     if (!read_count(text, &a->seed)) argp_error(state, "--seed must be a whole number from 0 on, got '%s'", text);
     break;
   case KEY_GENOMES:
-    if (!read_count(text, &a->genomes))
-      argp_error(state, "--genomes must be a whole number from 0 on, got '%s'", text);
+    if (!read_count(text, &a->genomes)) argp_error(state, "--genomes must be a whole number from 0 on, got '%s'", text);
     break;
   case KEY_AXES:
     if (!read_count(text, &a->axes) || a->axes < 1 || a->axes > CBN_MAX_SPATIAL)
@@ -125,12 +124,12 @@ static bool read_sides(const arguments *a, cbn_side sides[2], cbn_error *error) 
     return cbn_side_read(a->words[0], &sides[0], error) && cbn_side_read(a->words[1], &sides[1], error);
   if (!read_dialect(a->words[0], &sides[0].dialect, error) || !read_dialect(a->words[1], &sides[1].dialect, error))
     return false;
-  for (int s = 0; s < 2; s++) sides[s].operator= by_last_part(sides[s].dialect, a->words[2]);
+  for (int s = 0; s < 2; s++) sides[s].operator = by_last_part(sides[s].dialect, a->words[2]);
   for (int s = 0; s < 2; s++)
-    if (sides[s].operator== NULL && sides[1 - s].operator!= NULL)
+    if (sides[s].operator == NULL && sides[1 - s].operator != NULL)
       sides[s] = cbn_side_counterpart(sides[s].dialect, sides[1 - s].operator->kind, sides[1 - s].operator->transposed,
                                       sides[1 - s].operator->spatial_rank);
-  return (sides[0].operator!= NULL && sides[1].operator!= NULL) ||
+  return (sides[0].operator != NULL && sides[1].operator != NULL) ||
          cbn_error_set(error, "%s and %s have no operator '%.100s' in common; `convbn dialects` lists theirs",
                        sides[0].dialect->name, sides[1].dialect->name, a->words[2]);
 }
@@ -193,7 +192,8 @@ static void print_witness(const cbn_witness *w) {
          w->at.training                             ? "in training"
          : w->a.operator->kind == CBN_OPERATOR_CONV ? "given"
                                                     : "in evaluation");
-  if (w->at.training && w->at.trained > 0) printf(", in the call after %" PRId64 " with inputs that are less by 1 each", w->at.trained);
+  if (w->at.training && w->at.trained > 0)
+    printf(", in the call after %" PRId64 " with inputs that are less by 1 each", w->at.trained);
   puts(", axes in the order (batch, channels, spatial):");
   for (int role = 0; role < CBN_ROLE_COUNT; role++)
     if (w->tensor[role].rank > 0) print_tensor(cbn_role_name(role), &w->tensor[role]);
@@ -337,8 +337,8 @@ static int search_once(const arguments *a, cbn_starts *const starts[2], enum cbn
 static int differ_operators(const arguments *a, cbn_arena *arena, cbn_error *error) {
   cbn_side sides[2];
   if (!read_sides(a, sides, error)) return CBN_EXIT_USAGE;
-  if (sides[0].operator->kind != sides[1].operator->kind || sides[0].operator->transposed != sides[1].
-      operator->transposed) {
+  if (sides[0].operator->kind != sides[1].operator->kind ||
+      sides[0].operator->transposed != sides[1].operator->transposed) {
     cbn_error_set(error, "%s and %s are different operations", sides[0].operator->name, sides[1].operator->name);
     return CBN_EXIT_USAGE;
   }
@@ -367,8 +367,8 @@ static int differ_operators(const arguments *a, cbn_arena *arena, cbn_error *err
   int code = CBN_EXIT_EXPECTED;
   for (int m = 0; m < CBN_MEANING_OTHER; m++) {
     if (m == CBN_MEANING_PADDING_RULE) continue; /* with the amounts */
-    if (!has_meaning(sides[0].operator,(enum cbn_meaning) m, arena) &&
-        !has_meaning(sides[1].operator,(enum cbn_meaning) m, arena))
+    if (!has_meaning(sides[0].operator, (enum cbn_meaning)m, arena) &&
+        !has_meaning(sides[1].operator, (enum cbn_meaning)m, arena))
       continue;
     const int one = search_once(a, starts, (enum cbn_meaning)m, cbn_meaning_name((enum cbn_meaning)m));
     if (one > code) code = one;

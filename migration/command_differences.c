@@ -64,12 +64,13 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .args_doc = "OPERATOR OPERATOR\n--all",
-    .doc = "Writes what differs between two frameworks' operators: each parameter's verdict, the smallest witnesses as "
-           "programs, what is refused, what documents claim, and how ordinary layers are translated. Markdown to the "
-           "standard output, unless a folder is named.\n\n"
-           "  convbn differences torch.nn.Conv2d mindspore.nn.Conv2d\n"
-           "  convbn differences --all --html pages"
-           "\vExit status: 0 written; 2 bad input, or something could not be written."};
+    .doc =
+        "Writes what differs between two frameworks' operators: each parameter's verdict, the smallest witnesses as "
+        "programs, what is refused, what documents claim, and how ordinary layers are translated. Markdown to the "
+        "standard output, unless a folder is named.\n\n"
+        "  convbn differences torch.nn.Conv2d mindspore.nn.Conv2d\n"
+        "  convbn differences --all --html pages"
+        "\vExit status: 0 written; 2 bad input, or something could not be written."};
 
 /* ------------------------------------------------------------------------------------------------------------ writing */
 
@@ -95,8 +96,8 @@ typedef struct sheet {
 } sheet;
 
 static bool open_sheet(const job *j, sheet *s) {
-  const bool wanted[2] = {[CBN_MARKDOWN] = j->asked->markdown != NULL || j->asked->html == NULL,
-                          [CBN_HTML] = j->asked->html != NULL};
+  const bool wanted[2] = {
+      [CBN_MARKDOWN] = j->asked->markdown != NULL || j->asked->html == NULL, [CBN_HTML] = j->asked->html != NULL};
   *s = (sheet){0};
   for (int form = 0; form < 2; form++) {
     if (!wanted[form]) continue;
@@ -125,7 +126,8 @@ static bool close_sheet(const job *j, sheet *s, const char *name) {
     if (s->file[form] == NULL) continue;
     if (fclose(s->file[form]) != 0) done = cbn_error_set(j->error, "%s", strerror(errno));
     const content c = {s->text[form], s->size[form]};
-    if (done && folders[form] == NULL && !put_content(stdout, &c)) done = cbn_error_set(j->error, "%s", strerror(errno));
+    if (done && folders[form] == NULL && !put_content(stdout, &c))
+      done = cbn_error_set(j->error, "%s", strerror(errno));
     if (done && folders[form] != NULL) {
       snprintf(path, sizeof path, "%s/%s.%s", folders[form], name, form == CBN_HTML ? "html" : "md");
       done = cbn_whole_file_write(path, "page", put_content, &c, j->error);
@@ -165,8 +167,8 @@ static bool write_one(const job *j, cbn_error *error) {
             error, "%s and %s are different operations", page.side[0].operator->name, page.side[1].operator->name);
   page.axes = cbn_sides_axes(page.side);
   const bool any = cbn_side_any_axes(&page.side[0]) && cbn_side_any_axes(&page.side[1]);
-  CBN_CHECK(j->asked->axes == 0 || any || j->asked->axes == page.axes, error, "--axes: one of the two has %" PRId32 " axes",
-            page.axes);
+  CBN_CHECK(j->asked->axes == 0 || any || j->asked->axes == page.axes, error,
+            "--axes: one of the two has %" PRId32 " axes", page.axes);
   if (j->asked->axes > 0) page.axes = j->asked->axes;
   page.arena = cbn_arena_create(ARENA_BYTES);
   CBN_CHECK(page.arena != NULL, error, "not enough memory");

@@ -233,16 +233,18 @@ static bool same_operator(const cbn_plan *a, const cbn_plan *b) {
                                        : memcmp(&a->batchnorm, &b->batchnorm, sizeof a->batchnorm) == 0);
 }
 
+bool cbn_is_limit(const cbn_rejection *rejection) { return strcmp(rejection->exception, "NotImplemented") == 0; }
+
 /* What plans alone say: nothing that counts can part them there, for all steps' operators are the same, both refuse, or
- * they part in a way that is not sought. */
+ * they part in a way that is not sought, or beyond a dialect's limits. */
 static bool is_settled(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at, unsigned partings) {
   cbn_situation step = *at;
   for (step.trained = at->training ? 0 : at->trained; step.trained <= at->trained; step.trained++) {
     cbn_plan plan[2];
-    cbn_rejection ignored;
+    cbn_rejection first, second;
     int64_t extent[2][CBN_MAX_RANK];
-    const bool of_a = cbn_layer_plan(a, &step, &plan[0], &ignored), of_b = cbn_layer_plan(b, &step, &plan[1], &ignored);
-    if (!of_a && !of_b) return true;
+    const bool of_a = cbn_layer_plan(a, &step, &plan[0], &first), of_b = cbn_layer_plan(b, &step, &plan[1], &second);
+    if ((!of_a && (!of_b || cbn_is_limit(&first))) || (!of_b && cbn_is_limit(&second))) return true;
     if (!of_a || !of_b) return !(partings >> (of_a ? CBN_PART_SECOND_REFUSES : CBN_PART_FIRST_REFUSES) & 1);
     const int32_t rank = cbn_plan_extents(&plan[0], CBN_ROLE_OUTPUT, extent[0]);
     if (cbn_plan_extents(&plan[1], CBN_ROLE_OUTPUT, extent[1]) != rank ||
@@ -422,7 +424,7 @@ static bool is_padding(enum cbn_meaning meaning) {
 bool cbn_meanings_join(enum cbn_meaning a, enum cbn_meaning b) { return a == b || (is_padding(a) && is_padding(b)); }
 
 /* Where the value of a parameter with that meaning goes: rules and amounts are one parameter here and two there. */
-static const cbn_parameter_info *target_of(const cbn_dialect_operator *operator, const cbn_signature * signature,
+static const cbn_parameter_info *target_of(const cbn_dialect_operator *operator, const cbn_signature *signature,
                                            enum cbn_meaning meaning, const cbn_value *value) {
   const cbn_parameter_info *amounts = cbn_parameter_meaning(operator, signature, CBN_MEANING_PADDING),
                            *rule = cbn_parameter_meaning(operator, signature, CBN_MEANING_PADDING_RULE);
@@ -476,9 +478,9 @@ static bool port_meaning(const cbn_layer *of, enum cbn_meaning meaning, const cb
 }
 
 bool cbn_port_by_name(const cbn_layer *layer, const cbn_dialect *dialect, const cbn_dialect_operator *operator,
-                      cbn_arena * arena, cbn_layer *ported) {
+                      cbn_arena *arena, cbn_layer *ported) {
   cbn_signature signature;
-  cbn_layer made = {.dialect = dialect, .operator= operator};
+  cbn_layer made = {.dialect = dialect, .operator = operator};
   if (!cbn_signature_read(operator, arena, &signature)) return false;
   for (int m = 0; m < CBN_MEANING_COUNT; m++)
     if (!is_padding((enum cbn_meaning)m) || m == CBN_MEANING_PADDING)
@@ -561,6 +563,11 @@ bool cbn_layer_keep_required(cbn_layer *layer, cbn_arena *arena) {
 static bool equal_values(const cbn_value *a, const cbn_value *b) {
   char of_a[256], of_b[256];
   if (b == NULL) return false;
+  if (a->kind == CBN_LIST && b->kind != CBN_LIST) { /* one entry for each axis, all alike */
+    for (size_t i = 0; i < a->as.list.count; i++)
+      if (!equal_values(a->as.list.items[i], b)) return false;
+    return a->as.list.count > 0;
+  }
   cbn_value_print(a, of_a, sizeof of_a);
   cbn_value_print(b, of_b, sizeof of_b);
   return strcmp(of_a, of_b) == 0;
@@ -607,7 +614,7 @@ bool cbn_layer_set(cbn_layer *layer, enum cbn_meaning meaning, const cbn_value *
 
 bool cbn_layer_name_padding(cbn_layer *layer, const cbn_situation *at, const char *name, cbn_arena *arena) {
   cbn_signature signature;
-  const cbn_layer nothing = {.operator= layer->operator};
+  const cbn_layer nothing = {.operator = layer->operator};
   int count;
   const cbn_value *values = values_of(CBN_MEANING_PADDING, &count);
   if (!cbn_signature_read(layer->operator, arena, &signature)) return false;
@@ -617,8 +624,7 @@ bool cbn_layer_name_padding(cbn_layer *layer, const cbn_situation *at, const cha
     cbn_rejection ignored;
     if (values[i].kind != CBN_STRING || strncasecmp(values[i].as.string.text, name, strlen(name)) != 0) continue;
     if (!port_meaning(&nothing, CBN_MEANING_PADDING, &signature, arena, &named) ||
-        !cbn_layer_set(&named, CBN_MEANING_PADDING, &values[i], arena) ||
-        !cbn_whole_plan(&named, at, &plan, &ignored))
+        !cbn_layer_set(&named, CBN_MEANING_PADDING, &values[i], arena) || !cbn_whole_plan(&named, at, &plan, &ignored))
       continue;
     *layer = named;
     return true;
@@ -775,8 +781,7 @@ static void add_start(cbn_starts *s, int32_t axes, const cbn_conv *c, const cbn_
   start *added = &s->list[s->count];
   if (s->operator->kind == CBN_OPERATOR_CONV)
     *added = (start){.params = write_conv(c, s->arena), .at = situation_of(axes, c->batch, c->in_channels, c->input)};
-  else
-    *added = (start){.params = write_norm(n, s->arena), .at = situation_of(axes, n->batch, n->channels, n->extent)};
+  else *added = (start){.params = write_norm(n, s->arena), .at = situation_of(axes, n->batch, n->channels, n->extent)};
   for (int32_t a = 0; a < axes && s->operator->kind == CBN_OPERATOR_CONV; a++)
     if (c->kernel[a] > added->kernel) added->kernel = c->kernel[a];
   if (added->params != NULL) s->count++;
@@ -788,7 +793,7 @@ cbn_starts *cbn_starts_create(const cbn_dialect *dialect, const cbn_dialect_oper
   cbn_starts *s = cbn_arena_allocate(arena, sizeof *s);
   const int simple = list_bases(operator->kind, operator->transposed, bases);
   if (s == NULL) return NULL;
-  *s = (cbn_starts){.dialect = dialect, .operator= operator, .arena = arena};
+  *s = (cbn_starts){.dialect = dialect, .operator = operator, .arena = arena};
   s->list = cbn_arena_allocate(arena, (size_t)(simple + genomes) * sizeof *s->list);
   if (s->list == NULL || !cbn_signature_read(operator, arena, &s->signature)) return NULL;
   for (int i = 0; i < simple; i++) {
@@ -805,10 +810,10 @@ cbn_starts *cbn_starts_create(const cbn_dialect *dialect, const cbn_dialect_oper
 
 /* A layer in the operator's own terms as one of the framework, nothing put around it. False where it has none. */
 static bool write_layer(const cbn_value *params, const cbn_situation *at, const cbn_dialect *dialect,
-                        const cbn_dialect_operator *operator, cbn_arena * arena, cbn_layer *layer) {
+                        const cbn_dialect_operator *operator, cbn_arena *arena, cbn_layer *layer) {
   const cbn_dialect *canonical = cbn_dialect_by_name("canonical");
   const char *name = operator->kind == CBN_OPERATOR_CONV ? "conv" : "batchnorm";
-  const cbn_layer own = {.dialect = canonical, .operator= cbn_dialect_find(canonical, name), .params = params};
+  const cbn_layer own = {.dialect = canonical, .operator = cbn_dialect_find(canonical, name), .params = params};
   cbn_plan plan;
   cbn_rejection ignored;
   cbn_translation translation;
@@ -822,7 +827,7 @@ static bool write_layer(const cbn_value *params, const cbn_situation *at, const 
 }
 
 bool cbn_layer_of_conv(const cbn_conv *c, const cbn_dialect *dialect, const cbn_dialect_operator *operator,
-                       cbn_arena * arena, cbn_layer *layer) {
+                       cbn_arena *arena, cbn_layer *layer) {
   const cbn_situation at = situation_of(c->spatial_rank, c->batch, c->in_channels, c->input);
   return write_layer(write_conv(c, arena), &at, dialect, operator, arena, layer);
 }
@@ -861,13 +866,15 @@ static bool has_entry(const cbn_layer *layer, enum cbn_meaning meaning) {
 
 /* Takes every parameter with the meaning away. */
 static bool leave_out(const pair *p, int side, enum cbn_meaning meaning, cbn_layer *layer) {
-  const cbn_layer nothing = {.operator= layer->operator};
+  const cbn_layer nothing = {.operator = layer->operator};
   return port_meaning(&nothing, meaning, &p->side[side]->signature, p->arena, layer);
 }
 
-static bool is_required(const cbn_signature *signature, const cbn_dialect_operator *operator, enum cbn_meaning meaning) {
+static bool is_required(const cbn_signature *signature, const cbn_dialect_operator *operator,
+                        enum cbn_meaning meaning) {
   for (int i = 0; i < signature->count; i++)
-    if (signature->parameter[i].required && cbn_meanings_join(cbn_meaning_of(operator, signature->parameter[i].name), meaning))
+    if (signature->parameter[i].required &&
+        cbn_meanings_join(cbn_meaning_of(operator, signature->parameter[i].name), meaning))
       return true;
   return false;
 }
@@ -884,7 +891,8 @@ static bool change(const pair *p, enum cbn_meaning meaning, int attempt, cbn_lay
     return true;
   }
   if (attempt == 1) {
-    *made = has_entry(&layers[0], meaning) && port_meaning(&layers[0], meaning, &p->side[1]->signature, p->arena, &layers[1]);
+    *made = has_entry(&layers[0], meaning) &&
+            port_meaning(&layers[0], meaning, &p->side[1]->signature, p->arena, &layers[1]);
     return true;
   }
   int count;
@@ -945,7 +953,8 @@ static bool translation_keeps(const change_of_both *c, const cbn_layer *from, co
   if (!cbn_whole_plan(from, &accepted, &plan, &ignored)) accepted = c->base;
   if (!cbn_whole_plan(from, &accepted, &plan, &ignored) && !cbn_layer_find_situation(from, &accepted, &ignored))
     return false;
-  if (!cbn_translate(from, &accepted, CBN_BOTH_MODES, to->dialect, to->operator, c->pair->arena, &translation, &error) ||
+  if (!cbn_translate(from, &accepted, CBN_BOTH_MODES, to->dialect, to->operator, c->pair->arena, &translation,
+                     &error) ||
       translation.kind != CBN_TRANSLATION_EXACT || translation.inserts)
     return false;
   print_meaning(to, c->meaning, ported, sizeof ported);

@@ -54,6 +54,9 @@ typedef struct cbn_search {
   int64_t largest_extent, largest_kernel;
 } cbn_search;
 
+/* Is it a limit of the dialect's, not the framework's refusal? Nothing is said of what lies beyond. */
+bool cbn_is_limit(const cbn_rejection *rejection);
+
 /* Asks both in one situation. True where they differ in one of these ways; then, and where they do not, `witness` is to be released.
  * Where both refuse, they do not differ. False without memory too, with nothing to release (`*failed`). */
 bool cbn_ask_both(const cbn_layer *a, const cbn_layer *b, const cbn_situation *at, unsigned partings,

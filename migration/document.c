@@ -70,7 +70,8 @@ static size_t put_beginning(const sink *s, const char *text) {
   size_t digits = 0;
   if (s->form != CBN_MARKDOWN) return 0;
   while (isdigit((unsigned char)text[digits])) digits++;
-  if (digits == 0 ? strchr("+-=", text[0]) == NULL || text[0] == '\0' : text[digits] != '.' && text[digits] != ')') return 0;
+  if (digits == 0 ? strchr("+-=", text[0]) == NULL || text[0] == '\0' : text[digits] != '.' && text[digits] != ')')
+    return 0;
   fprintf(s->file, "%.*s\\%c", (int)digits, text, text[digits]);
   return digits + 1;
 }
@@ -203,12 +204,14 @@ void cbn_document_code(cbn_document *d, const char *language, const char *text) 
   FOR_EACH_SINK(d, s) {
     const int fence = longest_run(text) + 1;
     if (s.form == CBN_HTML) fprintf(s.file, "<pre><code class=\"language-%s\">", language);
-    else for (int i = 0; i < fence; i++) fputc('`', s.file);
+    else
+      for (int i = 0; i < fence; i++) fputc('`', s.file);
     if (s.form == CBN_MARKDOWN) fprintf(s.file, "%s\n", language);
     put_lines(&s, text);
     fputs(end, s.file);
     if (s.form == CBN_HTML) fputs("</code></pre>\n", s.file);
-    else for (int i = 0; i < fence; i++) fputc('`', s.file);
+    else
+      for (int i = 0; i < fence; i++) fputc('`', s.file);
     if (s.form == CBN_MARKDOWN) fputs("\n\n", s.file);
   }
 }

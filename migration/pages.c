@@ -45,7 +45,8 @@ void cbn_page_name(const cbn_page *page, char *name, size_t size) {
   char of[2][128];
   for (int s = 0; s < 2; s++) cbn_side_name(&page->side[s], of[s], sizeof of[s]);
   snprintf(name, size, "%s-%s", of[0], of[1]);
-  if (cbn_side_any_axes(&page->side[0]) && cbn_side_any_axes(&page->side[1])) add(name, size, "-%" PRId32 "d", page->axes);
+  if (cbn_side_any_axes(&page->side[0]) && cbn_side_any_axes(&page->side[1]))
+    add(name, size, "-%" PRId32 "d", page->axes);
 }
 
 void cbn_page_title(const cbn_page *page, char *title, size_t size) {
@@ -65,10 +66,13 @@ static void write_origin(const cbn_page *p, cbn_document *d) {
     say(d, "`%s` as in %s. Its signature: `%s%s`", of[s], p->side[s].dialect->profile, of[s],
         p->side[s].operator->signature);
   snprintf(command, sizeof command, "convbn differences %s %s", of[0], of[1]);
-  if (cbn_side_any_axes(&p->side[0]) && cbn_side_any_axes(&p->side[1])) add(command, sizeof command, " --axes %" PRId32, p->axes);
+  if (cbn_side_any_axes(&p->side[0]) && cbn_side_any_axes(&p->side[1]))
+    add(command, sizeof command, " --axes %" PRId32, p->axes);
   say(d,
-      "This page is made by `%s`. A difference is the smallest one that was found, by equal values under the names that each has, all other "
-      "parameters being given so that both agree. What is said to agree was searched: all small layers and %d drawn ones, at "
+      "This page is made by `%s`. A difference is the smallest one that was found, by equal values under the names "
+      "that each has, all other "
+      "parameters being given so that both agree. What is said to agree was searched: all small layers and %d drawn "
+      "ones, at "
       "all small inputs. Indices are in the order batch, channels, spatial axes.",
       command, CBN_PAGE_GENOMES);
 }
@@ -162,15 +166,20 @@ static void write_sentence(const cbn_page *p, const cbn_witness *w, cbn_document
   const cbn_rejection *r = second ? &w->of_b.rejection : &w->of_a.rejection;
   for (int s = 0; s < 2; s++) cbn_side_name(&p->side[s], of[s], sizeof of[s]);
   add_plain(sentence, sizeof sentence, r->message);
-  say(d, "`%s` refuses what `%s` takes: %s, %s: %s.", of[second], of[!second], cbn_rule_name((int)r->rule), r->exception,
-      sentence);
+  say(d, "`%s` refuses what `%s` takes: %s, %s: %s.", of[second], of[!second], cbn_rule_name((int)r->rule),
+      r->exception, sentence);
+}
+
+/* Has each side an answer of its own? Where what both are given would need another shape in each, there is no one pair of programs. */
+static bool has_programs(const cbn_witness *w) {
+  return (w->of_a.rejected || w->of_a.result[CBN_ROLE_OUTPUT].rank > 0) &&
+         (w->of_b.rejected || w->of_b.result[CBN_ROLE_OUTPUT].rank > 0);
 }
 
 static bool write_program(const cbn_page *p, const cbn_witness *w, bool second, char *text, cbn_document *d) {
   char name[128];
+  if (!has_programs(w)) return false;
   if (cbn_snippet_program(w, second, text, PROGRAM_TEXT) == 0) return false;
-  if (w->role >= 0 && w->tensor[w->role].rank > 0 && w->parting == CBN_PART_SHAPES && w->of_b.result[w->role].rank == 0)
-    return false; /* what both are given has another shape: there is no one pair of programs */
   cbn_side_name(&p->side[second], name, sizeof name);
   say(d, "`%s`:", name);
   cbn_document_code(d, "python", text);
@@ -206,12 +215,13 @@ static bool write_differences(const cbn_page *p, finding findings[CBN_MEANING_CO
  * input, or one of a rank that no layer of the kind takes. */
 static bool call_of(const cbn_case *golden, cbn_layer *layer, cbn_situation *at) {
   const cbn_step *step = &golden->steps[0];
-  *layer = (cbn_layer){.dialect = golden->dialect, .operator= golden->operator, .params = step->params};
+  *layer = (cbn_layer){.dialect = golden->dialect, .operator = golden->operator, .params = step->params};
   for (int role = CBN_ROLE_WEIGHT; role <= CBN_ROLE_RUNNING_VAR; role++)
     if (golden->tensor[role] != NULL && golden->tensor[role]->has_shape &&
         cbn_framework_of(golden->dialect)->takes_tensors(golden->operator))
       layer->tensor[role] = golden->tensor[role]->shape;
-  if (step->input == NULL || !step->input->has_shape || !cbn_layer_situation(layer, &step->input->shape, at)) return false;
+  if (step->input == NULL || !step->input->has_shape || !cbn_layer_situation(layer, &step->input->shape, at))
+    return false;
   at->training = cbn_step_trains(golden, step);
   if (step->input->has_type) at->input_type = at->layer_type = step->input->type;
   return true;
@@ -220,7 +230,8 @@ static bool call_of(const cbn_case *golden, cbn_layer *layer, cbn_situation *at)
 static const cbn_case *next_case(const cbn_page *p, int side, size_t *i) {
   for (; p->cases != NULL && *i < cbn_cases_count(p->cases); (*i)++) {
     const cbn_case *golden = cbn_cases_at(p->cases, *i);
-    if (golden->dialect == p->side[side].dialect && golden->operator== p->side[side].operator) return cbn_cases_at(p->cases, (*i)++);
+    if (golden->dialect == p->side[side].dialect && golden->operator == p->side[side].operator)
+      return cbn_cases_at(p->cases, (*i)++);
   }
   return NULL;
 }
@@ -245,7 +256,8 @@ static int ask_other(const cbn_page *p, const cbn_case *golden, const cbn_side *
   if (cbn_framework_of(other->dialect)->takes_tensors(other->operator)) return NOT_ASKED; /* of unknown shapes */
   if (!call_of(golden, &layer, &at) || !cbn_port_by_name(&layer, other->dialect, other->operator, p->arena, &ported))
     return NOT_ASKED;
-  return cbn_layer_plan(&ported, &at, &plan, &rejection) ? OTHER_TAKES_IT : (int)rejection.rule;
+  if (cbn_layer_plan(&ported, &at, &plan, &rejection)) return OTHER_TAKES_IT;
+  return cbn_is_limit(&rejection) ? NOT_ASKED : (int)rejection.rule;
 }
 
 static int list_refusals(const cbn_page *p, int side, refusal rows[MOST_REFUSALS]) {
@@ -282,7 +294,7 @@ static void write_refusals_of(const cbn_page *p, int side, cbn_document *d) {
                expect->message != NULL ? ": " : "");
       add_plain(says, sizeof says, expect->message != NULL ? expect->message : "");
       if (r->other == OTHER_TAKES_IT) snprintf(does, sizeof does, "takes it");
-      else if (r->other == NOT_ASKED) snprintf(does, sizeof does, "not asked: the case does not say all that it needs");
+      else if (r->other == NOT_ASKED) snprintf(does, sizeof does, "not known");
       else snprintf(does, sizeof does, "refuses: %s", cbn_rule_name(r->other));
       snprintf(id, sizeof id, "`%s`", r->first->id);
       if (r->more > 0) add(id, sizeof id, " and %d more", r->more);
@@ -294,7 +306,8 @@ static void write_refusals_of(const cbn_page *p, int side, cbn_document *d) {
 static void write_refusals(const cbn_page *p, cbn_document *d) {
   cbn_document_heading(d, 2, "What is refused");
   say(d,
-      "Recorded: the framework's own words for a call, a row for each rule and answer of the other. Computed: what the other does of the same "
+      "Recorded: the framework's own words for a call, a row for each rule and answer of the other. Computed: what the "
+      "other does of the same "
       "call, written by the names that it has.");
   for (int side = 0; side < 2; side++) write_refusals_of(p, side, d);
 }
@@ -303,7 +316,8 @@ static void write_refusals(const cbn_page *p, cbn_document *d) {
 
 /* "exact", "exact if H mod 2 = 0", "none: ...": a translation's answer in a line. */
 static void print_answer(const cbn_translation *t, char *text, size_t size) {
-  static const char *const kinds[CBN_TRANSLATION_KINDS] = {"exact", "exact", "in evaluation only", "in training only", "none"};
+  static const char *const kinds[CBN_TRANSLATION_KINDS] = {"exact", "exact", "in evaluation only", "in training only",
+                                                           "none"};
   char condition[256];
   snprintf(text, size, "%s", kinds[t->kind]);
   if (t->kind == CBN_TRANSLATION_NONE) {
@@ -364,7 +378,7 @@ static const cbn_case *ported_case(const cbn_page *p, const cbn_case *golden, co
   for (size_t i = 0; i < expect->same_count + expect->differs_count; i++) {
     const char *id = i < expect->same_count ? expect->same_as[i] : expect->differs_from[i - expect->same_count];
     const cbn_case *found = cbn_cases_find(p->cases, id);
-    if (found != NULL && found->dialect == other->dialect && found->operator== other->operator) return found;
+    if (found != NULL && found->dialect == other->dialect && found->operator == other->operator) return found;
   }
   return NULL;
 }
@@ -403,9 +417,9 @@ static void write_claims(const cbn_page *p, cbn_document *d) {
         add(claim, sizeof claim, ": ");
         add_plain(claim, sizeof claim, c->text);
         add_plain(verdict, sizeof verdict,
-                  !c->refuted                   ? "confirmed by "
-                  : shape_is_right(golden, c)   ? "right in shape only; its values are refuted by "
-                                                : "refuted by ");
+                  !c->refuted                 ? "confirmed by "
+                  : shape_is_right(golden, c) ? "right in shape only; its values are refuted by "
+                                              : "refuted by ");
         add_plain(verdict, sizeof verdict, c->by != NULL ? c->by : p->side[side].dialect->profile);
         if (c->refuted) print_recipe(p, golden, side, recipe, sizeof recipe);
         snprintf(id, sizeof id, "`%s`", golden->id);
@@ -576,7 +590,8 @@ static void write_recipes(const cbn_page *p, cbn_document *d) {
       cbn_layer layer;
       cbn_situation at;
       const char *words = conv ? layers[i].words : normalizations[i].words;
-      const bool there = conv ? write_ordinary(p, side, &layers[i], &layer, &at) : write_normalization(p, side, i, &layer, &at);
+      const bool there =
+          conv ? write_ordinary(p, side, &layers[i], &layer, &at) : write_normalization(p, side, i, &layer, &at);
       if (there) write_recipe(p, side, words, &layer, &at, d);
       else add(missing, sizeof missing, "%s%s", missing[0] != '\0' ? "; " : "", words);
     }

@@ -30,7 +30,7 @@ cbn_side cbn_side_counterpart(const cbn_dialect *dialect, enum cbn_operator kind
     const cbn_dialect_operator *o = &dialect->operators[i];
     if (o->kind != kind || o->transposed != transposed) continue;
     if (o->spatial_rank == axes) return (cbn_side){dialect, o};
-    if (found.operator == NULL && o->spatial_rank == CBN_MAX_SPATIAL) found.operator= o;
+    if (found.operator == NULL && o->spatial_rank == CBN_MAX_SPATIAL) found.operator = o;
   }
   return found;
 }

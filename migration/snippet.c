@@ -90,6 +90,7 @@ static void put_array(writer *w, const side *s, int role, const char *name) {
     return;
   }
   cbn_tensor tensor = native(s, role, &s->witness->tensor[role]);
+  if (tensor.rank == 0) return;
   const int64_t count = cbn_tensor_count(&tensor);
   put(w, "%s = np.array([", name);
   for (int64_t i = 0; i < count; i++) {
@@ -226,24 +227,24 @@ static void put_function(writer *w, const side *s, const char *call) {
   }
 }
 
-/* A node's call, with the statistics among its outputs where it trains. */
-static void put_node(writer *w, const char *call, bool trains) {
-  static const char outputs[] = "outputs=['Y']";
+/* A node's call, with the outputs of training where it trains: two more before operator set 14. */
+static void put_node(writer *w, const char *call, bool trains, int64_t opset) {
+  static const char outputs[] = "outputs=['Y'";
   const char *at = trains ? strstr(call, outputs) : NULL;
-  if (at == NULL) put(w, "    node = %s\n", call);
-  else put(w, "    node = %.*soutputs=['Y', 'running_mean', 'running_var']%s\n", (int)(at - call), call,
-           at + sizeof outputs - 1);
+  const size_t length = at == NULL ? strlen(call) : (size_t)(at - call) + sizeof outputs - 1;
+  put(w, "    node = %.*s%s%s%s\n", (int)length, call, at != NULL ? ", 'running_mean', 'running_var'" : "",
+      at != NULL && opset < 14 ? ", 'saved_mean', 'saved_var'" : "", call + length);
 }
 
 /* A model of one node, whose tensors but the input are constants: the statistics of a call go into the next one's model. */
 static void put_onnx(writer *w, const side *s, const char *call) {
   const char *comment = strstr(call, "# opset ");
-  const bool trains = is_norm(s) && s->witness->at.training &&
-                      (s->answer->rejected || s->answer->plan.batchnorm.update_running);
+  const bool trains =
+      is_norm(s) && s->witness->at.training && (s->answer->rejected || s->answer->plan.batchnorm.update_running);
   const char *const indent = calls_of(s) > 1 ? "        " : "    ";
   int64_t opset = 22;
   if (comment != NULL) sscanf(comment, "# opset %" SCNd64, &opset);
-  put_node(w, call, trains);
+  put_node(w, call, trains, opset);
   put(w, "    constants = {");
   for (int i = 0; i < LAYER_ROLES; i++)
     if (has(s, layer_roles[i])) put(w, "'%s': %s, ", name_of(s, layer_roles[i]), name_of(s, layer_roles[i]));
@@ -258,8 +259,11 @@ static void put_onnx(writer *w, const side *s, const char *call) {
   put(w, "%smodel = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()\n", indent);
   put(w, "%ssession = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])\n", indent);
   put(w, "%svalues = session.run(None, {'X': %s})\n", indent, input_of(s));
-  if (trains) put(w, "%sconstants['mean'], constants['var'] = values[1:]\n", indent);
-  put(w, "    for name, value in zip(('output', 'running_mean', 'running_var'), values):\n        show(name, value)\n");
+  if (trains) put(w, "%sconstants['mean'], constants['var'] = values[1:3]\n", indent);
+  put(w, "    show('output', values[0])\n");
+  for (int i = 2; is_norm(s) && i < LAYER_ROLES; i++)
+    if (has(s, layer_roles[i]))
+      put(w, "    show('%s', constants['%s'])\n", cbn_role_name(layer_roles[i]), name_of(s, layer_roles[i]));
 }
 
 static void put_flax(writer *w, const side *s, const char *call) {

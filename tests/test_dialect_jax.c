@@ -41,6 +41,9 @@ static void order_of_checks(void **state) {
        "!padding-mode-needs-plain-input ValueError", NULL, 0},
       {"{window_strides: 0, padding: x}", "1x2x5x4 3x2x0x3", "!padding-unknown RuntimeError", NULL, 0},
       {"{window_strides: 0, padding: [1]}", "1x2x5x4 3x2x0x3", "!parameter-type ValueError", NULL, 0},
+      {"{window_strides: [2.5, 1], padding: SAME, feature_group_count: 0}", "1x2x5 3x2x3", "!parameter-type TypeError",
+       NULL, 0},
+      {"{window_strides: [2.5, 1], padding: VALID}", "1x2x5 3x2x3", "!parameter-length ValueError", NULL, 0},
       {"{window_strides: 0, padding: VALID}", "1x2x5x4 3x2x0x3", "!parameter-type TypeError", NULL, 0},
       {"{window_strides: [0], padding: VALID, feature_group_count: 0}", "1x2x5x4 3x3x0x3",
        "!groups-positive ValueError", NULL, 0},
@@ -84,6 +87,9 @@ static void flax(void **state) {
       {"{features: 2, kernel_size: [3, 2], padding: CIRCULAR}", "1x4x5x2 3x2x2x2 2", "p1,0 q1,1 circular", NULL, 0},
       {"{features: 2, kernel_size: [3, 2], padding: VALID}", "1x4x5x2 3x2x3x2 2", "!weight-shape ScopeParamShapeError",
        NULL, 0},
+      {"{features: 0, kernel_size: [3, 2]}", "1x4x5x2 3x2x2x1 1", "!out-channels-positive ZeroDivisionError", NULL, 0},
+      {"{features: 0, kernel_size: [0, 2]}", "1x4x5x2 3x2x2x1 1", "!kernel-positive ZeroDivisionError", NULL, 0},
+      {"{features: 2, kernel_size: [3, 2]}", "1x4x5x0 3x2x0x2 2", "!in-channels-positive ZeroDivisionError", NULL, 0},
   };
   static const row norm[] = {
       {"{use_running_average: false, axis: 0, momentum: 0.75}", "3x2x4 3 3 3 3",

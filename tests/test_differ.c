@@ -101,6 +101,98 @@ static void test_operators(void **state) {
   check_operators("mindspore", "nn.BatchNorm2d", "mindspore", "nn.BatchNorm2d", CBN_MEANING_COUNT, "");
 }
 
+/* A parameter that was changed where it has an effect has a witness, and so has the way back. */
+static void test_planted(void **state) {
+  static const char *const rows[][2] = {
+      {"kernel=3", "kernel=2"},
+      {"stride=2", "stride=3"},
+      {"dilation=2", "dilation=1"},
+      {"pad_begin=1", "pad_begin=0"},
+      {"pad_end=1", "pad_end=2"},
+      {"input_dilation=1", "input_dilation=2"},
+      {"groups=1", "groups=2"},
+      {"out_channels=2", "out_channels=4"},
+      {"bias=True", "bias=False"},
+      {"padding_mode='zeros'", "padding_mode='circular'"},
+      {"transposed=False", "transposed=True"},
+  };
+  static const char *const first[] = {
+      "conv(out_channels=2, kernel=3, groups=1, stride=2, dilation=2, pad_begin=1, "
+      "pad_end=1, input_dilation=1, transposed=False, padding_mode='zeros', bias=True)",
+      "conv(out_channels=2, kernel=3, groups=1, stride=1, dilation=1, pad_begin=1, "
+      "pad_end=1, input_dilation=1, transposed=False, padding_mode='zeros', bias=True)"};
+  (void)state;
+  for (size_t k = 0; k < 2; k++)
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+      const char *at = strstr(first[k], rows[i][0]);
+      char changed[512];
+      if (at == NULL) continue; /* it has another value there */
+      snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - first[k]), first[k], rows[i][1],
+               at + strlen(rows[i][0]));
+      for (int back = 0; back < 2; back++) {
+        cbn_arena *arena = cbn_arena_create(ARENA_BYTES);
+        cbn_layer a, b;
+        cbn_error error;
+        cbn_search search = {.partings = CBN_PART_ANYHOW};
+        cbn_witness witness;
+        const cbn_dialect *canonical = cbn_dialect_by_name("canonical");
+        assert_true(cbn_call_read(back ? changed : first[k], canonical, arena, &a, &error));
+        assert_true(cbn_call_read(back ? first[k] : changed, canonical, arena, &b, &error));
+        a.tensor[CBN_ROLE_WEIGHT] = b.tensor[CBN_ROLE_WEIGHT] = (cbn_shape){0};
+        if (!cbn_differ_layers(&a, &b, &search, &witness)) fail_msg("no witness: %s, %s", first[k], rows[i][1]);
+        cbn_witness_release(&witness);
+        assert_false(cbn_differ_layers(&a, &a, &search, &witness));
+        cbn_arena_destroy(arena);
+      }
+    }
+}
+
+/* Which parameters part two operators in results, and no other: known from the frameworks' documentation and measured
+ * behaviour. */
+static void test_causes(void **state) {
+  static const struct {
+    const char *a, *of_a, *b, *of_b;
+    enum cbn_meaning causes[4]; /* COUNT at the end */
+  } rows[] = {
+      {"pytorch",
+       "nn.Conv2d",
+       "mindspore",
+       "nn.Conv2d",
+       {CBN_MEANING_PADDING, CBN_MEANING_PADDING_MODE, CBN_MEANING_BIAS, CBN_MEANING_COUNT}},
+      {"pytorch", "nn.Conv1d", "pytorch", "nn.functional.conv1d", {CBN_MEANING_PADDING_MODE, CBN_MEANING_COUNT}},
+      {"pytorch", "nn.Conv2d", "mindspore", "mint.nn.Conv2d", {CBN_MEANING_COUNT}},
+      {"pytorch",
+       "nn.BatchNorm2d",
+       "mindspore",
+       "nn.BatchNorm2d",
+       {CBN_MEANING_MOMENTUM, CBN_MEANING_STATISTICS, CBN_MEANING_COUNT}},
+      {"keras", "layers.Conv2D", "flax", "linen.Conv", {CBN_MEANING_PADDING, CBN_MEANING_COUNT}},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    cbn_arena *arena = cbn_arena_create(ARENA_BYTES);
+    const cbn_dialect *a = cbn_dialect_by_name(rows[i].a), *b = cbn_dialect_by_name(rows[i].b);
+    const cbn_dialect_operator *of_a = cbn_dialect_find(a, rows[i].of_a), *of_b = cbn_dialect_find(b, rows[i].of_b);
+    const int32_t axes = of_a->spatial_rank < of_b->spatial_rank ? of_a->spatial_rank : of_b->spatial_rank;
+    cbn_starts *starts[2] = {cbn_starts_create(a, of_a, axes, 1, 10, arena),
+                             cbn_starts_create(b, of_b, axes, 1, 10, arena)};
+    for (int m = 0; m < CBN_MEANING_OTHER; m++) {
+      cbn_search search = {.partings = CBN_PART_RESULTS};
+      cbn_witness witness[CBN_PARTINGS];
+      bool expected = false;
+      if (m == CBN_MEANING_PADDING_RULE) continue; /* one with the amounts */
+      for (int k = 0; rows[i].causes[k] != CBN_MEANING_COUNT; k++) expected = expected || (int)rows[i].causes[k] == m;
+      const unsigned found = cbn_differ_operators(starts[0], starts[1], (enum cbn_meaning)m, &search, witness);
+      if ((found != 0) != expected)
+        fail_msg("%s %s: %s %s", rows[i].of_a, rows[i].of_b, cbn_meaning_name((enum cbn_meaning)m),
+                 expected ? "parts them" : "does not part them");
+      for (int p = 0; p < CBN_PARTINGS; p++)
+        if (found >> p & 1) cbn_witness_release(&witness[p]);
+    }
+    cbn_arena_destroy(arena);
+  }
+}
+
 /* Every parameter of every signature means something. */
 static void test_meanings(void **state) {
   (void)state;
@@ -108,7 +200,7 @@ static void test_meanings(void **state) {
   for (const cbn_dialect *const *d = cbn_dialects(); *d != NULL; d++)
     for (size_t i = 0; i < (*d)->operator_count; i++) {
       cbn_signature signature;
-      const cbn_dialect_operator *operator= &(*d)->operators[i];
+      const cbn_dialect_operator *operator = &(*d)->operators[i];
       assert_true(cbn_signature_read(operator, arena, &signature));
       for (int k = 0; k < signature.count; k++)
         if (cbn_meaning_of(operator, signature.parameter[k].name) == CBN_MEANING_COUNT)
@@ -145,7 +237,8 @@ static void test_port(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_calls), cmocka_unit_test(test_operators),
-                                     cmocka_unit_test(test_meanings), cmocka_unit_test(test_port)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_calls),    cmocka_unit_test(test_operators),
+                                     cmocka_unit_test(test_meanings), cmocka_unit_test(test_planted),
+                                     cmocka_unit_test(test_causes),   cmocka_unit_test(test_port)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,7 +41,8 @@ static void test_texts(void **state) {
   } rows[] = {
       {"a sentence.", "\na sentence.\n\n", "<p>a sentence.</p>\n"},
       {"a < b & c > \"d\"", "\na \\< b &amp; c \\> \"d\"\n", "<p>a &lt; b &amp; c &gt; &quot;d&quot;</p>"},
-      {"*a* _b_ [c] #d | ~e~ !f", "\n\\*a\\* \\_b\\_ \\[c\\] \\#d \\| \\~e\\~ \\!f\n", "<p>*a* _b_ [c] #d | ~e~ !f</p>"},
+      {"*a* _b_ [c] #d | ~e~ !f", "\n\\*a\\* \\_b\\_ \\[c\\] \\#d \\| \\~e\\~ \\!f\n",
+       "<p>*a* _b_ [c] #d | ~e~ !f</p>"},
       {"&lt; stays", "\n&amp;lt; stays\n", "<p>&amp;lt; stays</p>"},
       {"`a_b<c>` is code", "\n`a_b<c>` is code\n", "<p><code>a_b&lt;c&gt;</code> is code</p>"},
       {"[to it](other)", "\n[to it](other.md)\n", "<p><a href=\"other.html\">to it</a></p>"},
@@ -66,8 +67,7 @@ static void test_headings(void **state) {
   (void)state;
   begin(&p, "torch & <friends>");
   cbn_document_heading(&p.document, 3, "Padding rule");
-  check(&p, "# torch &amp; \\<friends\\>\n\n### Padding rule\n\n",
-        "<title>torch &amp; &lt;friends&gt;</title>");
+  check(&p, "# torch &amp; \\<friends\\>\n\n### Padding rule\n\n", "<title>torch &amp; &lt;friends&gt;</title>");
   begin(&p, "t");
   cbn_document_heading(&p.document, 3, "Padding rule");
   check(&p, "### Padding rule\n", "<h3 id=\"padding-rule\">Padding rule</h3>");

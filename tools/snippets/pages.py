@@ -56,7 +56,9 @@ def near(a, b, largest):
     """Whether two printed numbers may be one result."""
     if math.isnan(a) or math.isnan(b):
         return math.isnan(a) and math.isnan(b)
-    return a == b or abs(a - b) <= OF_VALUE * abs(a) + OF_LARGEST * largest
+    if math.isinf(a) or math.isinf(b):
+        return a == b
+    return abs(a - b) <= OF_VALUE * abs(a) + OF_LARGEST * largest
 
 
 def difference(expected, actual):
