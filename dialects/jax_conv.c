@@ -182,6 +182,9 @@ static bool same_pairs(cbn_jax_call *c, bool lower, cbn_rejection *r) {
 static bool resolve_name(cbn_jax_call *c, cbn_rejection *r) {
   if (!c->rhs_dilation.sequence || !all_numbers(&c->rhs_dilation))
     return cbn_jax_reject_type("rhs_dilation", c->rhs_dilation.entry[0], "a sequence of ints", r);
+  for (int i = 0; i < c->rhs_dilation.count && i < c->axes; i++)
+    if (c->rhs_dilation.entry[i]->kind == CBN_REAL && !is_one(c->rhs_dilation.entry[i]))
+      return cbn_jax_reject_type("rhs_dilation", c->rhs_dilation.entry[i], "ints", r);
   const bool lower = same_letters(c->padding, "SAME_LOWER");
   if (lower || same_letters(c->padding, "SAME")) return same_pairs(c, lower, r);
   c->pair_count = c->axes;
@@ -257,6 +260,15 @@ static bool check_groups(const cbn_jax_call *c, cbn_rejection *r) {
                                                     "only one of feature_group_count and batch_group_count may be > 1");
 }
 
+/* A float that is 1 changes nothing yet; any other makes an extent a float. */
+static bool check_whole(const char *name, const cbn_entries *entries, bool one_passes, cbn_rejection *r) {
+  int64_t integer;
+  for (int i = 0; i < entries->count; i++)
+    if (!is_integer(entries->entry[i], &integer) && !(one_passes && is_one(entries->entry[i])))
+      return cbn_jax_reject_type(name, entries->entry[i], "ints", r);
+  return true;
+}
+
 static bool check_dilation(const char *name, const cbn_entries *entries, enum cbn_rule rule, cbn_rejection *r) {
   double number;
   for (int i = 0; i < entries->count; i++)
@@ -268,16 +280,7 @@ static bool check_dilation(const char *name, const cbn_entries *entries, enum cb
     if (cbn_as_number(entries->entry[i], &number) && !(number > 0))
       return cbn_reject(r, rule, CBN_TYPE_ERROR, "%s must be positive, got %s", name,
                         cbn_printed_value(entries->entry[i]).text);
-  return true;
-}
-
-/* A float that is 1 changes nothing yet; any other makes an extent a float. */
-static bool check_whole(const char *name, const cbn_entries *entries, bool one_passes, cbn_rejection *r) {
-  int64_t integer;
-  for (int i = 0; i < entries->count; i++)
-    if (!is_integer(entries->entry[i], &integer) && !(one_passes && is_one(entries->entry[i])))
-      return cbn_jax_reject_type(name, entries->entry[i], "ints", r);
-  return true;
+  return check_whole(name, entries, true, r);
 }
 
 static bool check_extents(const cbn_jax_call *c, cbn_rejection *r) {
@@ -295,9 +298,7 @@ static bool check_extents(const cbn_jax_call *c, cbn_rejection *r) {
                         "negative padding of %" PRId64 " and %" PRId64 " is larger than the extent %" PRId64,
                         c->pairs[a][0], c->pairs[a][1], input);
   }
-  return check_whole("window_strides", &c->strides, false, r) &&
-         check_whole("lhs_dilation", &c->lhs_dilation, true, r) &&
-         check_whole("rhs_dilation", &c->rhs_dilation, true, r);
+  return check_whole("window_strides", &c->strides, false, r);
 }
 
 static bool check_types(const cbn_jax_call *c, cbn_rejection *r) {

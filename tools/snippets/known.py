@@ -5,6 +5,7 @@ import re
 KNOWN = [
     ("onnx", r"'Conv', .*auto_pad='SAME_\w+'.*dilations=\[[^]]*[2-9]", "onnx/conv/same-upper-dilated"),
     ("onnx", r"'ConvTranspose', .*auto_pad='SAME_", "onnx/convtranspose/same-grows"),
+    ("mindspore", r"= mindspore\.mint\.", "mindspore/mint-conv2d/groups-bias"),
     ("mindspore", r"Conv2dTranspose\(.*output_padding=", "mindspore/conv2dtranspose/output-padding-uncrops"),
 ]
 
