@@ -13,6 +13,8 @@ static bool is_number(const cbn_value *value) {
   return cbn_as_number(value, &number);
 }
 
+static bool is_float(const cbn_value *value) { return value != NULL && value->kind == CBN_REAL; }
+
 static bool all_numbers(const cbn_entries *entries) {
   for (int i = 0; i < entries->count; i++)
     if (!is_number(entries->entry[i])) return false;
@@ -165,8 +167,7 @@ static bool same_pairs(cbn_jax_call *c, bool lower, cbn_rejection *r) {
   if (!broadcast(c->axes, c->strides.count, &count) || !broadcast(count, kernels, &count))
     return cbn_jax_reject_length("window_strides and rhs_dilation", c->axes, c->strides.count, CBN_VALUE_ERROR, r);
   for (int i = 0; i < c->strides.count; i++)
-    if (c->strides.entry[i]->kind == CBN_REAL)
-      return cbn_jax_reject_type("window_strides", c->strides.entry[i], "ints", r);
+    if (is_float(c->strides.entry[i])) return cbn_jax_reject_type("window_strides", c->strides.entry[i], "ints", r);
   c->pair_count = count;
   for (int a = 0; a < count && a < c->axes; a++) {
     const int64_t input = input_extent(c, a), stride = integer_at(&c->strides, a);
@@ -183,7 +184,7 @@ static bool resolve_name(cbn_jax_call *c, cbn_rejection *r) {
   if (!c->rhs_dilation.sequence || !all_numbers(&c->rhs_dilation))
     return cbn_jax_reject_type("rhs_dilation", c->rhs_dilation.entry[0], "a sequence of ints", r);
   for (int i = 0; i < c->rhs_dilation.count && i < c->axes; i++)
-    if (c->rhs_dilation.entry[i]->kind == CBN_REAL && !is_one(c->rhs_dilation.entry[i]))
+    if (is_float(c->rhs_dilation.entry[i]) && !is_one(c->rhs_dilation.entry[i]))
       return cbn_jax_reject_type("rhs_dilation", c->rhs_dilation.entry[i], "ints", r);
   const bool lower = same_letters(c->padding, "SAME_LOWER");
   if (lower || same_letters(c->padding, "SAME")) return same_pairs(c, lower, r);
@@ -316,8 +317,6 @@ static bool check_types(const cbn_jax_call *c, cbn_rejection *r) {
 }
 
 /* ------------------------------------------------------------------------------------------- what the compiler checks */
-
-static bool is_float(const cbn_value *value) { return value != NULL && value->kind == CBN_REAL; }
 
 static bool has_float(const cbn_entries *entries) {
   for (int i = 0; i < entries->count; i++)
@@ -545,7 +544,8 @@ static bool transpose_padding(cbn_jax_call *c, const cbn_value *padding, cbn_rej
     const bool same = mode == NULL ? strcmp(c->padding, modes[0]) == 0 : cbn_value_is(mode, modes[0]);
     const bool valid = mode == NULL ? strcmp(c->padding, modes[1]) == 0 : cbn_value_is(mode, modes[1]);
     const cbn_value *stride = c->lhs_dilation.entry[a], *dilation = c->rhs_dilation.entry[a];
-    if (!is_number(dilation)) return cbn_jax_reject_type("rhs_dilation", dilation, "ints", r);
+    if (!is_number(dilation) || (is_float(dilation) && !is_one(dilation)))
+      return cbn_jax_reject_type("rhs_dilation", dilation, "ints", r);
     const int64_t kernel = dilated_kernel(c, a);
     if (same || valid) {
       if (!is_number(stride))
@@ -558,10 +558,9 @@ static bool transpose_padding(cbn_jax_call *c, const cbn_value *padding, cbn_rej
     } else if (!consistent_pair(kernel, &pair, c->pairs[a], padding, r)) {
       return false;
     }
-    whole = whole && (!is_float(dilation) || is_one(dilation));
   }
   c->padding = NULL;
-  return whole || cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_VALUE_ERROR, "strides and dilations must be ints");
+  return whole || cbn_reject(r, CBN_RULE_PARAMETER_TYPE, CBN_VALUE_ERROR, "strides must be ints");
 }
 
 bool cbn_jax_plan_transposed(cbn_jax_call *c, cbn_plan *plan, cbn_rejection *r) {
