@@ -149,6 +149,14 @@ static void append_parameters(const cbn_generated *problem, cbn_signature *signa
   if (problem->valid && !has_plain_data(problem)) append(signature, " data");
 }
 
+size_t cbn_signature_sort_length(const char *text) {
+  enum { WORDS = 6 };
+  size_t length = 0;
+  for (int words = 0; text[length] != '\0'; length++)
+    if (text[length] == ' ' && ++words == WORDS) break;
+  return length;
+}
+
 /* FNV-1a */
 static uint64_t hash(const char *text) {
   uint64_t h = UINT64_C(0xcbf29ce484222325);

@@ -50,6 +50,9 @@ typedef struct cbn_signature {
   char id[17]; /* its hash: 16 hexadecimal digits */
 } cbn_signature;
 
+/* Bytes of such a line before its parameters: findings that have them in common are of one sort, minimised or not. */
+size_t cbn_signature_sort_length(const char *text);
+
 void cbn_signature_make(const cbn_generated *problem, const char *subject, const cbn_finding *finding,
                         cbn_signature *signature);
 

@@ -112,6 +112,17 @@ bool cbn_builds_find(cbn_builds *builds, cbn_error *error) {
   return true;
 }
 
+const cbn_build *cbn_builds_named(const cbn_builds *builds, const char *name, const cbn_target *target) {
+  const cbn_build *best = NULL;
+  cbn_path program;
+  for (int i = 0; i < builds->count; i++) {
+    const cbn_build *b = &builds->at[i];
+    const bool same = strcmp(b->name, name) == 0;
+    if ((same || best == NULL) && cbn_build_program(b, target, &program)) best = b;
+  }
+  return best;
+}
+
 const cbn_build *cbn_builds_for_replay(const cbn_builds *builds, const cbn_build *build, const cbn_target *target) {
   const cbn_build *best = NULL;
   cbn_path program;

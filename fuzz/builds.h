@@ -34,6 +34,9 @@ bool cbn_builds_find(cbn_builds *builds, cbn_error *error);
 /* The program that fuzzes the target; false where the build has none. */
 bool cbn_build_program(const cbn_build *build, const cbn_target *target, cbn_path *program);
 
+/* The build of that name if it has a program of the target, else another that has; NULL without. */
+const cbn_build *cbn_builds_named(const cbn_builds *builds, const char *name, const cbn_target *target);
+
 /* The build whose libFuzzer program of the target shows best what is wrong with an input: `build` itself if it has one, else a
  * sanitized one, else any; NULL without. */
 const cbn_build *cbn_builds_for_replay(const cbn_builds *builds, const cbn_build *build, const cbn_target *target);

@@ -160,17 +160,23 @@ static bool write_case(const char *folder, const char *name, const cbn_generated
   return written;
 }
 
-/* A near miss as a case is refused by its dialect, and the engine is not asked; only this command asks it. */
-static void replay_line(const arguments *a, bool as_case, cbn_path *line) {
-  cbn_path program, file = cbn_path_of("%s/bad.%s", a->out, as_case ? "yaml" : "seed"), quoted, engine;
+/* `name` is the smallest problem's file, NULL where there is none: then the input shows it. A near miss as a case is refused by its
+ * dialect, and the engine is not asked; only this command asks it. */
+static void replay_line(const arguments *a, const char *name, bool valid, cbn_path *line) {
+  const cbn_path file = name != NULL ? cbn_path_of("%s/%s", a->out, name) : cbn_path_of("%s", a->file);
+  cbn_path program, quoted, engine, id = {""};
   cbn_print_program(program.text, sizeof program.text);
-  if (!as_case) {
+  if (!valid || name == NULL || !is_case_file(name)) {
     cbn_shell_quote(program_invocation_name, quoted.text, sizeof quoted.text);
     program = cbn_path_of("%s minimize", quoted.text);
   }
+  if (name == NULL && a->id != NULL) {
+    cbn_shell_quote(a->id, quoted.text, sizeof quoted.text);
+    id = cbn_path_of(" -k %s", quoted.text);
+  }
   cbn_shell_quote(file.text, quoted.text, sizeof quoted.text);
   cbn_shell_quote(a->engine, engine.text, sizeof engine.text);
-  *line = cbn_path_of("%s %s --engine %s", program.text, quoted.text, engine.text);
+  *line = cbn_path_of("%s %s%s --engine %s", program.text, quoted.text, id.text, engine.text);
 }
 
 static bool write_document(const arguments *a, const cbn_minimized *m, const char *name, const char *replay,
@@ -204,9 +210,10 @@ static bool write_all(const arguments *a, const cbn_minimized *m, const char *na
   remove_earlier(a->out);
   if (!write_case(a->out, "bad.yaml", &m->bad, m->signature.text, &possible, error) && possible) return false;
   if (!possible) fprintf(stderr, "convbn minimize: there is no bad.yaml: %s\n", error->text);
-  replay_line(a, possible && m->bad.valid, &line);
-  if (cbn_genome_of(&m->bad, genome, &parameter))
-    CBN_FORWARD(write_in(a->out, "bad.seed", (const char *)genome, sizeof genome, error));
+  const bool has_bytes = cbn_genome_of(&m->bad, genome, &parameter);
+  const bool as_case = possible && (m->bad.valid || !has_bytes);
+  replay_line(a, as_case ? "bad.yaml" : has_bytes ? "bad.seed" : NULL, m->bad.valid, &line);
+  if (has_bytes) CBN_FORWARD(write_in(a->out, "bad.seed", (const char *)genome, sizeof genome, error));
   if (m->has_good) {
     snprintf(comment, sizeof comment, "passes, and differs from bad.yaml in %s alone", m->parameter);
     if (!write_case(a->out, "good.yaml", &m->good, comment, &possible, error) && possible) return false;

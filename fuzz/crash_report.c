@@ -5,6 +5,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "diagnosis/signature.h"
+
 enum { KIND_BYTES = 96, FRAME_BYTES = 128 };
 
 /* Copies what stands before the first of `ends`; words that hold values (0x7f.., 2147483647) are left out. */
@@ -83,6 +85,14 @@ bool cbn_crash_summary(const char *words, char *text, size_t size) {
   if (strncmp(kind, "timeout", 7) == 0) strcpy(kind, "timeout");
   else if (strncmp(kind, "out-of-memory", 13) != 0) find_frame(words, frame);
   snprintf(text, size, "%s%s%s", kind, frame[0] != '\0' ? " " : "", frame);
+  return true;
+}
+
+bool cbn_crash_finding(const char *words, char *text, size_t size) {
+  const char *line = strstr(words, "FINDING "), *colon = line == NULL ? NULL : strchr(line, ':');
+  if (colon == NULL || colon[1] != ' ') return false;
+  snprintf(text, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+  text[cbn_signature_sort_length(text)] = '\0';
   return true;
 }
 

@@ -199,6 +199,7 @@ static int case_line(const cbn_findings *f, const found *finding, const cbn_buil
   if (json_is_false(json_object_get(finding->document, "valid")) || access(file.text, F_OK) != 0) {
     program = cbn_path_of("%s minimize", quoted(convbn).text);
     file = cbn_path_of("%s/bad.seed", folder.text);
+    if (access(file.text, F_OK) != 0) file = cbn_path_of("%s/input", folder.text);
   } else if (build->flavour == CBN_SANITIZED) {
     program = cbn_path_of("%s run", quoted(convbn).text);
   } else {
@@ -229,14 +230,21 @@ static void write_replay(const cbn_findings *f, found *finding, const cbn_build 
   free(line);
 }
 
-/* What `folder` holds becomes a finding, or one more of a finding that is there. */
+/* Does it say more than what is there: a minimisation that has come to its end, for one whose time ended before? */
+static bool is_better(const json_t *document, const found *finding) {
+  return json_is_true(json_object_get(document, "finished")) &&
+         json_is_false(json_object_get(finding->document, "finished"));
+}
+
+/* What `folder` holds becomes a finding, or one more of a finding that is there, or replaces it. */
 static void adopt(cbn_findings *f, confirmation *c, const cbn_build *build, json_t *document, bool as_case) {
   const char *id = cbn_finding_text(document, "id");
   found *finding = find(f, id);
   char first_seen[32];
   const time_t now = time(NULL);
   struct tm utc;
-  if (finding != NULL) {
+  const bool fresh = finding == NULL;
+  if (!fresh && !is_better(document, finding)) {
     cbn_folder_remove(c->folder.text);
     count(f, finding, &c->input);
     json_decref(document);
@@ -244,7 +252,8 @@ static void adopt(cbn_findings *f, confirmation *c, const cbn_build *build, json
   }
   const cbn_path folder = folder_of(f, id);
   cbn_error error;
-  cbn_folder_remove(folder.text); /* a damaged one */
+  if (!fresh) rename(cbn_path_of("%s/inputs", folder.text).text, cbn_path_of("%s/inputs", c->folder.text).text);
+  cbn_folder_remove(folder.text); /* a damaged one, or what is replaced */
   if (rename(c->folder.text, folder.text) != 0) {
     cbn_error_set(&error, "%s: cannot be written: %s", folder.text, strerror(errno));
     note(f, false, &error);
@@ -253,16 +262,33 @@ static void adopt(cbn_findings *f, confirmation *c, const cbn_build *build, json
   json_object_set_new(document, "target", json_string(c->input.target->name));
   json_object_set_new(document, "build", json_string(build->name));
   json_object_set_new(document, "folder", json_string(folder.text));
-  json_object_set_new(document, "first_seen", json_string(first_seen));
-  json_object_set_new(document, "first_seen_seconds", json_real(cbn_clock_seconds() - f->started));
-  finding = append(f, id, document);
-  if (finding == NULL) return;
-  finding->fresh = true;
+  if (fresh) {
+    json_object_set_new(document, "first_seen", json_string(first_seen));
+    json_object_set_new(document, "first_seen_seconds", json_real(cbn_clock_seconds() - f->started));
+    finding = append(f, id, document);
+    if (finding == NULL) return;
+    finding->fresh = true;
+  } else {
+    json_object_update(finding->document, document);
+    json_decref(document);
+  }
   write_replay(f, finding, build, c->input.target, as_case);
   count(f, finding, &c->input);
-  write_text(f, folder.text, "signature.txt", cbn_path_of("%s\n", cbn_finding_text(document, "signature")).text);
-  write_text(f, folder.text, "replay.txt", cbn_path_of("%s\n", cbn_finding_text(document, "replay")).text);
-  tell(f, finding);
+  write_text(f, folder.text, "signature.txt",
+             cbn_path_of("%s\n", cbn_finding_text(finding->document, "signature")).text);
+  write_text(f, folder.text, "replay.txt", cbn_path_of("%s\n", cbn_finding_text(finding->document, "replay")).text);
+  if (fresh) tell(f, finding);
+}
+
+/* The input itself belongs to the finding, unless what libFuzzer has made of it is there. */
+static void keep_input(cbn_findings *f, const confirmation *c) {
+  const cbn_path input = cbn_path_of("%s/input", c->folder.text);
+  cbn_error error;
+  size_t size;
+  if (access(input.text, F_OK) == 0) return;
+  uint8_t *bytes = cbn_file_read(c->input.file.text, CBN_LONGEST_INPUT, &size, &error);
+  note(f, bytes != NULL && cbn_write_file(input.text, (const char *)bytes, size, &error), &error);
+  free(bytes);
 }
 
 /* A finding that `convbn minimize` has written, but for where it came from. */
@@ -281,6 +307,7 @@ static void adopt_problem(cbn_findings *f, confirmation *c) {
   const bool finished = json_is_true(json_object_get(document, "finished"));
   json_object_set_new(document, "state",
                       json_string(finished ? "minimised" : "made smaller; time ended before nothing smaller was left"));
+  if (access(cbn_path_of("%s/bad.seed", c->folder.text).text, F_OK) != 0) keep_input(f, c); /* no bytes give it */
   adopt(f, c, build != NULL ? build : c->input.build, document, true);
 }
 
@@ -289,15 +316,9 @@ static void adopt_death(cbn_findings *f, confirmation *c, const char *signature,
                         const char *report) {
   const cbn_build *build = cbn_builds_for_replay(f->options.builds, c->input.build, c->input.target);
   char id[CBN_ID_BYTES];
-  cbn_error error;
-  size_t size;
   cbn_signature_hash(signature, id);
   if (find(f, id) == NULL) {
-    const cbn_path input = cbn_path_of("%s/input", c->folder.text);
-    uint8_t *bytes = cbn_file_read(c->input.file.text, CBN_LONGEST_INPUT, &size, &error);
-    if (access(input.text, F_OK) != 0 && bytes != NULL)
-      note(f, cbn_write_file(input.text, (const char *)bytes, size, &error), &error);
-    free(bytes);
+    keep_input(f, c);
     write_text(f, c->folder.text, "report.txt", report);
   }
   json_t *document = json_pack("{s:i, s:s, s:s, s:s}", "format", 1, "id", id, "signature", signature, "state", state);
@@ -358,18 +379,29 @@ static bool start(cbn_findings *f, confirmation *c, enum stage stage) {
   return false;
 }
 
-/* The process cannot be had or has not shown it: the input is kept with what is known of it. */
-static void adopt_unreproduced(cbn_findings *f, confirmation *c) {
-  char summary[CBN_SIGNATURE_BYTES / 2] = "reported", signature[CBN_SIGNATURE_BYTES];
+/* Of a death: what the process told of the problem, else what it died of; false where the words hold neither. */
+static bool death_signature(const confirmation *c, const char *words, char signature[CBN_SIGNATURE_BYTES]) {
+  char summary[CBN_SIGNATURE_BYTES / 2];
+  if (cbn_crash_finding(words, signature, CBN_SIGNATURE_BYTES)) return true;
+  if (!cbn_crash_summary(words, summary, sizeof summary)) return false;
+  snprintf(signature, CBN_SIGNATURE_BYTES, "%s %s", c->input.target->name, summary);
+  return true;
+}
+
+/* The fuzzer's program has run the input alone and has not shown it, or cannot be had: the input is kept with what is known of
+ * it. */
+static void adopt_unreproduced(cbn_findings *f, confirmation *c, bool run) {
+  char known[CBN_SIGNATURE_BYTES], signature[CBN_SIGNATURE_BYTES + 32];
   cbn_error error;
   size_t size;
   uint8_t *report = cbn_file_read(cbn_path_of("%s.txt", c->input.file.text).text, CBN_JOB_WORDS, &size, &error);
-  if (report != NULL) {
-    report[size] = '\0';
-    if (!cbn_crash_summary((const char *)report, summary, sizeof summary)) strcpy(summary, "died");
-  }
-  snprintf(signature, sizeof signature, "%s %s, not reproduced", c->input.target->name, summary);
-  adopt_death(f, c, signature, "the fuzzer's process showed it, and the input alone does not",
+  if (report != NULL) report[size] = '\0';
+  if (report == NULL || !death_signature(c, (const char *)report, known))
+    snprintf(known, sizeof known, "%s %s", c->input.target->name, report != NULL ? "died" : "reported");
+  snprintf(signature, sizeof signature, "%s, %s", known, run ? "not reproduced" : "not run again");
+  adopt_death(f, c, signature,
+              run ? "the fuzzer's process showed it, and the input alone does not"
+                  : "the fuzzer's process showed it; the input was not run alone, which takes a libFuzzer program",
               report != NULL ? (const char *)report : c->job.words);
   free(report);
 }
@@ -377,16 +409,18 @@ static void adopt_unreproduced(cbn_findings *f, confirmation *c) {
 /* The fuzzer's program has run the input alone. */
 static bool take_reproduction(cbn_findings *f, confirmation *c) {
   const bool passed = WIFEXITED(c->job.status) && WEXITSTATUS(c->job.status) == 0;
-  char summary[CBN_SIGNATURE_BYTES / 2], id[CBN_ID_BYTES];
+  char how[64], id[CBN_ID_BYTES];
   if (passed) {
-    adopt_unreproduced(f, c);
+    adopt_unreproduced(f, c, true);
     return false;
   }
-  if (!cbn_crash_summary(c->job.words, summary, sizeof summary)) cbn_job_describe(&c->job, summary, sizeof summary);
-  snprintf(c->signature, sizeof c->signature, "%s %s", c->input.target->name, summary);
+  if (!death_signature(c, c->job.words, c->signature)) {
+    cbn_job_describe(&c->job, how, sizeof how);
+    snprintf(c->signature, sizeof c->signature, "%s %s", c->input.target->name, how);
+  }
   cbn_signature_hash(c->signature, id);
   write_text(f, c->folder.text, "report.txt", c->job.words);
-  const bool slow = strncmp(summary, "timeout", 7) == 0 || strncmp(summary, "out-of-memory", 13) == 0;
+  const bool slow = strstr(c->signature, " timeout") != NULL || strstr(c->signature, " out-of-memory") != NULL;
   if (!c->input.target->structured && !slow && find(f, id) == NULL && start(f, c, SHRINK)) return true;
   adopt_death(f, c, c->signature,
               c->input.target->problems ? "in the fuzzer's process only: the engine's own process does not show it"
@@ -408,7 +442,7 @@ static bool take(cbn_findings *f, confirmation *c) {
       return false;
     }
     if (start(f, c, REPRODUCE)) return true;
-    adopt_unreproduced(f, c);
+    adopt_unreproduced(f, c, false);
     return false;
   case REPRODUCE: return take_reproduction(f, c);
   case SHRINK:
@@ -445,7 +479,7 @@ static bool begin(cbn_findings *f, int place, enum cbn_effort effort) {
   cbn_folder_remove(c->folder.text);
   note(f, cbn_folder_make(c->folder.text, &error), &error);
   if (start(f, c, c->input.target->problems ? MINIMIZE : REPRODUCE)) return true;
-  adopt_unreproduced(f, c);
+  adopt_unreproduced(f, c, false);
   release(f, place);
   return true;
 }
@@ -489,9 +523,9 @@ static found *known(cbn_findings *f, uint64_t hash) {
 }
 
 void cbn_findings_add(cbn_findings *f, const cbn_target *target, const cbn_build *build, const char *path,
-                      const char *words) {
+                      const char *words, uint64_t says) {
   cbn_error error;
-  cbn_input input = {.target = target, .build = build, .died = words != NULL};
+  cbn_input input = {.target = target, .build = build, .died = words != NULL, .says = says};
   size_t size;
   uint8_t *bytes = cbn_input_read(&input, path, &size, &error);
   found *finding = bytes != NULL ? known(f, input.hash) : NULL;

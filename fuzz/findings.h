@@ -26,9 +26,9 @@ cbn_findings *cbn_findings_open(const cbn_findings_options *options, cbn_error *
 void cbn_findings_close(cbn_findings *findings);
 
 /* An input that showed something, to be moved away from `path`. `words` is what the process said before it died of it,
- * NULL where it reported the finding and went on. */
+ * NULL where it reported the finding and went on; then it `says` of what sort that is. */
 void cbn_findings_add(cbn_findings *findings, const cbn_target *target, const cbn_build *build, const char *path,
-                      const char *words);
+                      const char *words, uint64_t says);
 
 /* Starts, hears and ends the processes that look at inputs; to be called often. False where nothing runs and nothing is left to
  * look at. While the fuzzers run, inputs of sorts that have been looked at get a share of the time only; afterwards all are looked

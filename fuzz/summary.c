@@ -122,6 +122,7 @@ static void print(const cbn_fuzz_options *options, const cbn_fuzz_totals *t, con
     printf("pairs of features: %d of %d that can be (%s/pairs.txt)\n", t->pairs_reached, t->pairs_possible,
            options->out);
   printf("corpus: %zu inputs (%s/corpus)\n", corpus_size(options), options->out);
+  if (t->wrong > 0) printf("%llu executions showed something\n", (unsigned long long)t->wrong);
   if (t->killed > 0)
     printf("%llu fuzzers' processes ended without a word, killed perhaps, and were started again\n",
            (unsigned long long)t->killed);
@@ -157,13 +158,14 @@ static json_t *corpus_json(const cbn_fuzz_options *options) {
 static json_t *summary_json(const cbn_fuzz_options *options, const cbn_fuzz_totals *t, const cbn_schedule *schedule,
                             const cbn_findings_count *found, json_t *findings, int code) {
   json_t *document = json_pack(
-      "{s:i, s:s, s:s, s:I, s:i, s:f, s:b, s:I, s:f, s:I, s:I, s:I, s:i, s:I, s:i, s:o, s:o, s:O}", "format", 1,
+      "{s:i, s:s, s:s, s:I, s:i, s:f, s:b, s:I, s:f, s:I, s:I, s:I, s:I, s:i, s:I, s:i, s:o, s:o, s:O}", "format", 1,
       "program", "convbn " CBN_VERSION, "engine", options->engine != NULL ? options->engine : "fast", "seed",
       (json_int_t)options->seed, "jobs", options->jobs, "seconds", t->seconds, "interrupted", t->interrupted,
       "executions", (json_int_t)t->executions, "executions_per_second", (double)t->executions / fmax(t->seconds, 1e-3),
-      "invalid", (json_int_t)t->invalid, "inconclusive", (json_int_t)t->inconclusive, "killed", (json_int_t)t->killed,
-      "not_looked_at", found->waiting, "not_kept", (json_int_t)found->dropped, "exit", code, "tasks",
-      tasks_json(schedule), "corpus", corpus_json(options), "findings", findings);
+      "invalid", (json_int_t)t->invalid, "inconclusive", (json_int_t)t->inconclusive, "showed_something",
+      (json_int_t)t->wrong, "killed", (json_int_t)t->killed, "not_looked_at", found->waiting, "not_kept",
+      (json_int_t)found->dropped, "exit", code, "tasks", tasks_json(schedule), "corpus", corpus_json(options),
+      "findings", findings);
   if (t->pairs_possible > 0) json_object_set_new(document, "pairs", cbn_pairs_json(t->pairs, t->kind));
   return document;
 }

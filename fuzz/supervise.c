@@ -29,7 +29,7 @@ typedef struct campaign {
   cbn_worker *worker;
   int workers, signals, lock;
   double started, collected, looked;
-  uint64_t slices, executions, invalid, inconclusive, killed;
+  uint64_t slices, executions, invalid, inconclusive, wrong, killed;
   bool interrupted, hurried;
   uint8_t pair[CBN_FUZZ_PAIR_LIMIT];
   int kind, pairs_possible; /* of the pairs that can be reached */
@@ -96,6 +96,7 @@ static void end_slice(campaign *c, cbn_worker *w) {
   c->executions += runs;
   c->invalid += atomic_load(&w->status->invalid);
   c->inconclusive += atomic_load(&w->status->inconclusive);
+  c->wrong += atomic_load(&w->status->findings);
   merge_pairs(c, w->status);
   cbn_worker_clear_status(w);
   w->task = NULL;
@@ -186,6 +187,7 @@ static cbn_fuzz_totals totals_of(campaign *c) {
                        .executions = executions_now(c),
                        .invalid = c->invalid,
                        .inconclusive = c->inconclusive,
+                       .wrong = c->wrong,
                        .pairs_possible = c->pairs_possible,
                        .kind = c->kind,
                        .pairs = c->pair,
@@ -288,7 +290,9 @@ static bool prepare(campaign *c, cbn_error *error) {
                                                                 : CBN_FINDINGS_JOBS,
                                          .quiet = o->quiet};
   c->findings = cbn_findings_open(&findings, error);
-  return c->findings != NULL && open_workers(c, error);
+  CBN_FORWARD(c->findings != NULL);
+  cbn_worker_inherit(o->out, c->builds, c->findings);
+  return open_workers(c, error);
 }
 
 static int run(campaign *c) {

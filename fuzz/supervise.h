@@ -27,6 +27,7 @@ typedef struct cbn_fuzz_options {
 typedef struct cbn_fuzz_totals {
   double seconds;
   uint64_t executions, invalid, inconclusive;
+  uint64_t wrong;                    /* executions that showed something and went on */
   int pairs_reached, pairs_possible; /* of the kind of problems that was run; 0 possible: none was */
   int kind;                          /* of the pairs; -1: all */
   const uint8_t *pairs;

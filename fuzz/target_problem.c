@@ -11,8 +11,8 @@
 #include "generator/mutate.h"
 
 /* Findings of one sort have the same signature but for its parameters, of which a problem that has not been minimised has
- * too many. Those of sorts beyond the limit count as the last one's. PARAMETERS_BEGIN: words of a signature before them. */
-enum { SORTS = 512, PARAMETERS_BEGIN = 6, ALL_OF_THE_FIRST = 4 };
+ * too many. Those of sorts beyond the limit count as the last one's. */
+enum { SORTS = 512, ALL_OF_THE_FIRST = 4 };
 
 /* FNV-1a (Fowler, Noll, Vo): the same genome has the same name, whichever process finds it. */
 static uint64_t hash_of(const uint8_t *bytes, size_t size) {
@@ -22,18 +22,14 @@ static uint64_t hash_of(const uint8_t *bytes, size_t size) {
 }
 
 static uint64_t sort_of(const char *signature) {
-  size_t length = 0;
-  for (int words = 0; signature[length] != '\0'; length++)
-    if (signature[length] == ' ' && ++words == PARAMETERS_BEGIN) break;
-  return hash_of((const uint8_t *)signature, length);
+  return hash_of((const uint8_t *)signature, cbn_signature_sort_length(signature));
 }
 
 /* Is the finding to be written? Of each sort the first few are, then those that double their number: a bug that is met at
  * every turn fills no disk, and what comes later is written all the same. All are counted. */
-static bool is_wanted(const char *signature) {
+static bool is_wanted(uint64_t sort) {
   static uint64_t sorts[SORTS], found[SORTS];
   static int count;
-  const uint64_t sort = sort_of(signature);
   int i = 0;
   while (i < count && sorts[i] != sort) i++;
   if (i == count && count < SORTS) sorts[count++] = sort;
@@ -48,9 +44,10 @@ static bool write_whole(const char *path, const uint8_t genome[CBN_GENOME_BYTES]
   return close(file) == 0 && written;
 }
 
-static bool write_seed(const char *folder, const char *id, const uint8_t genome[CBN_GENOME_BYTES]) {
+static bool write_seed(const char *folder, uint64_t sort, const uint8_t genome[CBN_GENOME_BYTES]) {
   char name[64], path[PATH_MAX], aside[PATH_MAX];
-  snprintf(name, sizeof name, "%s-%016llx", id, (unsigned long long)hash_of(genome, CBN_GENOME_BYTES));
+  snprintf(name, sizeof name, "%016llx-%016llx", (unsigned long long)sort,
+           (unsigned long long)hash_of(genome, CBN_GENOME_BYTES));
   const int length = snprintf(path, sizeof path, "%s/%s.seed", folder, name);
   const int aside_length = snprintf(aside, sizeof aside, "%s/.%s.%ld", folder, name, (long)getpid());
   if (length >= (int)sizeof path || aside_length >= (int)sizeof aside) return false;
@@ -69,7 +66,8 @@ static void tell(const cbn_generated *problem, const cbn_finding *finding, const
   cbn_signature signature;
   cbn_signature_make(problem, campaign->subject.name, finding, &signature);
   if (campaign->folder != NULL) {
-    if (!is_wanted(signature.text) || write_seed(campaign->folder, signature.id, genome)) return;
+    const uint64_t sort = sort_of(signature.text);
+    if (!is_wanted(sort) || write_seed(campaign->folder, sort, genome)) return;
     fprintf(stderr, "%s: %s\n", campaign->folder, strerror(errno));
   }
   print(&signature, finding, genome);

@@ -9,16 +9,18 @@
 #include "generator/mutate.h"
 #include "harness/results.h"
 
-/* Of a problem: what operator, of what type, in what layout; of a text: the target. Whether it killed the process, too. */
-static int sort_of(const cbn_target *target, const uint8_t *bytes, size_t size, bool died) {
-  unsigned sort = 0;
-  if (target->structured) {
+/* What the process says of a finding that it survives. Of a problem that killed it: what operator, of what type, in what layout;
+ * of a text: the target. */
+static int sort_of(const cbn_input *input, const uint8_t *bytes, size_t size) {
+  uint64_t words[2] = {input->says, input->died};
+  if (input->says == 0 && input->target->structured) {
     cbn_generated problem;
     cbn_generate(bytes, size, &problem);
-    sort = (((unsigned)problem.kind * 8 + (unsigned)problem.type) * 8 + (unsigned)problem.layout) * 2 + problem.valid;
+    words[0] =
+        (((unsigned)problem.kind * 8 + (unsigned)problem.type) * 8 + (unsigned)problem.layout) * 2 + problem.valid;
   }
-  for (const char *c = target->name; *c != '\0'; c++) sort = sort * 31 + (unsigned char)*c;
-  return (int)((sort * 2 + died) % CBN_SORTS);
+  const char *name = input->target->name;
+  return (int)(XXH3_64bits_withSeed(words, sizeof words, XXH3_64bits(name, strlen(name))) % CBN_SORTS);
 }
 
 uint8_t *cbn_input_read(cbn_input *input, const char *path, size_t *size, cbn_error *error) {
@@ -36,7 +38,7 @@ uint8_t *cbn_input_read(cbn_input *input, const char *path, size_t *size, cbn_er
     *size = sizeof genome;
   }
   input->hash = XXH3_64bits(bytes, *size);
-  input->sort = sort_of(input->target, bytes, *size, input->died);
+  input->sort = sort_of(input, bytes, *size);
   return bytes;
 }
 
@@ -45,7 +47,7 @@ static void remember(cbn_waiting *w, const cbn_input *input) {
   w->waiting[input->sort]++;
 }
 
-/* The file of an earlier run: TARGET.FLAVOUR.HASH. Where its build is no longer there, another of the target serves. */
+/* The file of an earlier run: TARGET.FLAVOUR.SAYS.HASH. Where its build is no longer there, another of the target serves. */
 typedef struct reopening {
   cbn_waiting *waiting;
   const cbn_builds *builds;
@@ -54,21 +56,17 @@ typedef struct reopening {
 static bool reopen(void *context, const char *path, const char *name, size_t file_size) {
   const reopening *r = context;
   char target[64], flavour[32];
-  unsigned long long hash;
+  unsigned long long says, hash;
   int length = 0;
   cbn_error error;
   size_t size;
   (void)file_size;
   if (r->waiting->count == CBN_WAITING_LIMIT) return false;
-  if (sscanf(name, "%63[^.].%31[^.].%16llx%n", target, flavour, &hash, &length) != 3 || name[length] != '\0')
+  if (sscanf(name, "%63[^.].%31[^.].%16llx.%16llx%n", target, flavour, &says, &hash, &length) != 4 ||
+      name[length] != '\0')
     return true;
-  cbn_input input = {.target = cbn_target_by_name(target), .file = cbn_path_of("%s", path)};
-  cbn_path program;
-  for (int i = 0; input.target != NULL && i < r->builds->count; i++) {
-    const cbn_build *build = &r->builds->at[i];
-    const bool same = strcmp(build->name, flavour) == 0;
-    if ((same || input.build == NULL) && cbn_build_program(build, input.target, &program)) input.build = build;
-  }
+  cbn_input input = {.target = cbn_target_by_name(target), .says = says, .file = cbn_path_of("%s", path)};
+  if (input.target != NULL) input.build = cbn_builds_named(r->builds, flavour, input.target);
   input.died = access(cbn_path_of("%s.txt", path).text, F_OK) == 0;
   uint8_t *bytes = input.build != NULL ? cbn_input_read(&input, path, &size, &error) : NULL;
   if (bytes != NULL) remember(r->waiting, &input);
@@ -86,8 +84,8 @@ bool cbn_waiting_open(cbn_waiting *w, const char *folder, const cbn_builds *buil
 
 bool cbn_waiting_add(cbn_waiting *w, cbn_input *input, const uint8_t *bytes, size_t size, const char *words,
                      cbn_error *error) {
-  input->file = cbn_path_of("%s/%s.%s.%016llx", w->folder.text, input->target->name, input->build->name,
-                            (unsigned long long)input->hash);
+  input->file = cbn_path_of("%s/%s.%s.%016llx.%016llx", w->folder.text, input->target->name, input->build->name,
+                            (unsigned long long)input->says, (unsigned long long)input->hash);
   if (w->waiting[input->sort] >= CBN_WAITING_OF_A_SORT || w->count == CBN_WAITING_LIMIT) {
     w->dropped++;
     return true;

@@ -10,12 +10,13 @@ typedef struct cbn_input {
   const cbn_target *target;
   const cbn_build *build;
   bool died;     /* the fuzzer's process did, with the words in the file's name and ".txt" */
+  uint64_t says; /* the sort that the process has given the finding; 0 where it died */
   int sort;      /* inputs of one sort are probably of one cause */
   uint64_t hash; /* of its bytes */
   cbn_path file; /* in OUT/raw */
 } cbn_input;
 
-enum { CBN_WAITING_LIMIT = 256, CBN_WAITING_OF_A_SORT = 12, CBN_SORTS = 1024 };
+enum { CBN_WAITING_LIMIT = 256, CBN_WAITING_OF_A_SORT = 12, CBN_SORTS = 1 << 16 };
 
 typedef struct cbn_waiting {
   cbn_path folder;
@@ -28,7 +29,7 @@ typedef struct cbn_waiting {
 /* Takes up what waits in the folder. */
 bool cbn_waiting_open(cbn_waiting *waiting, const char *folder, const cbn_builds *builds, cbn_error *error);
 
-/* Reads the bytes of an input whose target, build and death are known, a genome as its target takes it, so that it means the same
+/* Reads the bytes of an input whose target, build, death and what the process says are known, a genome as its target takes it, so that it means the same
  * without the target; sets its hash and sort. To be freed; NULL where it cannot be read. */
 uint8_t *cbn_input_read(cbn_input *input, const char *path, size_t *size, cbn_error *error);
 

@@ -170,6 +170,12 @@ static void afl_line(const cbn_fuzz_options *o, const cbn_worker *w, unsigned se
   *at++ = keep(t, program);
 }
 
+/* Who has found what lies in the folder, for a run after one that was killed. */
+static bool write_task(const cbn_worker *w, cbn_error *error) {
+  const cbn_path text = cbn_path_of("%s %s\n", w->task->target->name, w->task->build->name);
+  return cbn_write_file(cbn_path_of("%s/task", w->folder.text).text, text.text, strlen(text.text), error);
+}
+
 bool cbn_worker_start(cbn_worker *w, const cbn_fuzz_options *o, uint64_t runs, uint64_t number, cbn_error *error) {
   const bool afl = w->task->build->flavour == CBN_AFL;
   const unsigned seed = seed_of(o, number);
@@ -182,7 +188,8 @@ bool cbn_worker_start(cbn_worker *w, const cbn_fuzz_options *o, uint64_t runs, u
   cbn_worker_clear_status(w);
   w->stopped = false;
   w->not_before = cbn_clock_seconds() + SHORTEST_LIFE_SECONDS;
-  const bool started = (!afl || prepare_afl(o, w->task->target, error)) && cbn_job_start(&w->job, &line, error);
+  const bool started =
+      write_task(w, error) && (!afl || prepare_afl(o, w->task->target, error)) && cbn_job_start(&w->job, &line, error);
   free(texts);
   return started;
 }
@@ -202,7 +209,7 @@ static bool collect_reported(void *context, const char *path, const char *name, 
   const char *end = strrchr(name, '.');
   (void)size;
   if (end == NULL || strcmp(end, ".seed") != 0) return true;
-  cbn_findings_add(k->findings, k->task->target, k->task->build, path, NULL);
+  cbn_findings_add(k->findings, k->task->target, k->task->build, path, NULL, strtoull(name, NULL, 16));
   k->taken++;
   return true;
 }
@@ -215,7 +222,7 @@ static bool collect_artifact(void *context, const char *path, const char *name, 
     return true;
   }
   cbn_out_forget(k->out, k->task->target, path);
-  cbn_findings_add(k->findings, k->task->target, k->task->build, path, k->words);
+  cbn_findings_add(k->findings, k->task->target, k->task->build, path, k->words, 0);
   k->taken++;
   return true;
 }
@@ -227,6 +234,37 @@ static bool collect_queue(void *context, const char *path, const char *name, siz
   if (strstr(name, "sync:") == NULL && strstr(name, "orig:") == NULL)
     cbn_file_keep(path, cbn_out_corpus(k->out, k->task->target).text);
   return true;
+}
+
+typedef struct inheritance {
+  const char *out;
+  const cbn_builds *builds;
+  cbn_findings *findings;
+} inheritance;
+
+/* What the process said before it died is lost. */
+static bool inherit(void *context, const char *name) {
+  const inheritance *i = context;
+  const cbn_path folder = cbn_path_of("%s/work/%s", i->out, name);
+  char target[64], build[32];
+  cbn_error error;
+  size_t size;
+  char *text = (char *)cbn_file_read(cbn_path_of("%s/task", folder.text).text, PATH_MAX, &size, &error);
+  if (text == NULL) return true;
+  text[size] = '\0';
+  cbn_task task = {0};
+  if (sscanf(text, "%63s %31s", target, build) == 2) task.target = cbn_target_by_name(target);
+  if (task.target != NULL) task.build = cbn_builds_named(i->builds, build, task.target);
+  free(text);
+  if (task.build == NULL) return true;
+  collection k = {.findings = i->findings, .out = i->out, .task = &task, .words = ""};
+  cbn_folder_visit(cbn_path_of("%s/found", folder.text).text, collect_reported, &k);
+  cbn_folder_visit(cbn_path_of("%s/artifacts", folder.text).text, collect_artifact, &k);
+  return true;
+}
+
+void cbn_worker_inherit(const char *out, const cbn_builds *builds, cbn_findings *findings) {
+  cbn_folder_list(cbn_path_of("%s/work", out).text, inherit, &(inheritance){out, builds, findings});
 }
 
 void cbn_worker_collect(cbn_worker *w, cbn_findings *findings) {

@@ -35,6 +35,9 @@ void cbn_worker_collect(cbn_worker *worker, cbn_findings *findings);
  * inputs it died of. */
 int cbn_worker_collect_ended(cbn_worker *worker, const char *out, cbn_findings *findings);
 
+/* Hands over what the processes of a run that was killed had shown and nobody took; before the workers are opened. */
+void cbn_worker_inherit(const char *out, const cbn_builds *builds, cbn_findings *findings);
+
 /* Sets the counts to 0. */
 void cbn_worker_clear_status(cbn_worker *worker);
 
