@@ -382,7 +382,7 @@ static bool start(cbn_findings *f, confirmation *c, enum stage stage) {
 /* Of a death: what the process told of the problem, else what it died of; false where the words hold neither. */
 static bool death_signature(const confirmation *c, const char *words, char signature[CBN_SIGNATURE_BYTES]) {
   char summary[CBN_SIGNATURE_BYTES / 2];
-  if (cbn_crash_finding(words, signature, CBN_SIGNATURE_BYTES)) return true;
+  if (c->input.target->problems && cbn_crash_finding(words, signature, CBN_SIGNATURE_BYTES)) return true;
   if (!cbn_crash_summary(words, summary, sizeof summary)) return false;
   snprintf(signature, CBN_SIGNATURE_BYTES, "%s %s", c->input.target->name, summary);
   return true;
@@ -406,6 +406,12 @@ static void adopt_unreproduced(cbn_findings *f, confirmation *c, bool run) {
   free(report);
 }
 
+/* Of a text: does libFuzzer take too long to shrink it? */
+static bool is_slow(const confirmation *c) {
+  const char *cause = c->signature + strlen(c->input.target->name) + 1;
+  return strncmp(cause, "timeout", 7) == 0 || strncmp(cause, "out-of-memory", 13) == 0;
+}
+
 /* The fuzzer's program has run the input alone. */
 static bool take_reproduction(cbn_findings *f, confirmation *c) {
   const bool passed = WIFEXITED(c->job.status) && WEXITSTATUS(c->job.status) == 0;
@@ -420,8 +426,7 @@ static bool take_reproduction(cbn_findings *f, confirmation *c) {
   }
   cbn_signature_hash(c->signature, id);
   write_text(f, c->folder.text, "report.txt", c->job.words);
-  const bool slow = strstr(c->signature, " timeout") != NULL || strstr(c->signature, " out-of-memory") != NULL;
-  if (!c->input.target->structured && !slow && find(f, id) == NULL && start(f, c, SHRINK)) return true;
+  if (!c->input.target->structured && !is_slow(c) && find(f, id) == NULL && start(f, c, SHRINK)) return true;
   adopt_death(f, c, c->signature,
               c->input.target->problems ? "in the fuzzer's process only: the engine's own process does not show it"
                                         : "reproduced, not minimised",

@@ -172,8 +172,11 @@ static void put_tensors(call *c) {
   }
 }
 
-/* 'Conv', inputs=['X', 'W'], outputs=['Y']; an input that is left out is '' where others follow. */
+/* 'Conv', inputs=['X', 'W'], outputs=['Y']; an input that is left out is '' where others follow. Who trains has
+ * the new statistics as outputs, too. */
 static void put_node(call *c) {
+  const cbn_value *training = cbn_value_get(c->layer->params, "training_mode");
+  const bool trains = training != NULL && training->kind == CBN_INTEGER && training->as.integer != 0;
   int left_out = 0;
   put(&c->line, "'");
   put(&c->line, c->layer->operator->name);
@@ -188,7 +191,9 @@ static void put_node(call *c) {
     put(&c->line, name_of(c, role));
     put(&c->line, "'");
   }
-  put(&c->line, "], outputs=['Y']");
+  put(&c->line, "], outputs=['Y'");
+  if (trains) put(&c->line, ", 'running_mean', 'running_var'");
+  put(&c->line, "]");
   c->arguments = 1;
   c->by_keyword = true;
 }
@@ -197,8 +202,13 @@ static bool is_aside(const call *c, const char *name) {
   return c->framework->aside != NULL && strcmp(c->framework->aside, name) == 0;
 }
 
+/* Is a default worth reading? Not how new tensors begin and what training does to them. */
 static bool says_something(const call *c, const char *name) {
+  static const char *const ends[] = {"_initializer", "_init", "_regularizer", "_constraint"};
   const bool hidden = c->framework->hides != NULL && c->framework->hides(c->layer->operator, c->layer->params, name);
+  const size_t length = strlen(name);
+  for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+    if (length > strlen(ends[i]) && strcmp(name + length - strlen(ends[i]), ends[i]) == 0) return false;
   return !hidden && !cbn_says_nothing(name);
 }
 

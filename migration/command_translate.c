@@ -17,6 +17,7 @@
 #include "migration/framework.h"
 #include "migration/insertion.h"
 #include "migration/onnx_file.h"
+#include "migration/side.h"
 #include "migration/signature.h"
 #include "migration/translate.h"
 #include "migration/weights.h"
@@ -166,6 +167,17 @@ static bool split_onnx(const char *source, char *path, size_t size, const char *
   return true;
 }
 
+static bool several_nodes(const cbn_onnx_file *file, const char *path, const char *name, cbn_error *error) {
+  char names[256] = "";
+  size_t length = 0, known = 0;
+  for (size_t i = 0; i < file->count && length < sizeof names; i++) {
+    if (name != NULL ? strcmp(file->nodes[i].name, name) != 0 : !file->nodes[i].known) continue;
+    length +=
+        (size_t)snprintf(names + length, sizeof names - length, "%s%s", known++ > 0 ? ", " : "", file->nodes[i].name);
+  }
+  CBN_FAIL(error, "%s: say which node, as in %s:NODE: %s%s", path, path, names, length < sizeof names ? "" : " ...");
+}
+
 static bool read_onnx(task *t, const char *path, const char *name, cbn_error *error) {
   cbn_onnx_file file;
   size_t known = 0;
@@ -177,8 +189,7 @@ static bool read_onnx(task *t, const char *path, const char *name, cbn_error *er
   }
   CBN_CHECK(known > 0, error, "%s has no %s%s", path, name != NULL ? "node " : "convolution or batch normalization",
             name != NULL ? name : "");
-  CBN_CHECK(known == 1, error, "%s has %zu nodes that could be meant; name one, as in %s:%s", path, known, path,
-            t->node->name);
+  if (known > 1) return several_nodes(&file, path, name, error);
   CBN_CHECK(t->node->known, error, "the node %s is a %s, no convolution or batch normalization", t->node->name,
             t->node->operator_type);
   t->source = t->node->layer;
@@ -204,20 +215,32 @@ static bool read_source(task *t, cbn_error *error) {
   return cbn_call_read(source, dialect, t->arena, &t->source, error);
 }
 
+/* With the nearest name of all that are one. */
+static bool unknown_target(const char *target, cbn_error *error) {
+  char name[256], nearest[256] = "";
+  size_t least = SIZE_MAX;
+  for (const cbn_framework *const *f = cbn_frameworks(); *f != NULL; f++)
+    for (size_t i = 0; i < (*f)->dialect->operator_count + 2; i++) {
+      if (i > 1) cbn_framework_full_name(*f, &(*f)->dialect->operators[i - 2], name, sizeof name);
+      else snprintf(name, sizeof name, "%s", i == 0 ? (*f)->dialect->name : (*f)->module);
+      const size_t distance = cbn_name_distance(target, name);
+      if (distance >= least) continue;
+      least = distance;
+      memcpy(nearest, name, sizeof nearest);
+    }
+  CBN_CHECK(nearest[0] == '\0', error, "there is no dialect and no operator '%.80s'; did you mean %s?", target,
+            nearest);
+  CBN_FAIL(error, "there is no dialect and no operator '%.80s'; `convbn dialects` lists them", target);
+}
+
 static bool read_target(task *t, cbn_error *error) {
-  char name[256], full[256];
+  cbn_side side = {0};
   cbn_error ignored;
   if ((t->to = dialect_named(t->asked->target, &ignored)) != NULL) return true;
-  cbn_framework_unabbreviate(t->asked->target, name, sizeof name);
-  for (const cbn_framework *const *f = cbn_frameworks(); *f != NULL; f++)
-    for (size_t i = 0; i < (*f)->dialect->operator_count; i++) {
-      cbn_framework_full_name(*f, &(*f)->dialect->operators[i], full, sizeof full);
-      if (strcmp(full, name) != 0) continue;
-      t->to = (*f)->dialect;
-      t->operator = &(*f)->dialect->operators[i];
-      return true;
-    }
-  CBN_FAIL(error, "there is no dialect and no operator '%.80s'; `convbn dialects` lists them", t->asked->target);
+  if (!cbn_side_read(t->asked->target, &side, &ignored)) return unknown_target(t->asked->target, error);
+  t->to = side.dialect;
+  t->operator = side.operator;
+  return true;
 }
 
 /* ------------------------------------------------------------------------------------------- shapes and the input */
@@ -394,7 +417,7 @@ static bool fold(const task *t, const cbn_plan *plan, cbn_npz *conv, const cbn_n
   CBN_CHECK(find_member(conv, weight_name) != NULL, error, "there is no %s of the convolution", weight_name);
   CBN_FORWARD(add_bias(t, plan, weight_name, bias_name, conv, error));
   CBN_CHECK(find_member(conv, bias_name) != NULL, error, "there is no %s of the convolution", bias_name);
-  cbn_tensor view = find_member(conv, weight_name)->tensor;
+  cbn_tensor view = cbn_weight_without_unit_axis(&t->source, CBN_ROLE_WEIGHT, &find_member(conv, weight_name)->tensor);
   CBN_CHECK(cbn_plan_view(plan, CBN_ROLE_WEIGHT, &view), error,
             "the %s of the convolution has another shape than the layer says", weight_name);
   for (int role = CBN_ROLE_WEIGHT; role <= CBN_ROLE_RUNNING_VAR; role++)
@@ -452,6 +475,7 @@ typedef struct tensor_row {
 typedef struct words {
   char source[CALL_TEXT], target[CALL_TEXT], input[160], answer[400], condition[256], reason[1024], verified[400];
   cbn_code before, behind;
+  char input_order[40], output_order[40]; /* NCHW -> NHWC */
   int rows, notes;
   tensor_row row[MOST_TENSORS];
   char note[MOST_NOTES][400];
@@ -486,10 +510,39 @@ static void say_input(const cbn_layer *layer, const cbn_situation *s, char *text
   say_shape(s->axes + 2 - drop, extent, text, size);
 }
 
+static const char spatial[] = "DHW";
+
+/* The letters of an activation's axes in a framework's order: batch, channels, depth, height, width. */
+static void say_axes(const cbn_axis_order *order, const cbn_situation *s, char *text) {
+  for (int32_t a = 0; a < s->axes + 2; a++) {
+    const int at = (order->given ? order->place[a] : a) - s->unbatched;
+    if (at >= 0) text[at] = a == 0 ? 'N' : a == 1 ? 'C' : spatial[CBN_MAX_SPATIAL - s->axes + a - 2];
+  }
+  text[s->axes + 2 - s->unbatched] = '\0';
+}
+
+static void say_both(const char *first, const char *second, char *text, size_t size) {
+  if (strcmp(first, second) == 0) snprintf(text, size, "%s", first);
+  else snprintf(text, size, "%s -> %s", first, second);
+}
+
+static void say_activations(const cbn_translation *x, words *w) {
+  cbn_plan source = {.kind = x->source.operator->kind}, target = {.kind = x->target.operator->kind};
+  char first[CBN_MAX_RANK + 1], second[CBN_MAX_RANK + 1];
+  cbn_framework_of(x->source.dialect)->orders(x->source.operator, x->source.params, x->at.axes, &source);
+  cbn_framework_of(x->target.dialect)->orders(x->target.operator, x->target.params, x->at.axes, &target);
+  say_axes(&source.input_order, &x->at, first);
+  say_axes(&target.input_order, &x->at, second);
+  say_both(first, second, w->input_order, sizeof w->input_order);
+  say_axes(&source.output_order, &x->at, first);
+  say_axes(&target.output_order, &x->at, second);
+  say_both(first, second, w->output_order, sizeof w->output_order);
+}
+
 /* The letters of a weight's axes in a framework's order: output and input channels, depth, height, width; M a
  * multiplier. */
-static void say_order(const cbn_plan *plan, char *text) {
-  static const char spatial[] = "DHW";
+static void say_order(const cbn_layer *layer, const cbn_plan *plan, char *text) {
+  const cbn_framework *framework = cbn_framework_of(layer->dialect);
   const bool conv = plan->kind == CBN_OPERATOR_CONV, depthwise = plan->depthwise_weight;
   const int32_t axes = plan->conv.spatial_rank;
   text[0] = '\0';
@@ -503,6 +556,10 @@ static void say_order(const cbn_plan *plan, char *text) {
                                                                   : 'I';
   }
   text[axes + 2] = '\0';
+  if (framework->unit_axis != NULL && framework->unit_axis(layer->operator)) {
+    memmove(text + 3, text + 2, strlen(text + 2) + 1);
+    text[2] = '1';
+  }
 }
 
 static const char *name_of(const cbn_layer *layer, int role) {
@@ -529,10 +586,9 @@ static void say_tensors(const task *t, words *w) {
     if (!there) snprintf(row->order, sizeof row->order, "%g everywhere", x->comparison.constants.value[role]);
     else if (role == CBN_ROLE_WEIGHT && source.kind == CBN_OPERATOR_CONV) {
       char first[8], second[8];
-      say_order(&source, first);
-      say_order(&target, second);
-      if (strcmp(first, second) == 0) snprintf(row->order, sizeof row->order, "%s", first);
-      else snprintf(row->order, sizeof row->order, "%s -> %s", first, second);
+      say_order(&x->source, &source, first);
+      say_order(&x->target, &target, second);
+      say_both(first, second, row->order, sizeof row->order);
     }
     w->rows++;
   }
@@ -580,11 +636,25 @@ static void note_statistics(const task *t, words *w) {
        b->running_variance == CBN_VARIANCE_BIASED ? "biased (divided by N)" : "unbiased (divided by N - 1)");
 }
 
+/* The call as it is pasted: its input is what the code before it makes, x. */
+static void say_call(const cbn_layer *layer, char *text, size_t size) {
+  const cbn_framework *framework = cbn_framework_of(layer->dialect);
+  const char *input = framework->tensor_name(layer->operator, CBN_ROLE_INPUT);
+  char first[64];
+  cbn_call_print(layer, false, text, size);
+  if (input == NULL || framework->module[0] == '\0') return;
+  snprintf(first, sizeof first, "(%s,", input);
+  char *at = strstr(text, first);
+  if (at == NULL) return;
+  at[1] = 'x';
+  memmove(at + 2, at + 1 + strlen(input), strlen(at + 1 + strlen(input)) + 1);
+}
+
 /* Functions that are told whether they train are two calls. */
 static void note_training(const task *t, words *w) {
   char call[CALL_TEXT], condition[256];
   if (!t->has_training || t->training.kind == CBN_TRANSLATION_NONE) return;
-  cbn_call_print(&t->training.target, false, call, sizeof call);
+  say_call(&t->training.target, call, sizeof call);
   cbn_predicates_print(&t->training.comparison, t->training.at.axes, condition, sizeof condition);
   note(w, "in training another call is the same%s%s: %.240s", condition[0] != '\0' ? " if " : "", condition, call);
 }
@@ -593,7 +663,7 @@ static void say_notes(const task *t, words *w) {
   const cbn_translation *x = &t->translation;
   const cbn_comparison *c = &x->comparison;
   char input[160];
-  if (t->found_input) note(w, "no input was named: one that the source takes was asked (--input says another)");
+  if (t->found_input) note(w, "no --input was given: a small one that the source takes was asked");
   if (t->untold_channels) note(w, "no channels were named: %d were asked", CHANNELS_UNTOLD);
   if (memcmp(x->at.extent, t->at.extent, sizeof x->at.extent) != 0 || x->at.batch != t->at.batch) {
     say_input(&x->source, &x->at, input, sizeof input);
@@ -601,13 +671,14 @@ static void say_notes(const task *t, words *w) {
   }
   if (x->kind == CBN_TRANSLATION_NONE) return;
   if (c->batched_only || (t->at.unbatched && !x->at.unbatched))
-    note(w, "the target takes no input without a batch: put an axis of 1 in front, and take it away behind");
+    note(w, "the target takes no input without a batch: x[None] before it, y[0] behind it");
   if (c->no_empty) note(w, "the target refuses some inputs of which the source makes an output without elements");
   if (c->constants.rounded)
-    note(w,
-         "epsilon or momentum are the same numbers in f32 and not in f64: one side keeps them in f32, or the weight of "
-         "the other statistics");
+    note(w, "epsilon or momentum are the same in f32, not to the last bit of a double: results agree up to rounding");
   if (x->kind == CBN_TRANSLATION_TRAINING) note(w, "keep the target in training, whatever mode the source is in");
+  const cbn_framework *to = cbn_framework_of(x->target.dialect);
+  if (to->caution != NULL && to->caution(x->target.operator, x->target.params) != NULL)
+    note(w, "%s", to->caution(x->target.operator, x->target.params));
   note_statistics(t, w);
   note_training(t, w);
   if (t->asked->fold != NULL)
@@ -694,10 +765,11 @@ static void put_in_words(const task *t, words *w) {
   say_reason(t, w);
   say_notes(t, w);
   if (x->kind == CBN_TRANSLATION_NONE) return;
-  cbn_call_print(&x->target, true, w->target, sizeof w->target);
+  say_call(&x->target, w->target, sizeof w->target);
   const cbn_situation inner = cbn_surrounded_situation(&x->around, &x->at);
   w->before = cbn_code_before(&x->target, &x->around, &inner);
   w->behind = cbn_code_behind(&x->target, &x->around, &inner);
+  say_activations(x, w);
   say_tensors(t, w);
   say_verified(t, w);
 }
@@ -711,25 +783,27 @@ static const char *colour(const char *code) {
   return shown ? code : "";
 }
 
+/* The verdict first, then what is pasted and moved, then what is good to know. */
 static void print_text(const task *t, const words *w) {
   static const char *const colours[] = {"\033[32m", "\033[33m", "\033[33m", "\033[33m", "\033[31m"};
-  printf("source    %s\n", w->source);
-  if (t->asked->fold != NULL) printf("          folded: %s\n", t->asked->fold);
-  printf("input     %s %s\n", w->input, cbn_type_name(t->at.input_type));
+  const bool none = t->translation.kind == CBN_TRANSLATION_NONE;
   printf("answer    %s%s%s\n", colour(colours[t->translation.kind]), w->answer, colour("\033[0m"));
+  if (none && w->reason[0] != '\0') printf("because   %s\n", w->reason);
   for (int i = 0; i < w->before.count; i++) printf("before    %s\n", w->before.line[i]);
-  if (w->target[0] != '\0')
-    printf("%s    %s\n", w->before.count + w->behind.count > 0 ? "layer " : "target", w->target);
+  if (w->target[0] != '\0') printf("layer     %s\n", w->target);
   for (int i = 0; i < w->behind.count; i++) printf("behind    %s\n", w->behind.line[i]);
+  if (strstr(w->input_order, "->") != NULL) printf("input     %s\n", w->input_order);
+  if (strstr(w->output_order, "->") != NULL) printf("output    %s\n", w->output_order);
   for (int i = 0; i < w->rows; i++)
     printf("tensor    %s -> %s%s%s\n", w->row[i].source[0] != '\0' ? w->row[i].source : "(none)", w->row[i].target,
            w->row[i].order[0] != '\0' ? ": " : "", w->row[i].order);
+  if (t->asked->weights_in != NULL && !none) printf("written   %s\n", t->asked->weights_out);
   for (int i = 0; i < w->notes; i++) printf("note      %s\n", w->note[i]);
-  if (w->reason[0] != '\0')
-    printf("%s %s\n", t->translation.kind == CBN_TRANSLATION_NONE ? "because  " : "parts at ", w->reason);
+  if (!none && w->reason[0] != '\0') printf("parts at  %s\n", w->reason);
+  printf("source    %s\n", w->source);
+  if (t->asked->fold != NULL) printf("folded    %s\n", t->asked->fold);
   if (w->verified[0] != '\0') printf("verified  %s\n", w->verified);
-  if (t->asked->weights_in != NULL && t->translation.kind != CBN_TRANSLATION_NONE)
-    printf("written   %s\n", t->asked->weights_out);
+  else printf("asked at  input %s %s\n", w->input, cbn_type_name(t->at.input_type));
 }
 
 static json_t *lines(const char *first, size_t stride, int count) {
@@ -747,13 +821,14 @@ static int print_json(const task *t, const words *w) {
     json_array_append_new(
         tensors, json_pack("{s:s, s:o, s:s, s:o}", "role", w->row[i].role, "source", text_or_null(w->row[i].source),
                            "target", w->row[i].target, "order", text_or_null(w->row[i].order)));
-  json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "answer",
+  json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "answer",
                            cbn_translation_name(x->kind), "source", w->source, "input", w->input, "if",
                            text_or_null(w->condition), "sentence", w->answer, "target", text_or_null(w->target),
                            "before", lines(w->before.line[0], sizeof w->before.line[0], w->before.count), "behind",
-                           lines(w->behind.line[0], sizeof w->behind.line[0], w->behind.count), "tensors", tensors,
-                           "notes", lines(w->note[0], sizeof w->note[0], w->notes), "reason", text_or_null(w->reason),
-                           "verified", text_or_null(w->verified));
+                           lines(w->behind.line[0], sizeof w->behind.line[0], w->behind.count), "input_order",
+                           text_or_null(w->input_order), "output_order", text_or_null(w->output_order), "tensors",
+                           tensors, "notes", lines(w->note[0], sizeof w->note[0], w->notes), "reason",
+                           text_or_null(w->reason), "verified", text_or_null(w->verified));
   const int failed = root == NULL || json_dumpf(root, stdout, JSON_INDENT(2)) != 0;
   puts("");
   json_decref(root);

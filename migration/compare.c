@@ -135,9 +135,9 @@ static bool same_conv(const cbn_conv *a, const cbn_conv *b, cbn_constants *const
   bool empty = a->batch == 0 || a->out_channels == 0 || a->in_channels == 0;
   if (!same(why, "the direction", a->direction, b->direction) ||
       !same(why, "transposed", a->transposed, b->transposed) || !same(why, "the batch", a->batch, b->batch) ||
+      !same(why, "the number of groups", a->groups, b->groups) || /* from which the channels may follow */
       !same(why, "the number of input channels", a->in_channels, b->in_channels) ||
       !same(why, "the number of output channels", a->out_channels, b->out_channels) ||
-      !same(why, "the number of groups", a->groups, b->groups) ||
       !same_tensor(why, "bias", a->has_bias, b->has_bias, CBN_ROLE_BIAS, 0, constants))
     return false;
   for (int x = 0; x < a->spatial_rank; x++) {

@@ -66,6 +66,11 @@ typedef struct cbn_framework {
    * most of it that can be written. Numbers come as the shortest decimals that are the same in f32 first, then as they
    * are. */
   bool (*write)(const cbn_dialect_operator *operator, const cbn_wish * wish, int attempt, cbn_writer *writer);
+  /* Is the weight of a layer with one axis kept as one of two, with an axis of 1 before the kernel's? NULL: no. */
+  bool (*unit_axis)(const cbn_dialect_operator *operator);
+  /* Why programs should not write so what another way computes, too, in a sentence (a runtime refuses it); NULL, or
+   * returning it: nothing. Proposals of which it is said come behind all others. */
+  const char *(*caution)(const cbn_dialect_operator *operator, const cbn_value * params);
   /* Can that default not be written out beside these parameters? NULL: all can. */
   bool (*hides)(const cbn_dialect_operator *operator, const cbn_value * params, const char *name);
 } cbn_framework;

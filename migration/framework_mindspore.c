@@ -38,6 +38,10 @@ static const char *tensor_name(const cbn_dialect_operator *operator, int role) {
                                                     [CBN_ROLE_BIAS] = "beta",
                                                     [CBN_ROLE_RUNNING_MEAN] = "moving_mean",
                                                     [CBN_ROLE_RUNNING_VAR] = "moving_variance"};
+  static const char *const of_three_axes[CBN_ROLE_COUNT] = {[CBN_ROLE_WEIGHT] = "bn2d.gamma",
+                                                            [CBN_ROLE_BIAS] = "bn2d.beta",
+                                                            [CBN_ROLE_RUNNING_MEAN] = "bn2d.moving_mean",
+                                                            [CBN_ROLE_RUNNING_VAR] = "bn2d.moving_variance"};
   static const char *const function[CBN_ROLE_COUNT] = {[CBN_ROLE_INPUT] = "input_x",
                                                        [CBN_ROLE_WEIGHT] = "weight",
                                                        [CBN_ROLE_BIAS] = "bias",
@@ -51,7 +55,10 @@ static const char *tensor_name(const cbn_dialect_operator *operator, int role) {
   const cbn_dialect_operator *torch = torch_operator(operator);
   if (torch != NULL) return cbn_framework_pytorch.tensor_name(torch, role);
   if (operator->kind == CBN_OPERATOR_BATCHNORM)
-    return is_primitive(operator) ? primitive[role] : is_function(operator) ? function[role] : layer[role];
+    return is_primitive(operator)                          ? primitive[role]
+           : is_function(operator)                         ? function[role]
+           : strcmp(operator->name, "nn.BatchNorm3d") == 0 ? of_three_axes[role]
+                                                           : layer[role];
   const bool absent =
       role == CBN_ROLE_BIAS ? is_primitive(operator) : role == CBN_ROLE_INPUT && !takes_tensors(operator);
   return absent ? NULL : plain[role];
@@ -146,7 +153,7 @@ static bool write_batchnorm_function(bool primitive, const cbn_wish *wish, int a
   if (attempt >= (norm.batch_in_training == norm.batch_in_evaluation ? 2 : 4)) return false;
   cbn_write_boolean(writer, primitive ? "is_training" : "training", (attempt / 2 == 0) == norm.batch_in_evaluation);
   cbn_write_real(writer, primitive ? "epsilon" : "eps", exactly ? norm.epsilon : cbn_short_real(norm.epsilon));
-  cbn_write_real(writer, "momentum", exactly ? norm.new_weight : cbn_short_real(norm.new_weight));
+  cbn_write_real(writer, "momentum", exactly ? norm.new_weight : cbn_short_new_weight(norm.new_weight));
   return true;
 }
 
@@ -179,6 +186,21 @@ static bool write_parameters(const cbn_dialect_operator *operator, const cbn_wis
                                  : write_batchnorm(wish, attempt, writer);
 }
 
+/* Layers of one axis are those of two, with an axis of 1. */
+static bool unit_axis(const cbn_dialect_operator *operator) {
+  return operator->kind == CBN_OPERATOR_CONV && operator->spatial_rank == 1 && strncmp(operator->name, "nn.", 3) == 0;
+}
+
+static const char *caution(const cbn_dialect_operator *operator, const cbn_value * params) {
+  if (torch_operator(operator) != NULL && operator->kind == CBN_OPERATOR_CONV)
+    return "MindSpore has the convolutions of mint on Ascend only: on a CPU no kernel is registered";
+  if (strcmp(operator->name, "nn.Conv2dTranspose") == 0)
+    for (size_t a = 0; a < 2; a++)
+      if (cbn_written_entry(params, "output_padding", a, 0) != 0)
+        return "MindSpore 2.10 leaves zeros in the rows of output_padding, where a bias or cropped values belong";
+  return NULL;
+}
+
 const cbn_framework cbn_framework_mindspore = {.dialect = &cbn_dialect_mindspore,
                                                .module = "mindspore",
                                                .tensor_name = tensor_name,
@@ -186,4 +208,6 @@ const cbn_framework cbn_framework_mindspore = {.dialect = &cbn_dialect_mindspore
                                                .arguments = arguments,
                                                .calls_twice = is_primitive,
                                                .orders = orders,
-                                               .write = write_parameters};
+                                               .write = write_parameters,
+                                               .unit_axis = unit_axis,
+                                               .caution = caution};

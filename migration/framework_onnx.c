@@ -1,6 +1,7 @@
 /* ONNX's operators, written: the attributes of a node. */
 #include <string.h>
 
+#include "dialects/parameters.h"
 #include "migration/proposal.h"
 
 /* Up to this operator set a batch normalization trains where the outputs of training are asked for. */
@@ -25,16 +26,17 @@ static void write_pads(int32_t axes, const int64_t *begin, const int64_t *end, c
   cbn_write_list(writer, "pads", 2 * axes, pads);
 }
 
+/* By amounts first: auto_pad is deprecated, and its names are where runtimes differ. */
 static bool write_padding(const cbn_conv *c, int attempt, cbn_writer *writer) {
-  static const char *const names[] = {"SAME_UPPER", "SAME_LOWER", "VALID"};
+  static const char *const names[] = {"SAME_UPPER", "SAME_LOWER"};
   static const int64_t nothing[CBN_MAX_SPATIAL] = {0};
   int64_t begin[CBN_MAX_SPATIAL], end[CBN_MAX_SPATIAL];
   cbn_not_negative(c->pad_begin, begin);
   cbn_not_negative(c->pad_end, end);
-  if (attempt < 3) cbn_write_text(writer, "auto_pad", names[attempt]);
-  else if (attempt == 3) write_pads(c->spatial_rank, begin, end, writer);
-  else if (attempt == 4) write_pads(c->spatial_rank, nothing, nothing, writer);
-  return attempt <= 4;
+  if (attempt == 0) write_pads(c->spatial_rank, begin, end, writer);
+  else if (attempt == 1) write_pads(c->spatial_rank, nothing, nothing, writer);
+  else if (attempt < 4) cbn_write_text(writer, "auto_pad", names[attempt - 2]);
+  return attempt < 4;
 }
 
 /* By the extents of the output, at this input, which may be longer than what no padding makes. */
@@ -53,7 +55,9 @@ static bool write_convolution(const cbn_dialect_operator *operator, const cbn_wi
   const cbn_conv *c = &cbn_wished_plan(wish)->conv;
   int64_t output_padding[CBN_MAX_SPATIAL];
   cbn_not_negative(c->output_padding, output_padding);
-  if (!write_padding(c, attempt, writer) && !(operator->transposed && write_output_shape(c, attempt - 5, writer)))
+  for (int32_t a = 0; attempt == 0 && a < c->spatial_rank; a++) /* what pads cannot add */
+    if (c->pad_end[a] < 0) output_padding[a] = cbn_saturating_add(output_padding[a], -c->pad_end[a]);
+  if (!write_padding(c, attempt, writer) && !(operator->transposed && write_output_shape(c, attempt - 4, writer)))
     return false;
   cbn_write_list(writer, "dilations", c->spatial_rank, c->dilation);
   cbn_write_integer(writer, "group", c->groups);
@@ -92,6 +96,27 @@ static bool hides(const cbn_dialect_operator *operator, const cbn_value * params
          opset->as.integer <= TRAINS_BY_OUTPUTS;
 }
 
+/* Of a node as it is written above. */
+static const char *caution(const cbn_dialect_operator *operator, const cbn_value * params) {
+  const cbn_value *opset = cbn_value_get(params, "opset"), *auto_pad = cbn_value_get(params, "auto_pad");
+  const cbn_value *kernel = cbn_value_get(params, "kernel_shape");
+  if (operator->kind == CBN_OPERATOR_BATCHNORM)
+    return opset == NULL ? NULL
+                         : "the node of operator set 13 evaluates; it trains with "
+                           "outputs=['Y', 'mean', 'var', 'saved_mean', 'saved_var'], which ONNX Runtime refuses";
+  if (auto_pad == NULL || !(cbn_value_is(auto_pad, "SAME_UPPER") || cbn_value_is(auto_pad, "SAME_LOWER"))) return NULL;
+  for (size_t a = 0; kernel != NULL && a < kernel->as.list.count; a++) {
+    const int64_t dilation = cbn_written_entry(params, "dilations", a, 1);
+    const int64_t reach = cbn_dilated_kernel(cbn_written_entry(params, "kernel_shape", a, 1), dilation);
+    if (!operator->transposed && dilation != 1)
+      return "ONNX Runtime refuses auto_pad SAME with a dilation; onnx.reference takes it";
+    if (operator->transposed &&
+        cbn_written_entry(params, "strides", a, 1) > reach + cbn_written_entry(params, "output_padding", a, 0))
+      return "ONNX Runtime makes a shorter output than the specification where a stride is longer than the kernel";
+  }
+  return NULL;
+}
+
 extern const cbn_dialect cbn_dialect_onnx;
 const cbn_framework cbn_framework_onnx = {.dialect = &cbn_dialect_onnx,
                                           .module = "",
@@ -100,4 +125,5 @@ const cbn_framework cbn_framework_onnx = {.dialect = &cbn_dialect_onnx,
                                           .aside = "opset",
                                           .orders = cbn_operators_order,
                                           .write = write_parameters,
-                                          .hides = hides};
+                                          .hides = hides,
+                                          .caution = caution};

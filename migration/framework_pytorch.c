@@ -84,7 +84,7 @@ static bool write_batchnorm(const cbn_wish *wish, int attempt, cbn_writer *write
   cbn_write_integer(writer, "num_features", norm.features);
   cbn_write_real(writer, "eps", exactly ? norm.epsilon : cbn_short_real(norm.epsilon));
   if (norm.cumulative) cbn_write_null(writer, "momentum");
-  else cbn_write_real(writer, "momentum", exactly ? norm.new_weight : cbn_short_real(norm.new_weight));
+  else cbn_write_real(writer, "momentum", exactly ? norm.new_weight : cbn_short_new_weight(norm.new_weight));
   cbn_write_boolean(writer, "affine", norm.has_weight || norm.has_bias);
   cbn_write_boolean(writer, "track_running_stats", tracks);
   if (norm.has_weight && !norm.has_bias) cbn_write_boolean(writer, "bias", false);
@@ -97,7 +97,7 @@ static bool write_batchnorm_function(const cbn_wish *wish, int attempt, cbn_writ
   const bool exactly = attempt % 2 == 1;
   if (attempt >= (norm.batch_in_training == norm.batch_in_evaluation ? 2 : 4)) return false;
   cbn_write_boolean(writer, "training", (attempt / 2 == 0) == norm.batch_in_evaluation);
-  cbn_write_real(writer, "momentum", exactly ? norm.new_weight : cbn_short_real(norm.new_weight));
+  cbn_write_real(writer, "momentum", exactly ? norm.new_weight : cbn_short_new_weight(norm.new_weight));
   cbn_write_real(writer, "eps", exactly ? norm.epsilon : cbn_short_real(norm.epsilon));
   return true;
 }

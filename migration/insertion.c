@@ -179,7 +179,7 @@ static void pad_node(cbn_code *code, const amounts *a, int mode) {
   add_list(LINE(code), a->rank, a->end);
   add(LINE(code), "], dtype=numpy.int64), 'pads')");
   code->count++;
-  add(LINE(code), "onnx.helper.make_node('Pad', ['x', 'pads'], ['padded'], mode='%s')", modes[mode]);
+  add(LINE(code), "onnx.helper.make_node('Pad', ['x', 'pads'], ['X'], mode='%s')", modes[mode]);
   code->count++;
 }
 
@@ -199,7 +199,7 @@ static void slice_node(cbn_code *code, const amounts *a) {
   for (int i = 2; i < a->rank; i++) add(LINE(code), "%s%d", i == 2 ? "" : ", ", i);
   add(LINE(code), "], dtype=numpy.int64), 'axes')");
   code->count++;
-  add(LINE(code), "onnx.helper.make_node('Slice', ['y', 'starts', 'ends', 'axes'], ['cropped'])");
+  add(LINE(code), "onnx.helper.make_node('Slice', ['Y', 'starts', 'ends', 'axes'], ['y'])");
   code->count++;
 }
 

@@ -45,6 +45,23 @@ double cbn_short_real(double value) {
   return value;
 }
 
+int64_t cbn_written_entry(const cbn_value *params, const char *name, size_t axis, int64_t fallback) {
+  const cbn_value *value = cbn_value_get(params, name);
+  if (value != NULL && value->kind == CBN_LIST)
+    value = axis < value->as.list.count ? value->as.list.items[axis] : NULL;
+  return value != NULL && value->kind == CBN_INTEGER ? value->as.integer : fallback;
+}
+
+double cbn_short_new_weight(double value) {
+  char text[32];
+  for (int digits = 1; digits <= 6; digits++) {
+    snprintf(text, sizeof text, "%.*g", digits, value);
+    const double candidate = strtod(text, NULL);
+    if ((float)(1 - candidate) == (float)(1 - value) && fabs(candidate - value) <= 1e-6 * fabs(value)) return candidate;
+  }
+  return cbn_short_real(value);
+}
+
 double cbn_old_weight(double new_weight) {
   const double old = 1 - new_weight;
   const double near[] = {old, nextafter(old, -INFINITY), nextafter(old, INFINITY)};

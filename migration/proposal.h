@@ -24,6 +24,13 @@ bool cbn_wished_initial(const cbn_wish *wish, int role, double fallback, double 
 /* The shortest decimal that is the same number in f32, as a person would have written it. */
 double cbn_short_real(double value);
 
+/* The entry for that axis of a parameter that is a list of integers or one for all; else `fallback`. */
+int64_t cbn_written_entry(const cbn_value *params, const char *name, size_t axis, int64_t fallback);
+
+/* Of what weighs the batch's statistics: also where only the weight of the old ones is the same number in f32, 0.01 where
+ * another framework keeps 0.99. */
+double cbn_short_new_weight(double value);
+
 /* What weighs the old statistics where `new_weight` weighs the batch's: 1 - result is new_weight, or nearest to it. */
 double cbn_old_weight(double new_weight);
 

@@ -117,6 +117,12 @@ static bool is(const side *s, const char *dialect) { return strcmp(s->layer->dia
 
 static bool is_norm(const side *s) { return s->layer->operator->kind == CBN_OPERATOR_BATCHNORM; }
 
+/* Of a tensor in a layer within the layer, bn2d.gamma, the last part. */
+static const char *variable_of(const char *name) {
+  const char *dot = strrchr(name, '.');
+  return dot != NULL ? dot + 1 : name;
+}
+
 static const char *name_of(const side *s, int role) { return s->framework->tensor_name(s->layer->operator, role); }
 
 /* Is this side given the tensor? A function that refuses is called with its arguments; a layer that refuses keeps what it has made itself. */
@@ -178,7 +184,7 @@ static void put_layer(writer *w, const side *s, const char *call) {
     if (name == NULL) continue;
     put(w, "    layer.%s", name);
     put(w, is(s, "pytorch") ? ".data = " : is(s, "keras") ? ".assign(" : ".set_data(");
-    put_words(w, f->tensor, keeps_another_axis(s, layer_roles[i]) ? "np.expand_dims(weight, 2)" : name);
+    put_words(w, f->tensor, keeps_another_axis(s, layer_roles[i]) ? "np.expand_dims(weight, 2)" : variable_of(name));
     put(w, is(s, "pytorch") ? "\n" : ")\n");
   }
   if (is(s, "pytorch")) put(w, "    layer.train(%s)\n", trains ? "True" : "False");
@@ -230,7 +236,7 @@ static void put_function(writer *w, const side *s, const char *call) {
 /* A node's call, with the outputs of training where it trains: two more before operator set 14. */
 static void put_node(writer *w, const char *call, bool trains, int64_t opset) {
   static const char outputs[] = "outputs=['Y'";
-  const char *at = trains ? strstr(call, outputs) : NULL;
+  const char *at = trains && strstr(call, "'running_mean'") == NULL ? strstr(call, outputs) : NULL;
   const size_t length = at == NULL ? strlen(call) : (size_t)(at - call) + sizeof outputs - 1;
   put(w, "    node = %.*s%s%s%s\n", (int)length, call, at != NULL ? ", 'running_mean', 'running_var'" : "",
       at != NULL && opset < 14 ? ", 'saved_mean', 'saved_var'" : "", call + length);
@@ -310,7 +316,7 @@ size_t cbn_snippet_program(const cbn_witness *witness, bool second, char *text, 
   put(&w, "%s\n", show);
   put_array(&w, &s, CBN_ROLE_INPUT, "x");
   for (int i = 0; i < LAYER_ROLES; i++)
-    if (has(&s, layer_roles[i])) put_array(&w, &s, layer_roles[i], name_of(&s, layer_roles[i]));
+    if (has(&s, layer_roles[i])) put_array(&w, &s, layer_roles[i], variable_of(name_of(&s, layer_roles[i])));
   put(&w, "try:\n");
   if (is(&s, "onnx")) put_onnx(&w, &s, call);
   else if (is(&s, "flax")) put_flax(&w, &s, call);

@@ -198,26 +198,33 @@ static bool same_tensors(const cbn_layer *a, const cbn_layer *b, const cbn_surro
 }
 
 /* The order of answers: exact, with insertions, under as few conditions as there are, in evaluation, in training;
- * then those that are none. */
+ * all of them again with a caution; then those that are none. */
 enum {
   RANK_INSERTS = 8,
   RANK_CONDITIONAL = 16,
   RANK_EVALUATION = 32,
   RANK_TRAINING = 64,
-  NO_RANK = 128,
+  RANK_CAUTION = 128,
+  NO_RANK = 256,
   RANK_DIFFERS = NO_RANK,
   RANK_OTHER_STATISTICS,
-  RANK_REFUSES,
   RANK_OTHER_TENSORS,
+  RANK_REFUSES,
   RANK_OTHER_AXES,
   WORST_RANK
 };
 
 static bool is_condition(const cbn_predicate *p) { return p->at_least != 0 || p->at_most != 0 || p->modulus != 0; }
 
-static int rank_of(const proposal *p) {
+static bool has_caution(const work *w, const cbn_layer *layer) {
+  return layer->dialect != w->source->dialect && w->framework->caution != NULL &&
+         w->framework->caution(layer->operator, layer->params) != NULL;
+}
+
+static int rank_of(const work *w, const proposal *p) {
   const cbn_comparison *c = &p->comparison;
-  int rank = RANK_INSERTS * inserts(p) + RANK_CONDITIONAL * c->conditional + is_condition(&c->batch);
+  int rank = RANK_CAUTION * has_caution(w, &p->layer) + RANK_INSERTS * inserts(p) + RANK_CONDITIONAL * c->conditional +
+             is_condition(&c->batch);
   for (int a = 0; a < CBN_MAX_SPATIAL; a++) rank += is_condition(&c->extent[a]);
   switch (c->agreement) {
   case CBN_AGREE_ALWAYS:
@@ -236,7 +243,8 @@ static int rank_of_failure(const work *w, const proposal *p) {
   cbn_rejection rejection;
   s.training = !w->wish.evaluates;
   if (cbn_surrounded_plan(&p->layer, &p->around, &s, &plan, &rejection)) {
-    if (!same_tensors(w->source, &p->layer, &p->around, &s)) return RANK_OTHER_TENSORS;
+    if (!same_tensors(w->source, &p->layer, &p->around, &s)) /* that a depthwise operator has others is no news */
+      return plan.depthwise_weight ? RANK_OTHER_AXES : RANK_OTHER_TENSORS;
     const bool norm = plan.kind == CBN_OPERATOR_BATCHNORM;
     return norm && plan.batchnorm.statistics != w->wished->batchnorm.statistics ? RANK_OTHER_STATISTICS : RANK_DIFFERS;
   }
@@ -246,7 +254,7 @@ static int rank_of_failure(const work *w, const proposal *p) {
 static void consider(const work *w, proposal *p, proposal *best) {
   if (agrees_at_hand(w, p)) {
     cbn_compare(w->source, &p->layer, &p->around, &w->at, w->modes, &p->comparison);
-    p->rank = rank_of(p);
+    p->rank = rank_of(w, p);
   } else {
     p->rank = rank_of_failure(w, p);
   }

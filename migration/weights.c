@@ -74,6 +74,35 @@ static bool has_tensor(const cbn_plan *plan, int role) {
   return cbn_plan_extents(plan, role, (int64_t[CBN_MAX_RANK]){0}) > 0;
 }
 
+static bool has_unit_axis(const cbn_layer *layer, int role) {
+  const cbn_framework *framework = cbn_framework_of(layer->dialect);
+  return role == CBN_ROLE_WEIGHT && framework->unit_axis != NULL && framework->unit_axis(layer->operator);
+}
+
+/* The dense tensor with other extents, as many elements. */
+static void reshape(cbn_tensor *tensor, int32_t rank, const int64_t *extent) {
+  cbn_tensor shaped;
+  if (!cbn_tensor_describe(&shaped, tensor->type, rank, extent, CBN_CONTIGUOUS)) return;
+  shaped.data = tensor->data;
+  *tensor = shaped;
+}
+
+cbn_tensor cbn_weight_without_unit_axis(const cbn_layer *layer, int role, const cbn_tensor *tensor) {
+  enum { AT = 2 };
+  int64_t extent[CBN_MAX_RANK] = {0};
+  cbn_tensor view = *tensor;
+  if (!has_unit_axis(layer, role) || tensor->rank != AT + 2 || tensor->extent[AT] != 1) return view;
+  memcpy(extent, tensor->extent, AT * sizeof *extent);
+  extent[AT] = tensor->extent[AT + 1];
+  reshape(&view, AT + 1, extent);
+  return view;
+}
+
+static void put_unit_axis(const cbn_layer *layer, int role, cbn_tensor *tensor) {
+  const int64_t extent[] = {tensor->extent[0], tensor->extent[1], 1, tensor->extent[2]};
+  if (has_unit_axis(layer, role)) reshape(tensor, 4, extent);
+}
+
 /* What is added behind a layer has no name there. */
 static const char *name_of(const cbn_layer *layer, int role) {
   const cbn_framework *framework = cbn_framework_of(layer->dialect);
@@ -179,8 +208,13 @@ static bool move_tensor(const struct move *move, int role, cbn_npz *to, cbn_erro
             move->target.layer->operator->name, move->source.name[role]);
   if (move->target.name[role] == NULL) return true;
   const int32_t type = any != NULL ? any->type : CBN_F32;
-  CBN_FORWARD(from != NULL ? cbn_weight_move(move->source.plan, move->target.plan, role, from, &tensor, error)
-                           : add_constant(&move->target, role, move->constants, type, &tensor, error));
+  if (from != NULL) {
+    const cbn_tensor plain = cbn_weight_without_unit_axis(move->source.layer, role, from);
+    CBN_FORWARD(cbn_weight_move(move->source.plan, move->target.plan, role, &plain, &tensor, error));
+  } else {
+    CBN_FORWARD(add_constant(&move->target, role, move->constants, type, &tensor, error));
+  }
+  put_unit_axis(move->target.layer, role, &tensor);
   snprintf(name, sizeof name, "%.*s%s", (int)move->length, move->prefix, move->target.name[role]);
   const bool added = cbn_npz_add(to, name, &tensor, error);
   cbn_tensor_release(&tensor);

@@ -14,6 +14,10 @@
 bool cbn_weight_move(const cbn_plan *source, const cbn_plan *target, int role, const cbn_tensor *from, cbn_tensor *to,
                      cbn_error *error);
 
+/* A view of the layer's dense tensor without the axis of 1 that the framework puts into it (framework.h); without one,
+ * the tensor. */
+cbn_tensor cbn_weight_without_unit_axis(const cbn_layer *layer, int role, const cbn_tensor *tensor);
+
 /* Moves the layer's tensors in `from` (names of the source's framework, with or without a prefix that all share:
  * "conv1.weight", "conv1.bias") into `to` (the target's names, same prefix), which holds nothing before and is released
  * with cbn_npz_release. Tensors that `constants` (may be NULL) names are added, in the type of the first one. PyTorch's

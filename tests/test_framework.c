@@ -438,8 +438,8 @@ static void proposals_are_as_a_person_writes_them(void **state) {
        "BatchNormalization",
        "onnx.helper.make_node('BatchNormalization', inputs=['X'], outputs=['Y'], epsilon=0.001, momentum=0.9, "
        "training_mode=0)\n"
-       "onnx.helper.make_node('BatchNormalization', inputs=['X'], outputs=['Y'], epsilon=0.001, momentum=0.9, "
-       "training_mode=1)\n"
+       "onnx.helper.make_node('BatchNormalization', inputs=['X'], outputs=['Y', 'running_mean', 'running_var'], "
+       "epsilon=0.001, momentum=0.9, training_mode=1)\n"
        "onnx.helper.make_node('BatchNormalization', inputs=['X'], outputs=['Y'], epsilon=0.001, momentum=0.9)  # opset "
        "13\n"},
       {"tf.compat.v1.nn.fused_batch_norm(x, g, b, m, v, is_training=False)",

@@ -39,11 +39,16 @@ def count(runs):
         before = struct.unpack("<Q", status.read(8))[0]
         status.seek(0)
         status.write(struct.pack("<Q", before + runs))
+        status.seek(24)
+        status.write(struct.pack("<Q", "finding" in behaviour))
 
 (here / ("line-%d" % os.getpid())).write_text("\\n".join(sys.argv[1:]))
 if files[0].is_file():  # alone: to reproduce, or to shrink
-    if "vanish" in behaviour or files[0].read_bytes()[:3] != b"bad":
+    if "vanish" in behaviour or "aborts" not in behaviour and files[0].read_bytes()[:3] != b"bad":
         sys.exit(0)
+    if "aborts" in behaviour:
+        sys.exit("FINDING 0123456789abcdef: conv_forward x/reference mismatch f32 output row-tail rank stride\\n  words\\n"
+                 "==1== ERROR: libFuzzer: deadly signal\\n    #0 0x4f in cbn_fuzz_problem fuzz/target_problem.c:1:1\\n")
     if "minimize_crash" in options:
         pathlib.Path(options["exact_artifact_path"]).write_bytes(b"bad")
         sys.exit(0)
@@ -61,8 +66,13 @@ name = "%d-%d" % (os.getpid(), time.monotonic_ns())
 (files[0] / name).write_bytes(name.encode())
 if "finding" in behaviour:
     out = pathlib.Path(os.environ["CONVBN_FUZZ_OUT"])
-    (out / ".aside").write_bytes((here / "seed").read_bytes())
-    (out / ".aside").rename(out / (name + ".seed"))
+    (out / ".aside").write_bytes((here / ("rare" if "many" in behaviour else "seed")).read_bytes())
+    (out / ".aside").rename(out / "00000000000000aa-0.seed")
+if "many" in behaviour:  # of one sort, and one of another that looks like them
+    genome = bytearray((here / "seed").read_bytes())
+    for i in range(400):
+        genome[52:54] = struct.pack("<H", i)  # the seed of the tensors' elements
+        (out / ("00000000000000bb-%d.seed" % i)).write_bytes(genome)
 if "crash" in behaviour or "vanish" in behaviour:
     path = pathlib.Path(options["artifact_prefix"] + "crash-" + name)
     path.write_bytes(b"bad and %d bytes more" % os.getpid())
@@ -323,6 +333,7 @@ def test_finding():
         finding = s["findings"][0]
         check(finding["signature"] == "conv_forward planted/reference mismatch f32 output everywhere dilation stride", finding)
         check(finding["count"] >= 2 and finding["new"] and finding["state"] == "minimised", finding)
+        check(0 < s["showed_something"] <= s["executions"] and "executions showed something" in out, s, out)
         check(out.count(finding["signature"]) == 2 and finding["replay"] in out, out)
         folder = pathlib.Path(finding["folder"])
         check({"bad.yaml", "bad.seed", "good.yaml", "inputs", "finding.json", "signature.txt", "replay.txt"} ==
@@ -338,9 +349,35 @@ def test_finding():
         g.fuzz(1, "--time", "2s", "-j", "1", "--engine", PLANTED_NUMBER)
         again = g.summary()["findings"]
         check(len(again) == 1 and not again[0]["new"] and again[0]["count"] > finding["count"], again)
+        # One whose minimisation had no time to end gives way to one that ends.
+        again[0] |= {"finished": False, "state": "made smaller"}
+        (folder / "finding.json").write_text(json.dumps(again[0]))
+        smallest = (folder / "bad.yaml").read_text()
+        (folder / "bad.yaml").write_text("larger")
+        g.fuzz(1, "--time", "2s", "-j", "1", "--engine", PLANTED_NUMBER)
+        better = g.summary()["findings"]
+        check(len(better) == 1 and better[0]["finished"] and better[0]["state"] == "minimised", better)
+        check(better[0]["count"] > again[0]["count"] and not better[0]["new"], better)
+        check(better[0]["first_seen"] == finding["first_seen"] and better[0]["replay"] == finding["replay"], better)
+        check((folder / "bad.yaml").read_text() == smallest and len(list((folder / "inputs").iterdir())) == 1, "files")
         (g.fuzzers / "behaviour").write_text("works")
         out, _ = g.fuzz(0, "--time", "1s", "-j", "1", "--engine", PLANTED_NUMBER)
         check("0 findings, 0 of them new; 1 of earlier runs not seen again" in out, out)
+
+
+def test_rare():
+    # A bug is not lost behind another that is met at every turn with problems of the same kind, type and layout.
+    with Ground("finding many", targets=("problem",)) as g:
+        g.seed(WRONG)
+        wrong = (g.fuzzers / "seed").read_bytes()
+        g.seed(RIGHT)
+        (g.fuzzers / "rare").write_bytes(wrong)
+        g.fuzz(1, "--time", "2s", "-j", "1", "--engine", PLANTED_NUMBER)
+        s = g.summary()
+        signatures = {f["signature"] for f in s["findings"]}
+        check(signatures == {"problem reported, not reproduced",
+                             "conv_forward planted/reference mismatch f32 output everywhere dilation stride"}, signatures)
+        check(s["not_kept"] > 300, s)
 
 
 def test_not_reproduced():
@@ -355,6 +392,19 @@ def test_not_reproduced():
         found = g.summary()["findings"]
         check([f["signature"] for f in found] == ["npy heap-buffer-overflow cbn_npy_read, not reproduced"], found)
         check("AddressSanitizer" in (pathlib.Path(found[0]["folder"]) / "report.txt").read_text(), "report")
+    # The fuzzer's program alone shows it again, and says what.
+    with Ground("finding aborts", targets=("problem",)) as g:
+        g.seed(RIGHT)
+        g.fuzz(1, "--time", "2s", "-j", "1", "--engine", PLANTED_NUMBER)
+        found = g.summary()["findings"]
+        check([f["signature"] for f in found] == ["conv_forward x/reference mismatch f32 output row-tail"], found)
+        check("in the fuzzer's process only" in found[0]["state"], found)
+    # Without libFuzzer's program nobody runs the input again, and nothing is said of that.
+    with Ground(targets=(), afl=True) as g:
+        g.fuzz(1, "--time", "3s", "-j", "1", "--target", "npy")
+        found = g.summary()["findings"]
+        check([f["signature"] for f in found] == ["npy died, not run again"], found)
+        check("was not run alone" in found[0]["state"], found)
 
 
 def test_crash():
@@ -437,8 +487,16 @@ def test_signals():
         for entry in pathlib.Path("/proc").glob("[0-9]*"):  # the stand-in's own child, of which nobody else knows
             if (entry / "cmdline").exists() and str(g.folder).encode() in (entry / "cmdline").read_bytes():
                 os.kill(int(entry.name), signal.SIGKILL)
+        # What its fuzzers had shown and it had not taken, the next run does.
+        work = g.out / "work/0"
+        check((work / "task").read_text() in ("problem plain\n", "problem plain-portable\n"), "task")
+        shutil.copy(g.seed(WRONG), work / "found/00000000000000aa-0.seed")
+        (work / "artifacts/crash-0").write_bytes(b"bad")
         (g.fuzzers / "behaviour").write_text("works")
-        g.fuzz(0, "--time", "1s", "--target", "problem")
+        g.fuzz(1, "--time", "1s", "--target", "problem", "--engine", PLANTED_NUMBER)
+        signatures = {f["signature"] for f in g.summary()["findings"]}
+        check("conv_forward planted/reference mismatch f32 output everywhere dilation stride" in signatures, signatures)
+        check(len(signatures) == 2 and not (g.out / "work").exists(), signatures)
 
 
 def test_lock():

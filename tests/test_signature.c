@@ -169,6 +169,10 @@ static void the_line(void **state) {
   p.conv.pad_end[0] = 1;
   cbn_signature_make(&p, "fast", &f, &other);
   assert_string_not_equal(other.id, signature.id);
+  const size_t sort = cbn_signature_sort_length(signature.text);
+  assert_int_equal(sort, strlen("conv_grad_weight fast/reference mismatch f32 grad_weight tap"));
+  assert_int_equal(cbn_signature_sort_length(other.text), sort);
+  assert_memory_equal(other.text, signature.text, sort);
 }
 
 static void the_line_of_a_crash(void **state) {

@@ -108,9 +108,36 @@ class Answers(unittest.TestCase):
         self.assertEqual((code, err), (0, ""))
         self.assertNotIn("\x1b", out)
         words = [line.split()[0] for line in out.splitlines()]
-        self.assertEqual(words[:4], ["source", "input", "answer", "target"])
+        self.assertEqual(words[:4], ["answer", "layer", "input", "output"])
         self.assertIn("verified", words)
-        self.assertIn("no input was named", out)
+        self.assertIn("input     NCW -> NWC", out)
+        self.assertIn("no --input was given", out)
+
+
+class Cautions(unittest.TestCase):
+    """What a framework's runtime refuses or gets wrong is proposed last, and said."""
+
+    def test_amounts_before_auto_pad(self):
+        told = answer("torch.nn.Conv2d(3, 4, 3, padding=1)", "onnx")[1]
+        self.assertIn("pads=[1, 1, 1, 1]", told["target"])
+        self.assertNotIn("auto_pad", told["target"])
+
+    def test_same_with_a_dilation(self):  # which ONNX Runtime refuses
+        layer = "mindspore.nn.Conv1d(3, 4, 2, stride=2, dilation=2)"
+        told = answer(layer, "onnx", "--input", "1x3x9")[1]
+        self.assertEqual(told["answer"], "exact-if")
+        self.assertIn("pads=", told["target"])
+
+    def test_nodes_that_train(self):
+        told = answer("keras.layers.BatchNormalization()", "onnx")[1]
+        self.assertEqual(told["answer"], "evaluation-only")
+        self.assertIn("training_mode=0", told["target"])
+        self.assertTrue(any("outputs=['Y', 'running_mean', 'running_var']" in note for note in told["notes"]), told["notes"])
+
+    def test_output_padding_of_mindspore(self):  # whose added rows lack the bias
+        told = answer("torch.nn.ConvTranspose2d(3, 4, 3, stride=2, output_padding=1)", "mindspore")[1]
+        self.assertEqual(told["answer"], "exact")
+        self.assertNotIn("output_padding=1", told["target"])
 
 
 class CodeAround(unittest.TestCase):
@@ -133,7 +160,7 @@ class CodeAround(unittest.TestCase):
                          ["x = mindspore.ops.pad(x, (2, 2, 1, 1), mode='reflect')"])
         self.assertEqual(self.lines(reflected, "onnx")[0],
                          ["pads = onnx.numpy_helper.from_array(numpy.array([0, 0, 1, 2, 0, 0, 1, 2], dtype=numpy.int64), 'pads')",
-                          "onnx.helper.make_node('Pad', ['x', 'pads'], ['padded'], mode='reflect')"])
+                          "onnx.helper.make_node('Pad', ['x', 'pads'], ['X'], mode='reflect')"])
         replicated = "torch.nn.Conv1d(2, 2, 3, padding=2, padding_mode='replicate', bias=False)"
         self.assertEqual(self.lines(replicated, "tf")[0],
                          ["x = tf.concat([tf.repeat(x[:, :1], 2, axis=1), x, tf.repeat(x[:, -1:], 2, axis=1)], axis=1)"])
@@ -166,6 +193,20 @@ class Weights(unittest.TestCase):
                 for i in range(3):
                     for o in range(2):
                         self.assertEqual(values[((h * 4 + w) * 3 + i) * 2 + o], weight[((o * 3 + i) * 2 + h) * 4 + w])
+
+    def test_tensors_as_mindspore_has_them(self):
+        # measured: its layers of one axis keep an axis of 1 in the weight, BatchNorm3d its tensors behind the name bn2d
+        weight = [float(i) for i in range(3 * 2 * 4)]
+        write_npz(self.source, {"c.weight": ((3, 2, 1, 4), weight)})
+        code, out, err = translate("mindspore.nn.Conv1d(2, 3, 4)", "torch", "--weights", self.source, self.target)
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("weight -> weight: OI1W -> OIW", out)
+        self.assertEqual(read_npz(self.target), {"c.weight": ((3, 2, 4), tuple(weight))})
+        write_npz(self.source, {"weight": ((2, 3, 4), weight)})
+        self.assertEqual(translate("torch.nn.ConvTranspose1d(2, 3, 4, bias=False)", "mindspore", "--weights", self.source, self.target)[0], 0)
+        self.assertEqual(read_npz(self.target), {"weight": ((2, 3, 1, 4), tuple(weight))})
+        tensors = [row["target"] for row in answer("torch.nn.BatchNorm3d(4)", "mindspore")[1]["tensors"]]
+        self.assertEqual(tensors, ["bn2d.gamma", "bn2d.beta", "bn2d.moving_mean", "bn2d.moving_variance"])
 
     def test_folded(self):
         write_npz(self.source, {"conv.weight": ((2, 1, 2), [1.0, 2.0, 3.0, 4.0]), "bn.weight": ((2,), [2.0, 3.0]),
@@ -271,6 +312,7 @@ class BadInput(unittest.TestCase):
     def test_one_line_says_what_is_wrong(self):
         conv = "torch.nn.Conv2d(3, 8, 3)"
         for arguments, word in (((conv, "nothing"), "there is no dialect and no operator 'nothing'"),
+                                ((conv, "torch.nn.Conv2D"), "did you mean torch.nn.Conv2d?"),
                                 (("torch.nn.Conv2d(3, 8", "onnx"), "column"),
                                 (("torch.nn.Conv2d(3, 8, 3, strid=2)", "onnx"), "stride"),
                                 (("torch.nn.Conv2d(3, 8, 3, stride=2, padding='same')", "onnx"), "same-needs-unit-stride"),
