@@ -160,8 +160,8 @@ static bool write_case(const char *folder, const char *name, const cbn_generated
   return written;
 }
 
-/* `name` is the smallest problem's file, NULL where there is none: then the input shows it. A near miss as a case is refused by its
- * dialect, and the engine is not asked; only this command asks it. */
+/* `name` is the smallest problem's file, NULL where there is none: then the input shows it. A near miss as a case is
+ * refused by its dialect, and the engine is not asked; only this command asks it. */
 static void replay_line(const arguments *a, const char *name, bool valid, cbn_path *line) {
   const cbn_path file = name != NULL ? cbn_path_of("%s/%s", a->out, name) : cbn_path_of("%s", a->file);
   cbn_path program, quoted, engine, id = {""};

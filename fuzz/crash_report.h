@@ -11,9 +11,9 @@ enum { CBN_SIGNATURE_BYTES = 384, CBN_ID_BYTES = 17 };
  * addresses and values, so that two deaths of one cause give one text. False where the words hold no report. */
 bool cbn_crash_summary(const char *words, char *text, size_t size);
 
-/* Of a finding that the process told in words before it aborted, the signature without its parameters, of which a problem that
- * has not been minimised has too many: "conv_forward fast/reference mismatch f32 output row-tail". False where the words hold
- * none. */
+/* Of a finding that the process told in words before it aborted, the signature without its parameters, of which a
+ * problem that has not been minimised has too many: "conv_forward fast/reference mismatch f32 output row-tail". False
+ * where the words hold none. */
 bool cbn_crash_finding(const char *words, char *text, size_t size);
 
 /* 16 hexadecimal digits for a signature that no cbn_signature_make has made. */

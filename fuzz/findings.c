@@ -388,8 +388,8 @@ static bool death_signature(const confirmation *c, const char *words, char signa
   return true;
 }
 
-/* The fuzzer's program has run the input alone and has not shown it, or cannot be had: the input is kept with what is known of
- * it. */
+/* The fuzzer's program has run the input alone and has not shown it, or cannot be had: the input is kept with what is
+ * known of it. */
 static void adopt_unreproduced(cbn_findings *f, confirmation *c, bool run) {
   char known[CBN_SIGNATURE_BYTES], signature[CBN_SIGNATURE_BYTES + 32];
   cbn_error error;

@@ -1,9 +1,10 @@
 /* What a fuzzer's process shares with `convbn fuzz`: a folder for findings and a small file in memory that both map.
  *
  * CONVBN_FUZZ_OUT names the folder: findings are written to it as SORT-NAME.seed (the genome; SORT: 16 hexadecimal
- * digits, the same for signatures that differ in their parameters alone), each at once whole (written aside, then renamed). CONVBN_FUZZ_STATUS names the file. Without the folder a finding is printed and the process
- * aborts; without the file nobody else sees the counts. CONVBN_FUZZ_ENGINE names the engine: the path of a shared object,
- * or nothing for the one that is linked, either with `:OPTIONS` behind it. */
+ * digits, the same for signatures that differ in their parameters alone), each at once whole (written aside, then
+ * renamed). CONVBN_FUZZ_STATUS names the file. Without the folder a finding is printed and the process aborts; without
+ * the file nobody else sees the counts. CONVBN_FUZZ_ENGINE names the engine: the path of a shared object, or nothing
+ * for the one that is linked, either with `:OPTIONS` behind it. */
 #ifndef CBN_FUZZ_SHARED_H
 #define CBN_FUZZ_SHARED_H
 

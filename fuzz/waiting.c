@@ -9,8 +9,8 @@
 #include "generator/mutate.h"
 #include "harness/results.h"
 
-/* What the process says of a finding that it survives. Of a problem that killed it: what operator, of what type, in what layout;
- * of a text: the target. */
+/* What the process says of a finding that it survives. Of a problem that killed it: what operator, of what type, in
+ * what layout; of a text: the target. */
 static int sort_of(const cbn_input *input, const uint8_t *bytes, size_t size) {
   uint64_t words[2] = {input->says, input->died};
   if (input->says == 0 && input->target->structured) {

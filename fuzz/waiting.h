@@ -29,8 +29,9 @@ typedef struct cbn_waiting {
 /* Takes up what waits in the folder. */
 bool cbn_waiting_open(cbn_waiting *waiting, const char *folder, const cbn_builds *builds, cbn_error *error);
 
-/* Reads the bytes of an input whose target, build, death and what the process says are known, a genome as its target takes it, so that it means the same
- * without the target; sets its hash and sort. To be freed; NULL where it cannot be read. */
+/* Reads the bytes of an input whose target, build, death and what the process says are known, a genome as its target
+ * takes it, so that it means the same without the target; sets its hash and sort. To be freed; NULL where it cannot be
+ * read. */
 uint8_t *cbn_input_read(cbn_input *input, const char *path, size_t *size, cbn_error *error);
 
 /* Writes such an input into the folder, or drops it where enough of its sort wait. `words` is NULL unless the process died.

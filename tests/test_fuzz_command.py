@@ -205,6 +205,7 @@ cases:
     expect: {output: {shape: [2, 2, 4, 3]}}
 """
 RIGHT = WRONG.replace("stride: [1, 2]", "stride: [1, 1]").replace("[2, 2, 4, 3]", "[2, 2, 4, 5]").replace("planted", "right")
+NEITHER = bytes([8, 255, *[0] * 52, 29])  # a near miss: an entry of an axis that its input does not have
 PLANTED_NUMBER = f"{PLANTED}:number={FAST}"
 
 
@@ -363,6 +364,17 @@ def test_finding():
         (g.fuzzers / "behaviour").write_text("works")
         out, _ = g.fuzz(0, "--time", "1s", "-j", "1", "--engine", PLANTED_NUMBER)
         check("0 findings, 0 of them new; 1 of earlier runs not seen again" in out, out)
+
+
+def test_near_miss():
+    with Ground("finding", targets=("problem",)) as g:
+        (g.fuzzers / "seed").write_bytes(NEITHER)
+        engine = f"{ENGINES}/test-engines/wavers.so:"
+        g.fuzz(1, "--time", "2s", "-j", "1", "--engine", engine)
+        finding = g.summary()["findings"][0]
+        folder = pathlib.Path(finding["folder"])
+        check("parameter-length" in finding["signature"] and (folder / "input").read_bytes()[:55] == NEITHER, finding)
+        check(finding["replay"] == f"{g.build}/bin/convbn minimize {folder}/input --engine {engine}", finding)
 
 
 def test_rare():
@@ -557,6 +569,11 @@ def test_minimize():
         out, _ = g.run(1, "minimize", "miss.seed", "--engine", f"{ENGINES}/test-engines/wavers.so:", "-o", "miss")
         check("stride-positive" in out and f"{CONVBN} minimize miss/bad.seed --engine" in out, out)
         check(all(b"of another" not in file.read_bytes() for file in (g.folder / "miss").iterdir()), "files of another problem")
+        # One that neither bytes nor a case can say: the line names what there is.
+        (g.folder / "miss.seed").write_bytes(NEITHER)
+        out, _ = g.run(1, "minimize", "miss.seed", "--engine", f"{ENGINES}/test-engines/wavers.so:", "-o", "miss")
+        check({p.name for p in (g.folder / "miss").iterdir()} == {"finding.json", "signature.txt", "replay.txt"}, out)
+        check("parameter-length" in out and f"{CONVBN} minimize miss.seed --engine" in out, out)
         # An engine that dies, and one that hangs, where the first element is 1.
         case.write_text(RIGHT.replace("integers", "ones"))
         for engine, verdict, limits in (("segfault", "crash", ()), ("endless", "timeout", ("--timeout", "1", "--time", "4s"))):
