@@ -1,5 +1,7 @@
 #include "dialects/layout.h"
 
+#include <string.h>
+
 #include <convbn/operator.h>
 
 bool cbn_is_activation(int role) {
@@ -82,4 +84,20 @@ void cbn_plan_kernel_first(cbn_plan *plan, int32_t axes) { last_two_moved(&plan-
 void cbn_plan_depthwise(cbn_plan *plan, int32_t axes) {
   last_two_moved(&plan->weight_order, axes, axes, axes + 1);
   plan->depthwise_weight = true;
+}
+
+static bool same_order(const cbn_axis_order *a, const cbn_axis_order *b) {
+  return a->given == b->given && memcmp(a->place, b->place, sizeof a->place) == 0;
+}
+
+bool cbn_plans_are_same(const cbn_plan *a, const cbn_plan *b) {
+  bool same = a->kind == b->kind && a->features == b->features && a->unbatched == b->unbatched &&
+              same_order(&a->input_order, &b->input_order) && same_order(&a->weight_order, &b->weight_order) &&
+              same_order(&a->output_order, &b->output_order) && a->depthwise_weight == b->depthwise_weight;
+  if (same && a->kind == CBN_OPERATOR_CONV) same = memcmp(&a->conv, &b->conv, sizeof a->conv) == 0;
+  else if (same) same = memcmp(&a->batchnorm, &b->batchnorm, sizeof a->batchnorm) == 0;
+  for (int role = 0; same && role < CBN_ROLE_COUNT; role++)
+    same = a->has_initial[role] == b->has_initial[role] &&
+           (!a->has_initial[role] || memcmp(&a->initial[role], &b->initial[role], sizeof a->initial[role]) == 0);
+  return same;
 }

@@ -31,4 +31,7 @@ void cbn_plan_kernel_first(cbn_plan *plan, int32_t axes);
 /* ... or, depthwise, (kernel, input channels, multiplier). */
 void cbn_plan_depthwise(cbn_plan *plan, int32_t axes);
 
+/* Are they the same in every field? The structs themselves have padding. */
+bool cbn_plans_are_same(const cbn_plan *a, const cbn_plan *b);
+
 #endif

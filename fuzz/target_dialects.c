@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dialects/dialect.h"
+#include "dialects/layout.h"
 #include "fuzz/demand.h"
 #include "fuzz/targets.h"
 
@@ -503,25 +504,9 @@ static void check_rejected(const char *who, const cbn_rejection *r) {
              "dialects: %s: the message of %s is empty or does not end", who, cbn_rule_name((int)r->rule));
 }
 
-static bool same_order(const cbn_axis_order *a, const cbn_axis_order *b) {
-  return a->given == b->given && memcmp(a->place, b->place, sizeof a->place) == 0;
-}
-
-static bool same_plan(const cbn_plan *a, const cbn_plan *b) {
-  bool same = a->kind == b->kind && a->features == b->features && a->unbatched == b->unbatched &&
-              same_order(&a->input_order, &b->input_order) && same_order(&a->weight_order, &b->weight_order) &&
-              same_order(&a->output_order, &b->output_order) && a->depthwise_weight == b->depthwise_weight;
-  if (same && a->kind == CBN_OPERATOR_CONV) same = memcmp(&a->conv, &b->conv, sizeof a->conv) == 0;
-  else if (same) same = memcmp(&a->batchnorm, &b->batchnorm, sizeof a->batchnorm) == 0;
-  for (int role = 0; same && role < CBN_ROLE_COUNT; role++)
-    same = a->has_initial[role] == b->has_initial[role] &&
-           (!a->has_initial[role] || memcmp(&a->initial[role], &b->initial[role], sizeof a->initial[role]) == 0);
-  return same;
-}
-
 static void check_same(const char *who, const answer *a, const answer *b) {
   const bool same =
-      a->accepted == b->accepted && (a->accepted ? same_plan(&a->plan, &b->plan)
+      a->accepted == b->accepted && (a->accepted ? cbn_plans_are_same(&a->plan, &b->plan)
                                                  : a->rejection.rule == b->rejection.rule &&
                                                        strcmp(a->rejection.exception, b->rejection.exception) == 0 &&
                                                        strcmp(a->rejection.message, b->rejection.message) == 0);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dialects/layout.h"
 #include "harness/cases.h"
 #include "harness/solution.h"
 #include "migration/call_text.h"
@@ -523,7 +524,7 @@ static void check_defaults(const cbn_case *golden, const cbn_step *step, const c
   cbn_step_plan(golden, &same, 0, &step->input->shape, &written);
   const bool equal = left_out.rejected == written.rejected &&
                      (left_out.rejected ? left_out.rejection.rule == written.rejection.rule
-                                        : memcmp(&left_out.plan, &written.plan, sizeof written.plan) == 0);
+                                        : cbn_plans_are_same(&left_out.plan, &written.plan));
   if (!equal) fail_msg("%s: %s: the defaults are others: %s", golden->id, text, written.rejection.message);
 }
 
