@@ -337,6 +337,8 @@ static bool read_norm(task *t, cbn_error *error) {
   cbn_rejection rejection = {.exception = ""};
   int64_t extent[CBN_MAX_RANK];
   CBN_FORWARD(cbn_call_read(t->asked->fold, t->source.dialect, t->arena, &t->norm, error));
+  CBN_CHECK(t->asked->modes != CBN_TRAINING, error,
+            "a fold holds in evaluation only: in training a batch normalization uses the batch's statistics");
   CBN_CHECK(!is_norm(t) && t->norm.operator->kind == CBN_OPERATOR_BATCHNORM, error,
             "--fold takes a batch normalization, and folds it into a convolution");
   CBN_CHECK(t->norm.dialect == t->source.dialect, error, "%s and %s are of different frameworks",
@@ -623,8 +625,9 @@ static void note_statistics(const task *t, words *w) {
   cbn_situation s = x->at;
   s.training = true;
   s.trained = 1;
-  if (!(x->comparison.modes & CBN_TRAINING) || !cbn_layer_plan(&x->target, &s, &plan, &ignored) ||
-      plan.kind != CBN_OPERATOR_BATCHNORM || !plan.batchnorm.update_running)
+  if (!(x->comparison.modes & CBN_TRAINING) || !cbn_layer_plan(&x->source, &s, &plan, &ignored) ||
+      (plan.kind == CBN_OPERATOR_BATCHNORM && !plan.batchnorm.update_running) || /* it keeps none */
+      !cbn_layer_plan(&x->target, &s, &plan, &ignored) || plan.kind != CBN_OPERATOR_BATCHNORM || !plan.batchnorm.update_running)
     return;
   const cbn_batchnorm *b = &plan.batchnorm;
   say_momentum(t, &x->source, there, sizeof there);
@@ -683,8 +686,8 @@ static void say_notes(const task *t, words *w) {
   note_training(t, w);
   if (t->asked->fold != NULL)
     note(w,
-         "%s: the weight times s, the bias (bias - mean) * s + shift, with s = scale / sqrt(variance + epsilon) of "
-         "each output channel",
+         "%s, for evaluation: the weight times s, the bias (bias - mean) * s + shift, with s = scale / sqrt(variance + "
+         "epsilon) of each output channel",
          t->asked->weights_in != NULL ? "folded" : "to be folded");
 }
 

@@ -156,7 +156,10 @@ static bool same_conv(const cbn_conv *a, const cbn_conv *b, cbn_constants *const
 
 /* Numbers that are one in f32, or whose complements are, for what weighs old statistics weighs new ones by the
  * rest. */
-static bool same_in_f32(double a, double b) { return (float)a == (float)b || (float)(1 - a) == (float)(1 - b); }
+static bool same_in_f32(double a, double b) {
+  const bool moves = a != 0 && b != 0; /* a statistic that never moves is no rounding of one that does */
+  return (float)a == (float)b || (moves && (float)(1 - a) == (float)(1 - b));
+}
 
 static bool same_number(const reason *why, const char *what, double a, double b, bool rounds,
                         cbn_constants *constants) {
@@ -222,7 +225,7 @@ static bool is_set(const cbn_predicate *p) { return p->at_least != 0 || p->at_mo
 
 /* Extents asked of one axis, from small to large, and whether the layers agreed; those that the first refuses are not
  * in it. */
-enum { MOST_ENTRIES = 8192, MOST_MODULUS = 64, PERIODS = 3, MOST_PERIOD = 64 };
+enum { MOST_ENTRIES = 8192, MOST_MODULUS = 64, PERIODS = 3, MOST_PERIOD = 512 };
 typedef struct table {
   int count;
   int64_t extent[MOST_ENTRIES];
@@ -382,6 +385,9 @@ static int64_t common_multiple(int64_t a, int64_t b) {
 /* Where an axis stops to be special, and after how many extents it repeats. */
 typedef struct course {
   int64_t reach, period;
+  int64_t beyond; /* a reach too long for that, which is cut, as it is; 0: none */
+  int64_t far;    /* a stride too long for every extent of a period to be asked; 0: none */
+  bool cut;       /* more than a table holds: of other extents than that at hand nothing is known */
 } course;
 
 static void follow(const cbn_plan *plan, int axis, course *way) {
@@ -390,38 +396,65 @@ static void follow(const cbn_plan *plan, int axis, course *way) {
   const int64_t most = c->pad_begin[axis] > c->pad_end[axis] ? c->pad_begin[axis] : c->pad_end[axis];
   const int64_t reach = cbn_saturating_add(cbn_dilated_kernel(c->kernel[axis], c->dilation[axis]), most > 0 ? most : 0);
   if (reach > way->reach) way->reach = reach;
-  way->period = common_multiple(way->period, c->stride[axis] <= MOST_PERIOD ? c->stride[axis] : 1);
-  if (way->period > MOST_PERIOD) way->period = MOST_PERIOD;
+  const int64_t stride = c->stride[axis];
+  const int64_t period = stride <= MOST_PERIOD ? common_multiple(way->period, stride) : way->period;
+  way->cut =
+      way->cut || period > MOST_PERIOD || (way->far > 0 && way->far != stride) || (stride > MOST_PERIOD && period > 1);
+  if (stride > MOST_PERIOD) way->far = stride;
+  if (!way->cut) way->period = period;
 }
 
 static course course_of(const region *g, int axis) {
-  course way = {1, 1};
+  course way = {.reach = 1, .period = 1};
   cbn_plan plan;
   cbn_rejection ignored;
   if (cbn_layer_plan(g->a, &g->at, &plan, &ignored)) follow(&plan, axis, &way);
   if (cbn_surrounded_plan(g->b, g->around, &g->at, &plan, &ignored)) follow(&plan, axis, &way);
-  const int64_t most = MOST_ENTRIES - 2 * (PERIODS + 2) * way.period - 8;
+  const int64_t most = MOST_ENTRIES - 3 * (PERIODS + 2) * way.period - 64;
+  if (way.reach > most) way.beyond = way.reach;
   if (way.reach > most) way.reach = most;
   return way;
 }
 
-static int64_t around_extent(int64_t at, int64_t distance) { return at > distance ? at - distance : 1; }
+/* Extents to be asked, those that fit. */
+static void want(table *t, int64_t first, int64_t last) {
+  for (int64_t extent = first < 1 ? 1 : first; extent <= last && t->count < MOST_ENTRIES; extent++)
+    t->extent[t->count++] = extent;
+}
 
-/* Every extent up to several periods beyond the reach, and some periods around the one at hand. */
-static void fill_table(region *g, int32_t axis, table *t) {
+static int by_extent(const void *a, const void *b) {
+  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* Every extent up to several periods beyond the reach, some periods around the one at hand and around a reach that is too
+ * long, and of a long stride those around its multiples: between them nothing changes but by periods. False where that is
+ * too much. */
+static bool fill_table(region *g, int32_t axis, table *t) {
   const course way = course_of(g, axis);
   const int64_t limit = way.reach + PERIODS * way.period + 2, at = g->at.extent[axis];
-  const int64_t near = PERIODS * way.period < 8 ? PERIODS * way.period : 8;
+  const int64_t near = PERIODS * way.period < 8 ? PERIODS * way.period : 8, around = way.reach + 2;
   cbn_situation s = g->at;
   t->count = 0;
-  for (int64_t extent = 1; extent <= (at + near > limit ? at + near : limit); extent++) {
-    if (extent == limit + 1 && around_extent(at, near) > extent) extent = around_extent(at, near);
-    s.extent[axis] = extent;
+  want(t, 1, limit);
+  want(t, at - near, at + near);
+  if (way.beyond > 0 && way.beyond < INT64_MAX / 2)
+    want(t, way.beyond - PERIODS * way.period - 2, way.beyond + PERIODS * way.period + 2);
+  for (int64_t m = 1; m <= PERIODS && way.far > 0 && way.far < INT64_MAX / (PERIODS + 1) - around; m++)
+    want(t, m * way.far - around, m * way.far + around);
+  const bool whole = t->count < MOST_ENTRIES && !way.cut;
+  const int wanted = t->count;
+  qsort(t->extent, (size_t)wanted, sizeof t->extent[0], by_extent);
+  t->count = 0;
+  for (int i = 0; i < wanted; i++) {
+    s.extent[axis] = t->extent[i];
+    if (i > 0 && t->extent[i] == t->extent[i - 1]) continue;
     const enum answer answer = ask_modes(g, s, g->result->modes, STEPS_IN_REGION, NULL);
     if (answer == OUTSIDE) continue;
-    t->extent[t->count] = extent;
+    t->extent[t->count] = s.extent[axis];
     t->agrees[t->count++] = answer == AGREE;
   }
+  return whole;
 }
 
 static void fill_batches(region *g, table *t) {
@@ -525,8 +558,8 @@ static void find_predicates(region *g) {
   table *t = malloc(sizeof *t);
   bool derived = t != NULL;
   for (int32_t a = 0; a < g->at.axes && t != NULL; a++) {
-    fill_table(g, a, t);
-    derived = derive(t, &c->extent[a]) && derived;
+    const bool whole = fill_table(g, a, t);
+    derived = derive(t, &c->extent[a]) && derived && whole;
   }
   if (t != NULL && !g->at.unbatched) {
     fill_batches(g, t);

@@ -10,6 +10,7 @@
 #include <convbn/reference.h>
 
 #include "dialects/layout.h"
+#include "dialects/parameters.h"
 #include "generator/generator.h"
 #include "migration/framework.h"
 #include "migration/translate.h"
@@ -291,7 +292,7 @@ static int by_product(const void *a, const void *b) {
   return memcmp(x->of, y->of, sizeof x->of);
 }
 
-enum { MOST_EXTENTS = 128 };
+enum { MOST_EXTENTS = 512, MOST_STRIDE = 64 };
 
 /* Extents of so many axes, smallest first; returns how many. */
 static int list_extents(enum cbn_operator kind, int32_t axes, extents list[MOST_EXTENTS]) {
@@ -359,6 +360,39 @@ static int ask_for_new(const cbn_layer layers[2], const cbn_layer *agreed, const
   return again < 0 ? again : again & ~ignored & ~before;
 }
 
+/* The largest stride of a convolution that one of them accepts at the start. */
+static int64_t stride_of(const cbn_layer layers[2], const cbn_situation *start) {
+  int64_t stride = 1;
+  for (int side = 0; side < 2; side++) {
+    cbn_plan plan;
+    cbn_rejection ignored;
+    if (!cbn_layer_plan(&layers[side], start, &plan, &ignored) || plan.kind != CBN_OPERATOR_CONV) continue;
+    for (int32_t a = 0; a < start->axes; a++)
+      if (plan.conv.stride[a] > stride) stride = plan.conv.stride[a];
+  }
+  return stride < MOST_STRIDE ? stride : MOST_STRIDE;
+}
+
+/* Adds, of layers whose kernels or strides are larger than what is on the list, the extents up to two strides around those at the
+ * start, which one of them accepts. Returns how many there are now. */
+static int add_extents(const cbn_layer layers[2], const cbn_situation *start, extents list[MOST_EXTENTS], int count) {
+  const int64_t around = 2 * stride_of(layers, start);
+  int64_t largest = 0;
+  for (int32_t a = 0; a < start->axes; a++)
+    if (start->extent[a] > largest) largest = start->extent[a];
+  if (layers[0].operator->kind != CBN_OPERATOR_CONV || largest + around <= LARGEST_EXTENT) return count;
+  for (int64_t k = -around; k <= around && count < MOST_EXTENTS; k++) {
+    extents e = {.product = 1};
+    for (int32_t a = 0; a < start->axes; a++) {
+      e.of[a] = start->extent[a] + k;
+      e.product = e.of[a] > 0 ? cbn_saturating_multiply(e.product, e.of[a]) : 0;
+    }
+    if (e.product > 0) list[count++] = e;
+  }
+  qsort(list, (size_t)count, sizeof *list, by_product);
+  return count;
+}
+
 /* Looks for the smallest situations, of the axes of `at`, in which both layers differ in a way in which those that agreed before
  * the change (NULL: none) do not. */
 static void search_situations(const cbn_layer layers[2], const cbn_layer *agreed, const change_of_both *change,
@@ -366,7 +400,7 @@ static void search_situations(const cbn_layer layers[2], const cbn_layer *agreed
   extents list[MOST_EXTENTS];
   cbn_situation at = *start;
   const enum cbn_operator kind = layers[0].operator->kind;
-  const int count = list_extents(kind, at.axes, list);
+  const int count = add_extents(layers, start, list, list_extents(kind, at.axes, list));
   h->search->layers++;
   for (int i = 0; i < count * ASKED && h->wanted != 0; i++) {
     const int which = i % ASKED;

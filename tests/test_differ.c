@@ -52,6 +52,9 @@ static void test_calls(void **state) {
   /* stride 2: an even extent has its only zero behind, a padding of 1 on both sides does not; an odd one agrees. */
   check_calls("torch.nn.Conv2d(1, 1, 3, stride=2, padding=1, bias=False)", "mindspore.nn.Conv2d(1, 1, 3, stride=2)",
               "in pytorch and");
+  /* kernels and strides beyond the extents that are always asked: ceil(14/13) = 2 windows against floor(11/13)+1 = 1 */
+  check_calls("torch.nn.Conv1d(1, 1, 15)", "torch.nn.Conv1d(1, 1, 15, stride=2)", "shape");
+  check_calls("torch.nn.Conv1d(1, 1, 3, stride=13, bias=False)", "mindspore.nn.Conv1d(1, 1, 3, stride=13)", "output");
   /* reflection is not zeros; an extent of 1 cannot be reflected */
   check_calls("torch.nn.Conv1d(1, 1, 3, padding=1, padding_mode='circular')", "torch.nn.Conv1d(1, 1, 3, padding=1)",
               "in the first and");

@@ -75,6 +75,21 @@ class Answers(unittest.TestCase):
         self.assertEqual(told["reason"], "input (1, 2, 3): the output's extent on axis W is 1, not 2; "
                                          "the output is of (1, 3, 2) in the source, of (1, 3, 1) in the target")
 
+    def test_strides_beyond_the_kernel(self):
+        """At 9 both names pad nothing; at 71 SAME has ceil(71 / 70) = 2 windows and PyTorch floor(68 / 70) + 1 = 1."""
+        for extent in (9, 71):
+            code, a = answer("torch.nn.Conv1d(1, 1, 3, stride=70)", "keras", "--input", f"1x1x{extent}")
+            self.assertEqual((code, a["answer"]), (0, "exact"))
+            self.assertIn("padding='valid'", a["target"])
+        _, a = answer("keras.layers.Conv1D(1, 3, strides=100, padding='same')", "torch", "--input", "1x50x1")
+        self.assertEqual(a["answer"], "exact-if")
+        self.assertIn("W = 50", a["if"])
+        code, a = answer("torch.nn.Conv1d(1, 1, 3, stride=1000)", "keras", "--input", "1x1x9")  # parts from SAME at 1001
+        self.assertEqual((code, a["answer"]), (0, "exact"))
+        self.assertIn("padding='valid'", a["target"])
+        _, a = answer("keras.layers.Conv1D(1, 3, strides=1000, padding='same')", "torch", "--input", "1x50x1")
+        self.assertIn("W = 50", a["if"])
+
     def test_modes(self):
         layer = "torch.nn.BatchNorm2d(4)"
         self.assertEqual(answer(layer, "keras")[1]["answer"], "evaluation-only")
@@ -219,6 +234,11 @@ class Weights(unittest.TestCase):
         moved = read_npz(self.target)  # the scales are 2 / sqrt(3 + 1) and 3 / sqrt(8 + 1): both 1
         self.assertEqual(moved["conv.kernel"], ((2, 1, 2), (1.0, 3.0, 2.0, 4.0)))
         self.assertEqual(moved["conv.bias"], ((2,), (10.0 - 1.0, 20.0 + 1.0)))
+
+    def test_no_fold_in_training(self):
+        code, out, err = translate("torch.nn.Conv2d(3, 8, 3)", "keras", "--fold", "torch.nn.BatchNorm2d(8)", "--mode", "train")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("a fold holds in evaluation only", err)
 
     def test_folded_into_a_bias_of_its_own(self):
         tensors = {"c.bias": ((1,), [3.0]), "c.weight": ((1, 1, 1), [5.0]), "n.weight": ((1,), [4.0]), "n.bias": ((1,), [1.0]),
