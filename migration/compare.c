@@ -221,7 +221,7 @@ bool cbn_predicate_holds(const cbn_predicate *p, int64_t extent) {
          (p->modulus == 0 || (p->residues >> (extent % p->modulus) & 1));
 }
 
-static bool is_set(const cbn_predicate *p) { return p->at_least != 0 || p->at_most != 0 || p->modulus != 0; }
+bool cbn_predicate_is_set(const cbn_predicate *p) { return p->at_least != 0 || p->at_most != 0 || p->modulus != 0; }
 
 /* Extents asked of one axis, from small to large, and whether the layers agreed; those that the first refuses are not
  * in it. */
@@ -571,8 +571,8 @@ static void find_predicates(region *g) {
     state_extents(c, &g->at);
     if (!g->at.unbatched) c->batch = (cbn_predicate){.at_least = g->at.batch, .at_most = g->at.batch};
   }
-  c->conditional = is_set(&c->batch) || c->values > 0;
-  for (int32_t a = 0; a < g->at.axes; a++) c->conditional = c->conditional || is_set(&c->extent[a]);
+  c->conditional = cbn_predicate_is_set(&c->batch) || c->values > 0;
+  for (int32_t a = 0; a < g->at.axes; a++) c->conditional = c->conditional || cbn_predicate_is_set(&c->extent[a]);
 }
 
 /* Inputs that the second need not take. */

@@ -51,6 +51,9 @@ typedef struct cbn_predicate {
 
 bool cbn_predicate_holds(const cbn_predicate *predicate, int64_t extent);
 
+/* Does it say anything at all? */
+bool cbn_predicate_is_set(const cbn_predicate *predicate);
+
 enum cbn_agreement {
   CBN_AGREE_ALWAYS,     /* wherever the first accepts, in the whole region */
   CBN_AGREE_IF,         /* where the predicates hold */

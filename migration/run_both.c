@@ -34,18 +34,6 @@ static bool make(cbn_tensor *tensor, int32_t type, int32_t rank, const int64_t *
   return true;
 }
 
-/* A tensor as the plan's framework has it, and the view of it with the operator's axes. */
-static bool make_native(const cbn_plan *plan, int role, int32_t type, cbn_tensor *tensor, cbn_tensor *view,
-                        cbn_error *error) {
-  int64_t extent[CBN_MAX_RANK];
-  const int32_t rank = cbn_plan_native_extents(plan, role, extent);
-  CBN_FORWARD(make(tensor, type, rank, extent, error));
-  *view = *tensor;
-  CBN_CHECK(cbn_plan_view(plan, role, view), error, "a tensor of %s has another shape than its plan says",
-            cbn_role_name(role));
-  return true;
-}
-
 /* Integers of one digit; variances are positive. Tiny numbers show an epsilon, which is lost beside others. */
 static void fill(const cbn_run_plan *p, const cbn_tensor *tensor, int role, int64_t call) {
   enum { TINY = -30 };
@@ -126,7 +114,7 @@ static bool prepare(const cbn_run_plan *p, side *s, const cbn_plan *plan, const 
     }
     CBN_CHECK(other == NULL || p->constants.needed[role], error, "the source has no %s for the target",
               cbn_role_name(role));
-    CBN_FORWARD(make_native(plan, role, p->at.layer_type, &s->own[role], &view, error));
+    CBN_FORWARD(cbn_native_tensor(plan, role, p->at.layer_type, &s->own[role], &view, error));
     if (other == NULL) fill(p, &s->own[role], role, 0);
     for (int64_t e = 0; other != NULL && e < cbn_tensor_count(&view); e++)
       cbn_tensor_set(&view, e, p->constants.value[role]);
@@ -177,7 +165,7 @@ static void add_bias(const cbn_tensor *output, const cbn_tensor *bias) {
 static bool deliver(const side *s, const cbn_plan *plan, const cbn_expected *result, outcome *out, cbn_error *error) {
   const cbn_surroundings *around = s->around != NULL ? s->around : &nothing;
   cbn_tensor native = {0}, view;
-  bool delivered = make_native(plan, CBN_ROLE_OUTPUT, CBN_F64, &native, &view, error);
+  bool delivered = cbn_native_tensor(plan, CBN_ROLE_OUTPUT, CBN_F64, &native, &view, error);
   if (delivered) {
     cbn_tensor_write(&view, 0, result->count, result->value);
     view = cropped(&view, around);
@@ -204,7 +192,7 @@ static bool call(const cbn_run_plan *p, side *s, const cbn_plan *plan, bool adds
   cbn_tensor native = {0}, view;
   int64_t extent[CBN_MAX_RANK];
   const int32_t rank = cbn_plan_extents(plan, CBN_ROLE_OUTPUT, extent);
-  bool done = make_native(plan, CBN_ROLE_INPUT, p->at.input_type, &native, &view, error);
+  bool done = cbn_native_tensor(plan, CBN_ROLE_INPUT, p->at.input_type, &native, &view, error);
   if (done) pad(input, s->around != NULL ? s->around : &nothing, &view);
   done = done && (cbn_expected_allocate(&out->bounds, p->at.input_type, rank, extent) ||
                   cbn_error_set(error, "there is not enough memory to run the layers"));
@@ -267,7 +255,7 @@ static void close_side(side *s) {
 /* The numbers of one call, as the source's framework has them, with the operator's axes. */
 static bool draw_input(const cbn_run_plan *p, const cbn_situation *at, const cbn_plan *plan, cbn_tensor *native,
                        cbn_tensor *view, cbn_error *error) {
-  CBN_FORWARD(make_native(plan, CBN_ROLE_INPUT, at->input_type, native, view, error));
+  CBN_FORWARD(cbn_native_tensor(plan, CBN_ROLE_INPUT, at->input_type, native, view, error));
   fill(p, native, CBN_ROLE_INPUT, at->trained);
   return true;
 }

@@ -169,9 +169,8 @@ static void put_words(writer *w, const char *format, const char *inside) {
   put(w, "%.*s%s%s", (int)(at - format), format, inside, at + 2);
 }
 
-/* MindSpore's layers of one axis keep their weight with an axis of extent 1 before the kernel. */
 static bool keeps_another_axis(const side *s, int role) {
-  return is(s, "mindspore") && role == CBN_ROLE_WEIGHT && strncmp(s->layer->operator->name, "nn.Conv1d", 9) == 0;
+  return role == CBN_ROLE_WEIGHT && s->framework->unit_axis != NULL && s->framework->unit_axis(s->layer->operator);
 }
 
 static void put_layer(writer *w, const side *s, const char *call) {

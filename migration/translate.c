@@ -214,8 +214,6 @@ enum {
   WORST_RANK
 };
 
-static bool is_condition(const cbn_predicate *p) { return p->at_least != 0 || p->at_most != 0 || p->modulus != 0; }
-
 static bool has_caution(const work *w, const cbn_layer *layer) {
   return layer->dialect != w->source->dialect && w->framework->caution != NULL &&
          w->framework->caution(layer->operator, layer->params) != NULL;
@@ -224,8 +222,8 @@ static bool has_caution(const work *w, const cbn_layer *layer) {
 static int rank_of(const work *w, const proposal *p) {
   const cbn_comparison *c = &p->comparison;
   int rank = RANK_CAUTION * has_caution(w, &p->layer) + RANK_INSERTS * inserts(p) + RANK_CONDITIONAL * c->conditional +
-             is_condition(&c->batch);
-  for (int a = 0; a < CBN_MAX_SPATIAL; a++) rank += is_condition(&c->extent[a]);
+             cbn_predicate_is_set(&c->batch);
+  for (int a = 0; a < CBN_MAX_SPATIAL; a++) rank += cbn_predicate_is_set(&c->extent[a]);
   switch (c->agreement) {
   case CBN_AGREE_ALWAYS:
   case CBN_AGREE_IF: return rank;

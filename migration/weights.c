@@ -26,15 +26,15 @@ static bool same_shape(const cbn_tensor *a, const cbn_tensor *b) {
   return a->rank == b->rank && memcmp(a->extent, b->extent, (size_t)a->rank * sizeof *a->extent) == 0;
 }
 
-/* A dense tensor of zeros as the plan's framework has it, and its view with the operator's axes. */
-static bool make_tensor(const cbn_plan *plan, int role, int32_t type, cbn_tensor *tensor, cbn_tensor *view,
+bool cbn_native_tensor(const cbn_plan *plan, int role, int32_t type, cbn_tensor *tensor, cbn_tensor *view,
                         cbn_error *error) {
   int64_t extent[CBN_MAX_RANK];
   const int32_t rank = cbn_plan_native_extents(plan, role, extent);
   CBN_CHECK(cbn_tensor_describe(tensor, type, rank, extent, CBN_CONTIGUOUS) && cbn_tensor_allocate(tensor), error,
             "no memory for a %s of shape %s", cbn_role_name(role), show(rank, extent).text);
   *view = *tensor;
-  return cbn_plan_view(plan, role, view);
+  CBN_CHECK(cbn_plan_view(plan, role, view), error, "a %s has another shape than its plan says", cbn_role_name(role));
+  return true;
 }
 
 bool cbn_weight_move(const cbn_plan *source, const cbn_plan *target, int role, const cbn_tensor *from, cbn_tensor *to,
@@ -46,7 +46,7 @@ bool cbn_weight_move(const cbn_plan *source, const cbn_plan *target, int role, c
             rank > 0 ? "the target" : "the source", cbn_role_name(role));
   CBN_CHECK(cbn_plan_view(source, role, &view), error, "the %s has shape %s, and the layer's is %s",
             cbn_role_name(role), show(from->rank, from->extent).text, show(rank, extent).text);
-  CBN_FORWARD(make_tensor(target, role, from->type, &made, &target_view, error));
+  CBN_FORWARD(cbn_native_tensor(target, role, from->type, &made, &target_view, error));
   if (!same_shape(&view, &target_view)) {
     cbn_tensor_release(&made);
     CBN_FAIL(error, "the %s has shape %s in the source and %s in the target, in the operator's order",
@@ -180,7 +180,7 @@ static bool add_constant(const struct side *target, int role, const cbn_constant
   cbn_tensor view;
   CBN_CHECK(constants != NULL && constants->needed[role], error, "%s has %s, and the source has none",
             target->layer->operator->name, target->name[role]);
-  CBN_FORWARD(make_tensor(target->plan, role, type, tensor, &view, error));
+  CBN_FORWARD(cbn_native_tensor(target->plan, role, type, tensor, &view, error));
   for (int64_t i = 0; i < cbn_tensor_count(tensor); i++) cbn_tensor_set(tensor, i, constants->value[role]);
   return true;
 }

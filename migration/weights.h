@@ -9,6 +9,11 @@
 #include "harness/npz.h"
 #include "migration/compare.h"
 
+/* Makes a dense tensor of zeros as the plan's framework has it, and its view with the operator's axes. Released with
+ * cbn_tensor_release. */
+bool cbn_native_tensor(const cbn_plan *plan, int role, int32_t type, cbn_tensor *tensor, cbn_tensor *view,
+                       cbn_error *error);
+
 /* Moves the tensor with that role: a dense copy of `from`, which is dense and has the shape that `source` says, in the
  * order of axes of `target`. Released with cbn_tensor_release. */
 bool cbn_weight_move(const cbn_plan *source, const cbn_plan *target, int role, const cbn_tensor *from, cbn_tensor *to,

@@ -11,6 +11,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from .casefile import CaseError  # noqa: E402
+from .function import assign, load, reset, tensors  # noqa: E402,F401
 from .numbers import Tensor  # noqa: E402
 
 NAME = f"JAX {jax.__version__}, CPU"
@@ -48,28 +49,6 @@ def make(operator, params, kind):
     """The function. Nothing is refused before it is called."""
     del kind
     return Function(operator, params)
-
-
-def tensors(function):
-    """Its tensors by the cases' names."""
-    return dict(function.own)
-
-
-def load(function, name, tensor):
-    """Gives it one of its tensors, of any shape: that it does not take it shows in the call."""
-    function.own[name] = tensor
-
-
-def assign(function, name, value):
-    """Parameters are the call's."""
-    del function, value
-    raise ValueError(f"params: {name} of a function cannot be changed between calls")
-
-
-def reset(function):
-    """A function has no state."""
-    del function
-    raise ValueError("reset: a function has no initial statistics")
 
 
 def is_training(function):
